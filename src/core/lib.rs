@@ -1,0 +1,15 @@
+//! The whole exchange as values in, values out.
+//!
+//! Nothing here opens a socket, reads a clock, spawns a thread or draws a random number: what
+//! depends on those is passed in. The crate is `no_std`, so the compiler itself keeps them out.
+//! The same state machines run under the actors, in the simulator and in the fuzzers.
+//!
+//! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
+//! [`replica`], [`exchange`], then the network side: [`wire`], [`handshake`], [`gossip`],
+//! [`sync`], and what keeps a node up: [`breaker`], [`supervision`].
+#![no_std]
+
+extern crate alloc;
+
+pub mod matching;
+pub mod types;

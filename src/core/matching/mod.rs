@@ -1,0 +1,244 @@
+//! Price-time matching of one market, with undo.
+//!
+//! An [`Engine`] is a book that can be told to place, cancel, replace and end orders, in the order
+//! of the log. It reports what happened as [`Effect`]s, in the order in which it happened, and it
+//! remembers how to take every step back ([`Engine::undo_to`]).
+//!
+//! There are two engines behind one test suite: an oracle that reads like the rulebook, and the
+//! fast one that the replica uses.
+
+use alloc::vec::Vec;
+
+use crate::types::{Digest, Lots, OrderId, Side, Ticks};
+
+/// A local number for an author. Only equality matters; never part of any digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u32);
+
+/// How long an order may live, and on which terms it may enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeInForce {
+    /// Rests until filled, cancelled or ended from outside (expiry included).
+    GoodTillCancel,
+    /// Takes what is there at once; the rest is cancelled.
+    ImmediateOrCancel,
+    /// Fills completely at once or not at all.
+    FillOrKill,
+    /// Rests only if it would take nothing; otherwise it is rejected.
+    PostOnly,
+}
+
+/// What limits the price of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pricing {
+    /// Trades at this price or better.
+    Limit(Ticks),
+    /// Takes at any price up to the protection price, if there is one; never rests.
+    Market(Option<Ticks>),
+}
+
+/// What happens when an order would trade with another of the same owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfTrade {
+    /// The incoming order's rest is cancelled.
+    CancelNewest,
+    /// The resting order is cancelled, the incoming one goes on.
+    CancelOldest,
+    /// Both are cancelled.
+    CancelBoth,
+    /// Orders belong to nobody: no prevention (used by `replay` only).
+    Allow,
+}
+
+/// An order as it enters the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Unique for ever.
+    pub id: OrderId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Buy or sell.
+    pub side: Side,
+    /// Limit or market.
+    pub pricing: Pricing,
+    /// More than zero.
+    pub quantity: Lots,
+    /// Terms of entry.
+    pub time_in_force: TimeInForce,
+    /// Self-trade prevention.
+    pub self_trade: SelfTrade,
+}
+
+/// Why an order is over. The status that users see is derived from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EndReason {
+    /// Nothing is left of it.
+    Filled,
+    /// Its owner cancelled it.
+    Cancelled,
+    /// It was immediate-or-cancel, or a market order, and the book had no more for it.
+    Unfilled,
+    /// Self-trade prevention took it out.
+    SelfTrade,
+    /// A replace retired it in favour of a new order id.
+    Replaced,
+    /// Fill-or-kill that could not fill.
+    KilledUnfilled,
+    /// Post-only that would have taken.
+    WouldTake,
+    /// Its time was over.
+    Expired,
+    /// Its owner fell silent for longer than a lease.
+    Lapsed,
+}
+
+/// Why an action had no effect. The action is valid all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IgnoredReason {
+    /// No such order rests in the book: unknown, not yet placed, or over.
+    NotResting,
+    /// The order belongs to another owner.
+    NotOwner,
+    /// The id is already in the book.
+    Duplicate,
+}
+
+/// One thing that happened in the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Two orders traded, at the maker's price.
+    Fill {
+        /// The resting order.
+        maker: OrderId,
+        /// The incoming order.
+        taker: OrderId,
+        /// The maker's price.
+        price: Ticks,
+        /// How much changed hands.
+        quantity: Lots,
+    },
+    /// An order came to rest in the book with this quantity.
+    Rested {
+        /// The order.
+        order: OrderId,
+        /// What rests.
+        quantity: Lots,
+    },
+    /// A resting order's total quantity went down in place (a reducing replace).
+    Reduced {
+        /// The order.
+        order: OrderId,
+        /// The new total quantity, filled part included.
+        quantity: Lots,
+    },
+    /// An order is over. Comes after its last fill.
+    Ended {
+        /// The order.
+        order: OrderId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The action had no effect.
+    Ignored {
+        /// The order that it addressed.
+        order: OrderId,
+        /// Why not.
+        reason: IgnoredReason,
+    },
+}
+
+/// A price level as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// The price.
+    pub price: Ticks,
+    /// Open quantity of all its orders; a sum, so wider than one order's.
+    pub quantity: u128,
+    /// How many orders.
+    pub orders: u32,
+}
+
+/// An order at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resting {
+    /// The order.
+    pub id: OrderId,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its price.
+    pub price: Ticks,
+    /// What is left of it.
+    pub remaining: Lots,
+}
+
+/// A position in the engine's undo log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark(pub u64);
+
+/// A new form of a resting order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    /// The order to change.
+    pub order: OrderId,
+    /// Who asks; only the owner may.
+    pub by: Owner,
+    /// The id of the order that takes its place, unless it keeps its own.
+    pub new_id: OrderId,
+    /// The new price, or the old one.
+    pub price: Option<Ticks>,
+    /// The new *total* quantity (filled part included), or the old one.
+    pub quantity: Option<Lots>,
+}
+
+/// A matching engine for one market.
+///
+/// Every method appends what happened to `effects`, in order. The caller checks limits before
+/// (quantity above zero, prices within the market); an engine asserts them.
+pub trait Engine {
+    /// Matches an order and rests what is left of it, as its terms say.
+    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>);
+
+    /// Takes a resting order out of the book at its owner's wish.
+    fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>);
+
+    /// Changes a resting order. It keeps its place and id only if the price stays and the total
+    /// quantity goes down (to no less than what is filled: at or below that it ends as
+    /// `Cancelled`, or `Filled` if equal); otherwise it is retired (`Replaced`) and a new order
+    /// with `new_id` enters as if placed now, with the unfilled rest of the new total.
+    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>);
+
+    /// Ends a resting order from outside (`Expired`, `Lapsed`).
+    fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>);
+
+    /// The present position in the undo log. Taken between actions.
+    fn mark(&self) -> Mark;
+
+    /// Takes back everything since `mark`: the state is byte for byte what it was then.
+    ///
+    /// # Panics
+    /// When `mark` lies in the future or has been forgotten: a broken invariant of the caller.
+    fn undo_to(&mut self, mark: Mark);
+
+    /// Frees the memory of undo records before `mark`; they can no longer be undone.
+    fn forget_before(&mut self, mark: Mark);
+
+    /// A digest of all resting orders in queue order, kept up to date or cheap to make.
+    fn state_hash(&self) -> Digest;
+
+    /// The best `depth` levels of a side, best first.
+    fn levels(&self, side: Side, depth: usize) -> Vec<Level>;
+
+    /// Every resting order of a side: best price first, then in queue order.
+    fn resting(&self, side: Side) -> Vec<Resting>;
+
+    /// The resting order with this id.
+    fn find(&self, order: &OrderId) -> Option<Resting>;
+
+    /// How many orders rest.
+    fn len(&self) -> usize;
+
+    /// Whether nothing rests.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,187 @@
+//! The vocabulary of every layer: identifiers, quantities, times.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Writes bytes as lower-case hexadecimal.
+fn write_hex(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+}
+
+/// Reads `text` as exactly 32 bytes of hexadecimal.
+fn parse_hex_32(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    Some(bytes)
+}
+
+macro_rules! bytes_32 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        pub struct $name(#[serde(with = "serde_bytes")] pub [u8; 32]);
+
+        impl $name {
+            /// All 64 hexadecimal digits.
+            pub fn to_hex(&self) -> String {
+                alloc::format!("{self}")
+            }
+
+            /// Reads all 64 hexadecimal digits; `None` for anything else.
+            pub fn from_hex(text: &str) -> Option<Self> {
+                parse_hex_32(text).map(Self)
+            }
+
+            /// The first 8 hexadecimal digits, for logs.
+            pub fn short(&self) -> String {
+                let mut text = self.to_hex();
+                text.truncate(8);
+                text
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0, out)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(out, "{}({}…)", stringify!($name), self.short())
+            }
+        }
+    };
+}
+
+bytes_32! {
+    /// The ed25519 public key of a node: its identity as author and as peer.
+    AuthorKey
+}
+bytes_32! {
+    /// BLAKE3 of an operation's body under a genesis (see [`crate::op`]).
+    OpId
+}
+bytes_32! {
+    /// The first 31 bytes of the operation's id, then the index of the action in it.
+    ///
+    /// Thirty-two bytes, half a cache line, instead of `id ‖ index` with thirty-three; a collision
+    /// of 248-bit prefixes costs 2^124 hashes.
+    OrderId
+}
+bytes_32! {
+    /// BLAKE3 of the two order ids of a trade and the number of the piece.
+    TradeId
+}
+bytes_32! {
+    /// A digest of some state, or of the genesis.
+    Digest
+}
+
+impl OrderId {
+    /// The id of the order that action number `index` of operation `op` places.
+    pub fn new(op: &OpId, index: u8) -> Self {
+        let mut bytes = op.0;
+        bytes[31] = index;
+        Self(bytes)
+    }
+}
+
+/// A price as a whole number of the market's ticks.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Ticks(pub u64);
+
+/// A quantity as a whole number of the market's lots.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Lots(pub u64);
+
+/// The side of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// A bid: wants the base currency, pays the quote currency.
+    Buy,
+    /// An ask: gives the base currency, wants the quote currency.
+    Sell,
+}
+
+impl Side {
+    /// The other side.
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+
+    /// `buy` or `sell`, as users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+        }
+    }
+
+    /// Whether a taker on this side with this limit accepts that maker's price.
+    pub fn accepts(self, limit: Ticks, maker_price: Ticks) -> bool {
+        match self {
+            Self::Buy => maker_price <= limit,
+            Self::Sell => maker_price >= limit,
+        }
+    }
+}
+
+/// Position of a market in the genesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MarketIndex(pub u16);
+
+/// Hybrid logical clock reading: 48 bits of Unix milliseconds, then a 16-bit counter.
+///
+/// Source: Kulkarni et al., "Logical Physical Clocks" (2014), in its packed 64-bit form.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct HybridTime(pub u64);
+
+impl HybridTime {
+    /// The first reading of a millisecond since the Unix epoch (saturating at 48 bits).
+    pub fn from_unix_ms(unix_ms: u64) -> Self {
+        Self(unix_ms.min((1 << 48) - 1) << 16)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn unix_ms(self) -> u64 {
+        self.0 >> 16
+    }
+
+    /// The least reading after this one; `None` at the end of time.
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
+/// A reading of both local clocks, passed into every state machine that needs time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back, from an arbitrary origin.
+    pub monotonic_ms: u64,
+    /// Milliseconds since the Unix epoch, as the machine believes.
+    pub unix_ms: u64,
+}

@@ -1,0 +1,3 @@
+//! The bitfitech node: composition root.
+
+fn main() {}
