@@ -11,5 +11,7 @@
 
 extern crate alloc;
 
+pub mod genesis;
+pub mod market;
 pub mod matching;
 pub mod types;
