@@ -14,4 +14,6 @@ extern crate alloc;
 pub mod genesis;
 pub mod market;
 pub mod matching;
+pub mod op;
 pub mod types;
+pub mod view;

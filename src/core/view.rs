@@ -1,0 +1,188 @@
+//! What users see: rows of orders and trades, the book, digests.
+//!
+//! The replica emits [`Change`]s; folding them gives the [`MarketView`] that answers queries. Amounts
+//! stay in ticks and lots here; the edges turn them into decimals.
+
+use alloc::vec::Vec;
+
+use crate::matching::{EndReason, Level};
+use crate::types::{
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks, TradeId,
+};
+
+/// Whether an order is open, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrderStatus {
+    /// It rests in the book.
+    Open,
+    /// Nothing is left of it.
+    Filled,
+    /// Cancelled by its owner, by its own terms, by self-trade prevention or by a replace.
+    Cancelled,
+    /// Its time was over.
+    Expired,
+    /// Its owner fell silent.
+    Lapsed,
+    /// It never entered the book.
+    Rejected,
+}
+
+impl OrderStatus {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Filled => "filled",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Lapsed => "lapsed",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// An order and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRow {
+    /// Its id.
+    pub order: OrderId,
+    /// Who placed it.
+    pub author: AuthorKey,
+    /// In which market.
+    pub market: MarketIndex,
+    /// Buy or sell.
+    pub side: Side,
+    /// Its limit; `None` for a market order without protection.
+    pub price: Option<Ticks>,
+    /// The total quantity, filled part included.
+    pub quantity: Lots,
+    /// How much has traded.
+    pub filled: Lots,
+    /// Why it is over; `None` while it is open.
+    pub ended: Option<EndReason>,
+    /// The claimed time of its operation.
+    pub time: HybridTime,
+    /// How much later than claimed its operation reached this node. Local knowledge, in no digest.
+    pub late_ms: u64,
+}
+
+impl OrderRow {
+    /// The status that follows from the end reason.
+    pub fn status(&self) -> OrderStatus {
+        match self.ended {
+            None => OrderStatus::Open,
+            Some(EndReason::Filled) => OrderStatus::Filled,
+            Some(
+                EndReason::Cancelled
+                | EndReason::Unfilled
+                | EndReason::SelfTrade
+                | EndReason::Replaced,
+            ) => OrderStatus::Cancelled,
+            Some(EndReason::KilledUnfilled | EndReason::WouldTake) => OrderStatus::Rejected,
+            Some(EndReason::Expired) => OrderStatus::Expired,
+            Some(EndReason::Lapsed) => OrderStatus::Lapsed,
+        }
+    }
+
+    /// One word more than the status, where the status leaves a question open.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self.ended? {
+            EndReason::Unfilled => Some("unfilled"),
+            EndReason::SelfTrade => Some("self_trade"),
+            EndReason::Replaced => Some("replaced"),
+            EndReason::KilledUnfilled => Some("fok"),
+            EndReason::WouldTake => Some("post"),
+            EndReason::Filled | EndReason::Cancelled | EndReason::Expired | EndReason::Lapsed => {
+                None
+            }
+        }
+    }
+
+    /// What is left to trade: zero once it is over.
+    pub fn remaining(&self) -> Lots {
+        match self.ended {
+            None => Lots(self.quantity.0 - self.filled.0),
+            Some(_) => Lots(0),
+        }
+    }
+}
+
+/// How sure a trade is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TradeStatus {
+    /// It follows from what is known now; a late operation may change it.
+    Tentative,
+    /// It was shown with another quantity or price before. In events only.
+    Amended,
+    /// It vanished. In events only.
+    Busted,
+    /// Confirmed by both owners; it never changes again.
+    Final,
+}
+
+impl TradeStatus {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tentative => "tentative",
+            Self::Amended => "amended",
+            Self::Busted => "busted",
+            Self::Final => "final",
+        }
+    }
+}
+
+/// A trade between two orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeRow {
+    /// Its id: a function of the two orders and the number of the piece.
+    pub trade: TradeId,
+    /// In which market.
+    pub market: MarketIndex,
+    /// The maker's price.
+    pub price: Ticks,
+    /// How much changed hands.
+    pub quantity: Lots,
+    /// The buying order.
+    pub buy: OrderId,
+    /// The selling order.
+    pub sell: OrderId,
+    /// The side of the later order.
+    pub taker: Side,
+    /// How sure it is.
+    pub status: TradeStatus,
+    /// Claimed time of the later order.
+    pub time: HybridTime,
+    /// How often this node has reported it. Local knowledge, in no digest.
+    pub revision: u32,
+}
+
+/// The best levels of both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BookView {
+    /// Which market.
+    pub market: MarketIndex,
+    /// Best (highest) first.
+    pub bids: Vec<Level>,
+    /// Best (lowest) first.
+    pub asks: Vec<Level>,
+    /// Digest of the whole book, not only of the levels shown.
+    pub digest: Digest,
+}
+
+/// Digests of everything that must be equal on equal sets of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// How many operations have been applied.
+    pub operations: u64,
+    /// The set of applied operations.
+    pub set: Digest,
+    /// All resting orders of all markets.
+    pub book: Digest,
+    /// All trades, tentative and final.
+    pub trades: Digest,
+    /// Final trades only.
+    pub final_trades: Digest,
+    /// The status of every order.
+    pub orders: Digest,
+}
