@@ -15,5 +15,6 @@ pub mod genesis;
 pub mod market;
 pub mod matching;
 pub mod op;
+pub mod signature;
 pub mod types;
 pub mod view;
