@@ -17,3 +17,4 @@ pub mod matching;
 pub mod op;
 pub mod types;
 pub mod view;
+pub mod wire;
