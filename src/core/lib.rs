@@ -18,3 +18,4 @@ pub mod op;
 pub mod signature;
 pub mod types;
 pub mod view;
+pub mod wire;
