@@ -17,7 +17,7 @@ use crate::op::{Body, Operation, REFS_MAX};
 use crate::order_log::Position;
 use crate::types::{AuthorKey, Digest, HybridTime, OpId};
 use crate::vector_clock::VectorClock;
-use crate::wire::{Head, LOCATORS_MAX, WantEntry};
+use crate::wire::{Head, HeadCursor, LOCATOR_MAX, WantEntry};
 
 /// Position of an operation in the order of application, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -173,7 +173,10 @@ impl Dag {
 
     /// Every author who forked his chain.
     pub fn forkers(&self) -> impl Iterator<Item = AuthorKey> {
-        self.chains.iter().filter(|chain| chain.fork.is_some()).map(|chain| chain.key)
+        self.chains
+            .iter()
+            .filter(|chain| chain.fork.is_some())
+            .map(|chain| chain.key)
     }
 
     /// Whether an operation can be applied now.
@@ -186,8 +189,10 @@ impl Dag {
         }
         let body = operation.body();
         let ancestors = body.prev.iter().chain(&body.refs);
-        let missing: Vec<OpId> =
-            ancestors.filter(|id| !self.index_of.contains_key(id)).copied().collect();
+        let missing: Vec<OpId> = ancestors
+            .filter(|id| !self.index_of.contains_key(id))
+            .copied()
+            .collect();
         if !missing.is_empty() {
             return Ok(Admission::Missing(missing));
         }
@@ -230,11 +235,22 @@ impl Dag {
         for (slot, id) in refs.iter_mut().zip(&body.refs) {
             *slot = Some(self.index_of[id]);
         }
-        let ancestors = prev.iter().chain(refs.iter().flatten()).map(|at| self.position(*at));
+        let ancestors = prev
+            .iter()
+            .chain(refs.iter().flatten())
+            .map(|at| self.position(*at));
         let position = Position::after(body.time, bucket_ms, ancestors);
         let author = self.extend_chain(body, prev, index);
         let (id, seq, time) = (operation.id(), body.seq, body.time);
-        self.entries.push(Entry { id, author, seq, time, position, prev, refs });
+        self.entries.push(Entry {
+            id,
+            author,
+            seq,
+            time,
+            position,
+            prev,
+            refs,
+        });
         let before = self.index_of.insert(id, index);
         assert!(before.is_none(), "operation {id} applied twice");
         self.latest_time = self.latest_time.max(time);
@@ -247,7 +263,12 @@ impl Dag {
         let owner = *self.owner_of.entry(body.author).or_insert(next_owner);
         if owner == next_owner {
             let key = body.author;
-            self.chains.push(Chain { key, trunk: Vec::new(), heads: Vec::new(), fork: None });
+            self.chains.push(Chain {
+                key,
+                trunk: Vec::new(),
+                heads: Vec::new(),
+                fork: None,
+            });
         }
         let chain = &mut self.chains[owner.0 as usize];
         let on_trunk = chain.trunk.len() as u64 == body.seq && chain.trunk.last().copied() == prev;
@@ -265,7 +286,9 @@ impl Dag {
 
     /// The chain of an author.
     fn chain(&self, key: &AuthorKey) -> Option<&Chain> {
-        self.owner_of.get(key).map(|owner| &self.chains[owner.0 as usize])
+        self.owner_of
+            .get(key)
+            .map(|owner| &self.chains[owner.0 as usize])
     }
 
     /// Everything from `index` back to the beginning of its chain.
@@ -273,19 +296,29 @@ impl Dag {
         core::iter::successors(Some(index), |at| self.entries[at.get()].prev)
     }
 
-    /// The heads of up to `limit` authors behind `after`, by author key, then by `seq` and id.
-    pub fn heads(&self, after: Option<AuthorKey>, limit: usize) -> Vec<Head> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let authors = self.owner_of.range((from, Bound::Unbounded)).take(limit);
+    /// The next `limit` branch heads behind `after`, by author, then by id.
+    pub fn heads(&self, after: Option<HeadCursor>, limit: usize) -> Vec<Head> {
+        let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.author));
         let mut heads = Vec::new();
-        for (author, owner) in authors {
-            let first = heads.len();
-            heads.extend(self.chains[owner.0 as usize].heads.iter().map(|head| Head {
-                author: *author,
-                seq: self.seq(*head),
-                id: self.id(*head),
-            }));
-            heads[first..].sort_unstable_by_key(|head| (head.seq, head.id));
+        for (author, owner) in self.owner_of.range((from, Bound::Unbounded)) {
+            let mut of_author: Vec<Head> = self.chains[owner.0 as usize]
+                .heads
+                .iter()
+                .map(|head| Head {
+                    author: *author,
+                    seq: self.seq(*head),
+                    id: self.id(*head),
+                })
+                .collect();
+            of_author.sort_unstable_by_key(|head| head.id);
+            let is_behind = |head: &Head| {
+                after.is_none_or(|cursor| (head.author, head.id) > (cursor.author, cursor.id))
+            };
+            heads.extend(of_author.into_iter().filter(is_behind));
+            if heads.len() >= limit {
+                heads.truncate(limit);
+                break;
+            }
         }
         heads
     }
@@ -304,27 +337,31 @@ impl Dag {
     /// What to ask for: the heads that are not here, each with samples of the own branches of that
     /// author, from which the other side can tell what is already here.
     pub fn wants_for(&self, heads: &[Head]) -> Vec<WantEntry> {
-        let unknown = heads.iter().filter(|head| !self.index_of.contains_key(&head.id));
+        let unknown = heads
+            .iter()
+            .filter(|head| !self.index_of.contains_key(&head.id));
         unknown
             .map(|head| WantEntry {
                 author: head.author,
                 head: head.id,
-                locators: self.locators(&head.author),
+                locator: self.locator(&head.author),
             })
             .collect()
     }
 
     /// Own heads of an author, then operations of his trunk at exponentially growing distances.
-    fn locators(&self, author: &AuthorKey) -> Vec<OpId> {
-        let Some(chain) = self.chain(author) else { return Vec::new() };
-        let heads = chain.heads.iter().copied().take(LOCATORS_MAX / 2);
-        let mut locators: Vec<OpId> = heads.map(|head| self.id(head)).collect();
+    fn locator(&self, author: &AuthorKey) -> Vec<OpId> {
+        let Some(chain) = self.chain(author) else {
+            return Vec::new();
+        };
+        let heads = chain.heads.iter().copied().rev().take(LOCATOR_MAX / 2);
+        let mut locator: Vec<OpId> = heads.map(|head| self.id(head)).collect();
         let mut distance = 1;
-        while locators.len() < LOCATORS_MAX && distance < chain.trunk.len() {
-            locators.push(self.id(chain.trunk[chain.trunk.len() - 1 - distance]));
+        while locator.len() < LOCATOR_MAX && distance < chain.trunk.len() {
+            locator.push(self.id(chain.trunk[chain.trunk.len() - 1 - distance]));
             distance *= 4;
         }
-        locators
+        locator
     }
 
     /// What a peer lacks of the branches that it wants, in the order of application, at most
@@ -332,15 +369,20 @@ impl Dag {
     pub fn missing(&self, wants: &[WantEntry], operations_max: usize) -> MissingPage {
         let mut missing = Vec::new();
         for want in wants {
-            let Some(head) = self.find(&want.head) else { continue };
-            let there: Vec<OpIndex> = want.locators.iter().filter_map(|id| self.find(id)).collect();
+            let Some(head) = self.find(&want.head) else {
+                continue;
+            };
+            let there: Vec<OpIndex> = want.locator.iter().filter_map(|id| self.find(id)).collect();
             missing.extend(self.back_from(head).take_while(|at| !there.contains(at)));
         }
         missing.sort_unstable();
         missing.dedup();
         let remaining = missing.len().saturating_sub(operations_max) as u64;
         missing.truncate(operations_max);
-        MissingPage { operations: missing, remaining }
+        MissingPage {
+            operations: missing,
+            remaining,
+        }
     }
 
     /// The vector clock of an operation: for each author, how long a chain it knows of.
@@ -355,10 +397,18 @@ impl Dag {
             let entry = &self.entries[at.get()];
             let count = covered.entry(entry.author).or_insert(0);
             *count = (*count).max(entry.seq + 1);
-            queue.extend(entry.prev.iter().chain(entry.refs.iter().flatten()).map(|at| (*at, ())));
+            queue.extend(
+                entry
+                    .prev
+                    .iter()
+                    .chain(entry.refs.iter().flatten())
+                    .map(|at| (*at, ())),
+            );
         }
         let mut clock = VectorClock::default();
-        covered.iter().for_each(|(owner, count)| clock.raise(&self.key(*owner), *count));
+        covered
+            .iter()
+            .for_each(|(owner, count)| clock.raise(&self.key(*owner), *count));
         clock
     }
 }

@@ -11,11 +11,15 @@
 
 extern crate alloc;
 
+pub mod dag;
 pub mod genesis;
 pub mod market;
 pub mod matching;
 pub mod op;
+pub mod order_log;
+pub mod replica;
 pub mod signature;
 pub mod types;
+pub mod vector_clock;
 pub mod view;
 pub mod wire;

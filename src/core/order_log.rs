@@ -35,8 +35,14 @@ impl Position {
         ancestors: impl Iterator<Item = Position>,
     ) -> Self {
         let bucket = bucket_of(time, bucket_ms);
-        let deepest = ancestors.filter(|at| at.bucket == bucket).map(|at| at.depth + 1).max();
-        Self { bucket, depth: deepest.unwrap_or(0) }
+        let deepest = ancestors
+            .filter(|at| at.bucket == bucket)
+            .map(|at| at.depth + 1)
+            .max();
+        Self {
+            bucket,
+            depth: deepest.unwrap_or(0),
+        }
     }
 }
 

@@ -46,7 +46,9 @@ pub struct VectorClock<N: Ord> {
 
 impl<N: Ord> Default for VectorClock<N> {
     fn default() -> Self {
-        Self { counters: BTreeMap::new() }
+        Self {
+            counters: BTreeMap::new(),
+        }
     }
 }
 
@@ -75,7 +77,10 @@ impl<N: Ord + Clone> VectorClock<N> {
 
     /// Takes the maximum of each counter.
     pub fn merge(&mut self, other: &Self) {
-        other.counters.iter().for_each(|(node, count)| self.raise(node, *count));
+        other
+            .counters
+            .iter()
+            .for_each(|(node, count)| self.raise(node, *count));
     }
 
     /// What `node` does when a message with the clock `other` arrives: merge, then tick.
@@ -96,7 +101,9 @@ impl<N: Ord + Clone> VectorClock<N> {
 
     /// Whether no counter is greater than the other's.
     fn is_within(&self, other: &Self) -> bool {
-        self.counters.iter().all(|(node, count)| *count <= other.get(node))
+        self.counters
+            .iter()
+            .all(|(node, count)| *count <= other.get(node))
     }
 }
 
@@ -119,7 +126,9 @@ mod tests {
 
     fn clock(counters: &[(&'static str, u64)]) -> VectorClock<&'static str> {
         let mut clock = VectorClock::default();
-        counters.iter().for_each(|(node, count)| clock.raise(node, *count));
+        counters
+            .iter()
+            .for_each(|(node, count)| clock.raise(node, *count));
         clock
     }
 

@@ -105,6 +105,8 @@ pub enum IgnoredReason {
     NotOwner,
     /// The id is already in the book.
     Duplicate,
+    /// A replace that names no price only reduces, and this one would not.
+    NotReduced,
 }
 
 /// One thing that happened in the book.
