@@ -1,1 +1,9 @@
 //! actors
+
+pub mod command_error;
+#[cfg(test)]
+mod command_fixtures;
+pub mod command_grammar;
+pub mod command_help;
+pub mod command_model;
+pub mod messages;
