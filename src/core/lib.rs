@@ -12,4 +12,5 @@
 extern crate alloc;
 
 pub mod matching;
+pub mod supervision;
 pub mod types;
