@@ -19,6 +19,7 @@ pub mod op;
 pub mod order_log;
 pub mod replica;
 pub mod signature;
+pub mod supervision;
 pub mod types;
 pub mod vector_clock;
 pub mod view;
