@@ -8,3 +8,5 @@
 
 pub mod data_dir;
 pub mod identity;
+pub mod tls;
+pub mod transport;
