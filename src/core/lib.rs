@@ -11,10 +11,12 @@
 
 extern crate alloc;
 
+pub mod breaker;
 pub mod genesis;
 pub mod market;
 pub mod matching;
 pub mod op;
+pub mod seen;
 pub mod types;
 pub mod view;
 pub mod wire;
