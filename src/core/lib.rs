@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod breaker;
 pub mod genesis;
+pub mod handshake;
 pub mod market;
 pub mod matching;
 pub mod op;
