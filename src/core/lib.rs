@@ -11,13 +11,16 @@
 
 extern crate alloc;
 
+pub mod breaker;
 pub mod dag;
 pub mod genesis;
+pub mod handshake;
 pub mod market;
 pub mod matching;
 pub mod op;
 pub mod order_log;
 pub mod replica;
+pub mod seen;
 pub mod signature;
 pub mod supervision;
 pub mod types;

@@ -585,4 +585,4 @@ fn decode_value<T: DeserializeOwned>(kind: u8, payload: &[u8]) -> Result<T, Wire
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

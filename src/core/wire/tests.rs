@@ -99,8 +99,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
     ]
 }
 
-/// A Hello for the tests of other modules.
-pub(crate) fn test_hello() -> Hello {
+fn test_hello() -> Hello {
     Hello {
         version_min: 1,
         version_max: 1,
