@@ -34,7 +34,7 @@ use bitfitech_core::supervision::{self, Backoff, Exit, Restart};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mailbox::ActorRef;
-use crate::panics::{Guarded, describe};
+use crate::panics::{Guarded, describe, guard};
 
 /// How long an exit waits for the child's own children to be gone; a guess. Whoever is left after
 /// that is on a blocked thread.
@@ -397,14 +397,16 @@ where
         };
         let (factory, mailbox) = (self.factory, self.mailbox);
         let reason = note.clone();
-        // The factory runs inside the task: its panic is a crash, and a life cut off before its
-        // first poll has never been built.
-        let task = actix_rt::spawn(Guarded::new(async move {
-            match factory(context) {
-                Ok(actor) => Context::with_receiver(mailbox).into_future(actor).await,
-                Err(failure) => reason.fail(failure),
+        // The factory runs inside the task: a life cut off before its first poll is never built.
+        let task = actix_rt::spawn(async move {
+            match guard(|| factory(context))? {
+                Ok(actor) => Guarded::new(Context::with_receiver(mailbox).into_future(actor)).await,
+                Err(failure) => {
+                    reason.fail(failure);
+                    Ok(())
+                }
             }
-        }));
+        });
         let (cut, parent, own_thread) = (self.cut, self.parent, self.own_thread);
         let obituary = self.obituary;
         actix_rt::spawn(async move {

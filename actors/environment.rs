@@ -52,7 +52,7 @@ impl Environment {
         Self {
             board: StatusBoard::default(),
             events,
-            pub(crate) origin: Instant::now(),
+            origin: Instant::now(),
             seed,
         }
     }

@@ -82,7 +82,16 @@ impl Drop for Mark {
     }
 }
 
+/// Runs a part of a supervised actor; `Err` with the text of its panic.
+pub(crate) fn guard<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    let _mark = Mark::set();
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| describe(payload.as_ref()))
+}
+
 /// A future whose panic is its output: `Err` with the text of the panic.
+///
+/// It has to hold the actor's own future and not an `async` block around it: a block that panics
+/// drops what it awaits while it unwinds.
 pub(crate) struct Guarded<F> {
     /// `None` once it is done.
     future: Option<Pin<Box<F>>>,
@@ -99,9 +108,8 @@ impl<F: Future<Output = ()>> Guarded<F> {
 impl<F> Guarded<F> {
     /// Drops the future; a panic of its destructors ends here, there is nobody left to tell.
     fn discard(&mut self) {
-        let _mark = Mark::set();
         let future = self.future.take();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
+        drop(guard(|| drop(future)));
     }
 }
 
@@ -118,14 +126,10 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
         let Some(future) = self.future.as_mut() else {
             return Poll::Ready(Ok(()));
         };
-        let polled = {
-            let _mark = Mark::set();
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task)))
-        };
-        let output = match polled {
+        let output = match guard(|| future.as_mut().poll(task)) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) => Ok(()),
-            Err(payload) => Err(describe(payload.as_ref())),
+            Err(panic) => Err(panic),
         };
         self.discard();
         Poll::Ready(output)
