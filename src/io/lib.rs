@@ -6,5 +6,6 @@
 //! Read in this order: [`data_dir`] and [`identity`], then [`tls`] and [`transport`], then
 //! [`store`].
 
+pub mod config;
 pub mod data_dir;
 pub mod identity;
