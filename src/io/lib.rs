@@ -9,3 +9,4 @@
 pub mod config;
 pub mod data_dir;
 pub mod identity;
+pub mod logging;

@@ -41,6 +41,7 @@ use config::{Config, Source, Value as LayerValue, ValueKind};
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use host_port::{HostPort, HostPortError};
 pub use render::{default_file, variables_help};
+pub(crate) use settings::is_target;
 pub use settings::{
     BreakerSettings, DebugSettings, DiscoverySettings, ExchangeSettings, GossipSettings,
     LimitSettings, LogFormat, LogLevel, LogLevelError, LogSettings, MarketSettings, Mode,
