@@ -12,10 +12,10 @@
 //! - It holds the public key beside the secret, so that a damaged file is noticed instead of
 //!   silently giving the node another identity.
 //!
-//! The format is PKCS#8 version 2 (RFC 5958) with the algorithm identifier of RFC 8410: what the
-//! TLS library takes as it is, and what `openssl pkey -inform DER` of a recent version reads. For
-//! an ed25519 key with its public part the encoding has one length and fixed bytes at fixed
-//! places, so a template replaces an ASN.1 parser.
+//! The format is PKCS#8 version 2 (RFC 5958) with the algorithm identifier of RFC 8410, which the
+//! TLS library takes as it is. For an ed25519 key with its public part that encoding has one
+//! length and fixed bytes at fixed places, so a template replaces an ASN.1 parser. (OpenSSL 3.0
+//! reads version 1 only.)
 //!
 //! No secret is ever shown by `Debug` or in an error.
 
