@@ -1,4 +1,4 @@
-//! How a node of a test is to be started.
+//! How a node of a test is to be started: its settings, its arguments, its neighbours.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
