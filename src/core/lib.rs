@@ -11,9 +11,19 @@
 
 extern crate alloc;
 
+pub mod breaker;
+pub mod dag;
 pub mod genesis;
+pub mod handshake;
 pub mod market;
 pub mod matching;
 pub mod op;
+pub mod order_log;
+pub mod replica;
+pub mod seen;
+pub mod signature;
+pub mod supervision;
 pub mod types;
+pub mod vector_clock;
 pub mod view;
+pub mod wire;

@@ -1,25 +1,73 @@
 //! Operations: what authors sign, and nothing else changes the exchange.
+//!
+//! An operation is a body and a signature, `[body, signature]` in MessagePack. The body names its
+//! author, its place in the author's own chain (`seq`, `prev`), the operations of others that the
+//! author had seen (`refs`), a time, and what the author wants done. Its id is
+//! `BLAKE3("op1" ‖ genesis ‖ body)` and the signature is over the id.
+//!
+//! Because every operation names what came before it, nobody can alter, reorder or drop a part of
+//! history unnoticed (Kleppmann, "Making CRDTs Byzantine fault tolerant", 2022). Whether an
+//! operation is *valid* depends on itself and its ancestors only; [`Operation::decode`] checks what
+//! needs no ancestors, [`crate::dag`] the rest. An action whose effect turns out to be impossible
+//! is valid and simply has none.
+//!
+//! There is exactly one encoding of a body: what does not re-encode to itself is refused, and so
+//! are trailing bytes.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
+use ed25519_zebra::SigningKey;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::{ByteBuf, Bytes};
+
+use crate::genesis::Genesis;
 use crate::matching::{Pricing, SelfTrade, TimeInForce};
-use crate::types::{Lots, MarketIndex, OrderId, Side, Ticks};
+use crate::types::{AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+
+/// Version of the encoding.
+pub const OPERATION_VERSION: u8 = 1;
+
+/// Most operations of other authors that one operation may name.
+pub const REFS_MAX: usize = 4;
+
+/// Most actions of one operation.
+pub const ACTIONS_MAX: usize = 64;
+
+/// Most bytes that the actions of one operation may take, encoded.
+pub const ACTIONS_BYTES_MAX: usize = 4096;
+
+/// Most bytes of a body: its actions, and room for every other field at its largest.
+pub const BODY_BYTES_MAX: usize = ACTIONS_BYTES_MAX + 256;
+
+/// Most bytes of an operation on the wire: body, signature and their two length prefixes.
+pub const WIRE_BYTES_MAX: usize = BODY_BYTES_MAX + 64 + 8;
 
 /// One thing an author wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Places an order. Its id is the operation's id with the action's index.
+    /// Places an order. Its id is made of the operation's id and the action's index.
     Place(Place),
     /// Cancels an order of an earlier operation.
     Cancel {
+        /// The order's market.
+        market: MarketIndex,
         /// The order.
         order: OrderId,
     },
     /// Changes an order of an earlier operation.
+    ///
+    /// Without a price it only ever *reduces*: a quantity that is not below the present total has
+    /// no effect. So what kind of change it is can be told without looking at the book, which the
+    /// total order needs. To raise the quantity, name the price again.
     Replace {
+        /// The order's market.
+        market: MarketIndex,
         /// The order.
         order: OrderId,
-        /// The new price, or the old one.
+        /// The new price.
         price: Option<Ticks>,
         /// The new total quantity, or the old one.
         quantity: Option<Lots>,
@@ -43,5 +91,408 @@ pub struct Place {
     pub self_trade: SelfTrade,
 }
 
-/// The actions of one operation, in order.
-pub type Actions = Vec<Action>;
+impl Action {
+    /// The market in which it acts.
+    pub fn market(&self) -> MarketIndex {
+        match self {
+            Self::Place(place) => place.market,
+            Self::Cancel { market, .. } | Self::Replace { market, .. } => *market,
+        }
+    }
+}
+
+/// What an author signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Body {
+    /// [`OPERATION_VERSION`].
+    pub version: u8,
+    /// Who writes.
+    pub author: AuthorKey,
+    /// Position in the author's own chain, from 0.
+    pub seq: u64,
+    /// The operation before it in that chain; `None` for the first.
+    pub prev: Option<OpId>,
+    /// Greater than the time of `prev` and of every ref.
+    pub time: HybridTime,
+    /// Operations of other authors that the author had applied, at most [`REFS_MAX`].
+    pub refs: Vec<OpId>,
+    /// Last final height known; 0 until there is a quorum.
+    pub checkpoint: u64,
+    /// What is to be done, in order; empty for a heartbeat.
+    pub actions: Vec<Action>,
+}
+
+/// A decoded operation whose signature has not been checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    id: OpId,
+    body: Body,
+    signature: [u8; 64],
+    wire: Arc<[u8]>,
+}
+
+/// An operation whose signature is known to be good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified(Operation);
+
+/// Why bytes are not a valid operation, whatever else is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationError {
+    /// More bytes than an operation can have.
+    TooLarge,
+    /// Not an operation in MessagePack.
+    Malformed,
+    /// Not the one canonical encoding.
+    NotCanonical,
+    /// A version or a checkpoint that this program does not know.
+    Unsupported,
+    /// A count or a field outside its limits.
+    Limits,
+    /// The chain position is impossible: `seq` 0 with a `prev`, or the reverse.
+    Chain,
+    /// A market that the genesis does not have, or amounts outside its limits.
+    Market,
+    /// The genesis does not let this author write.
+    NotAllowed,
+    /// The author's key is of small order or not canonical.
+    Key,
+    /// The signature is wrong.
+    Signature,
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::TooLarge => "operation is too large",
+            Self::Malformed => "operation is malformed",
+            Self::NotCanonical => "operation is not in its canonical encoding",
+            Self::Unsupported => "operation has an unsupported version",
+            Self::Limits => "operation exceeds a limit",
+            Self::Chain => "operation has an impossible chain position",
+            Self::Market => "operation names an unknown market or an amount outside its limits",
+            Self::NotAllowed => "author is not on the allow-list",
+            Self::Key => "author key is not acceptable",
+            Self::Signature => "signature is wrong",
+        })
+    }
+}
+
+impl core::error::Error for OperationError {}
+
+impl Operation {
+    /// Reads an operation and checks all that needs neither ancestors nor the signature.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn decode(wire: &[u8], genesis: &Genesis, digest: &Digest) -> Result<Self, OperationError> {
+        if wire.len() > WIRE_BYTES_MAX {
+            return Err(OperationError::TooLarge);
+        }
+        let (body_bytes, signature): (ByteBuf, ByteBuf) =
+            rmp_serde::from_slice(wire).map_err(|_| OperationError::Malformed)?;
+        let signature: [u8; 64] = signature
+            .as_slice()
+            .try_into()
+            .map_err(|_| OperationError::Malformed)?;
+        let body: Body =
+            rmp_serde::from_slice(&body_bytes).map_err(|_| OperationError::Malformed)?;
+        if encode(&body) != *body_bytes || encode_wire(&body_bytes, &signature) != wire {
+            return Err(OperationError::NotCanonical);
+        }
+        check_body(&body, genesis)?;
+        Ok(Self {
+            id: operation_id(digest, &body_bytes),
+            body,
+            signature,
+            wire: wire.into(),
+        })
+    }
+
+    /// The operation's id.
+    pub fn id(&self) -> OpId {
+        self.id
+    }
+
+    /// What the author signed.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The signature over the id.
+    pub fn signature(&self) -> &[u8; 64] {
+        &self.signature
+    }
+
+    /// The bytes as received.
+    pub fn wire(&self) -> &Arc<[u8]> {
+        &self.wire
+    }
+
+    /// Vouches for an operation whose signature has been checked: by
+    /// [`crate::signature::verify`], or before it was written to the node's own store.
+    pub fn trust(self) -> Verified {
+        Verified(self)
+    }
+}
+
+impl Verified {
+    /// Signs a body of the own author.
+    ///
+    /// # Errors
+    /// When the body breaks a rule that needs no ancestors: the caller passed user input unchecked.
+    pub fn sign(
+        body: Body,
+        key: &SigningKey,
+        genesis: &Genesis,
+        digest: &Digest,
+    ) -> Result<Self, OperationError> {
+        check_body(&body, genesis)?;
+        let body_bytes = encode(&body);
+        let id = operation_id(digest, &body_bytes);
+        let signature = key.sign(&id.0).to_bytes();
+        let wire = encode_wire(&body_bytes, &signature).into();
+        Ok(Self(Operation {
+            id,
+            body,
+            signature,
+            wire,
+        }))
+    }
+}
+
+impl core::ops::Deref for Verified {
+    type Target = Operation;
+
+    fn deref(&self) -> &Operation {
+        &self.0
+    }
+}
+
+/// The id of a body under a genesis.
+fn operation_id(genesis: &Digest, body_bytes: &[u8]) -> OpId {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"op1");
+    hasher.update(&genesis.0);
+    hasher.update(body_bytes);
+    OpId(*hasher.finalize().as_bytes())
+}
+
+/// The canonical encoding of a value.
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec(value).expect("encoding plain data into memory cannot fail")
+}
+
+/// Body and signature as they travel.
+fn encode_wire(body_bytes: &[u8], signature: &[u8; 64]) -> Vec<u8> {
+    encode(&(Bytes::new(body_bytes), Bytes::new(signature)))
+}
+
+/// Every rule that needs neither ancestors nor the signature.
+fn check_body(body: &Body, genesis: &Genesis) -> Result<(), OperationError> {
+    if body.version != OPERATION_VERSION || body.checkpoint != 0 {
+        return Err(OperationError::Unsupported);
+    }
+    let refs_repeat = (1..body.refs.len()).any(|at| body.refs[..at].contains(&body.refs[at]));
+    if body.refs.len() > REFS_MAX || refs_repeat || body.actions.len() > ACTIONS_MAX {
+        return Err(OperationError::Limits);
+    }
+    if encode(&body.actions).len() > ACTIONS_BYTES_MAX {
+        return Err(OperationError::TooLarge);
+    }
+    if (body.seq == 0) != body.prev.is_none() || body.seq == u64::MAX {
+        return Err(OperationError::Chain);
+    }
+    if !genesis.allows(&body.author) {
+        return Err(OperationError::NotAllowed);
+    }
+    body.actions
+        .iter()
+        .try_for_each(|action| check_action(action, genesis))
+}
+
+/// Amounts within the limits of a market that exists.
+fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError> {
+    let market = genesis
+        .market(action.market())
+        .ok_or(OperationError::Market)?;
+    let (price, quantity) = match action {
+        Action::Place(Place {
+            self_trade: SelfTrade::Allow,
+            ..
+        }) => {
+            return Err(OperationError::Limits);
+        }
+        Action::Place(place) => {
+            let price = match place.pricing {
+                Pricing::Limit(price) => Some(price),
+                Pricing::Market(protection) => protection,
+            };
+            (price, Some(place.quantity))
+        }
+        Action::Cancel { .. } => (None, None),
+        Action::Replace {
+            price: None,
+            quantity: None,
+            ..
+        } => return Err(OperationError::Limits),
+        Action::Replace {
+            price, quantity, ..
+        } => (*price, *quantity),
+    };
+    let price_fits = price.is_none_or(|price| market.allows_price(price));
+    let quantity_fits = quantity.is_none_or(|quantity| market.allows_quantity(quantity));
+    if price_fits && quantity_fits {
+        Ok(())
+    } else {
+        Err(OperationError::Market)
+    }
+}
+
+/// First element of an encoded action.
+mod tag {
+    pub const PLACE_LIMIT: u8 = 0;
+    pub const PLACE_MARKET: u8 = 1;
+    pub const CANCEL: u8 = 2;
+    pub const REPLACE: u8 = 3;
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Place(place) => {
+                let terms = Terms::of(place);
+                let (tag, price) = match place.pricing {
+                    Pricing::Limit(price) => (tag::PLACE_LIMIT, Some(price)),
+                    Pricing::Market(protection) => (tag::PLACE_MARKET, protection),
+                };
+                (tag, place.market, terms.0, price, place.quantity).serialize(serializer)
+            }
+            Self::Cancel { market, order } => (tag::CANCEL, market, order).serialize(serializer),
+            Self::Replace {
+                market,
+                order,
+                price,
+                quantity,
+            } => (tag::REPLACE, market, order, price, quantity).serialize(serializer),
+        }
+    }
+}
+
+/// Side, time in force and self-trade prevention of a new order in one byte:
+/// bit 0 the side, bits 1–2 the time in force, bits 3–4 the prevention.
+struct Terms(u8);
+
+impl Terms {
+    fn of(place: &Place) -> Self {
+        let side = match place.side {
+            Side::Buy => 0,
+            Side::Sell => 1,
+        };
+        let time_in_force = match place.time_in_force {
+            TimeInForce::GoodTillCancel => 0,
+            TimeInForce::ImmediateOrCancel => 1,
+            TimeInForce::FillOrKill => 2,
+            TimeInForce::PostOnly => 3,
+        };
+        let self_trade = match place.self_trade {
+            SelfTrade::CancelNewest => 0,
+            SelfTrade::CancelOldest => 1,
+            SelfTrade::CancelBoth => 2,
+            SelfTrade::Allow => 3,
+        };
+        Self(side | time_in_force << 1 | self_trade << 3)
+    }
+
+    fn side(&self) -> Side {
+        if self.0 & 1 == 0 {
+            Side::Buy
+        } else {
+            Side::Sell
+        }
+    }
+
+    fn time_in_force(&self) -> TimeInForce {
+        match (self.0 >> 1) & 3 {
+            0 => TimeInForce::GoodTillCancel,
+            1 => TimeInForce::ImmediateOrCancel,
+            2 => TimeInForce::FillOrKill,
+            _ => TimeInForce::PostOnly,
+        }
+    }
+
+    /// `None` where the network does not allow it: trading with oneself, or unknown bits.
+    fn self_trade(&self) -> Option<SelfTrade> {
+        match self.0 >> 3 {
+            0 => Some(SelfTrade::CancelNewest),
+            1 => Some(SelfTrade::CancelOldest),
+            2 => Some(SelfTrade::CancelBoth),
+            _ => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ActionVisitor)
+    }
+}
+
+/// Reads `[tag, fields…]`.
+struct ActionVisitor;
+
+impl<'de> Visitor<'de> for ActionVisitor {
+    type Value = Action;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an action: [tag, fields…]")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Action, A::Error> {
+        let tag: u8 = next(&mut fields)?;
+        let market = next(&mut fields)?;
+        match tag {
+            tag::PLACE_LIMIT | tag::PLACE_MARKET => {
+                let terms = Terms(next(&mut fields)?);
+                let price: Option<Ticks> = next(&mut fields)?;
+                let pricing = match (tag, price) {
+                    (tag::PLACE_LIMIT, Some(price)) => Pricing::Limit(price),
+                    (tag::PLACE_LIMIT, None) => return Err(de::Error::custom("no price")),
+                    (_, protection) => Pricing::Market(protection),
+                };
+                let self_trade = terms
+                    .self_trade()
+                    .ok_or_else(|| de::Error::custom("unknown terms"))?;
+                Ok(Action::Place(Place {
+                    market,
+                    side: terms.side(),
+                    pricing,
+                    quantity: next(&mut fields)?,
+                    time_in_force: terms.time_in_force(),
+                    self_trade,
+                }))
+            }
+            tag::CANCEL => Ok(Action::Cancel {
+                market,
+                order: next(&mut fields)?,
+            }),
+            tag::REPLACE => Ok(Action::Replace {
+                market,
+                order: next(&mut fields)?,
+                price: next(&mut fields)?,
+                quantity: next(&mut fields)?,
+            }),
+            _ => Err(de::Error::custom("unknown action")),
+        }
+    }
+}
+
+/// The next field of an action, which must be there.
+fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(fields: &mut A) -> Result<T, A::Error> {
+    fields
+        .next_element()?
+        .ok_or_else(|| de::Error::custom("a field is missing"))
+}
+
+#[cfg(test)]
+#[path = "op_tests.rs"]
+pub(crate) mod tests;

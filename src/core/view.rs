@@ -6,8 +6,9 @@
 use alloc::vec::Vec;
 
 use crate::matching::{EndReason, Level};
+use crate::order_log::LogKey;
 use crate::types::{
-    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks, TradeId,
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
 };
 
 /// Whether an order is open, or how it ended.
@@ -185,4 +186,46 @@ pub struct Digests {
     pub final_trades: Digest,
     /// The status of every order.
     pub orders: Digest,
+}
+
+/// Where a trade stands in the tape of its market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TradePosition {
+    /// The action of the later order.
+    pub key: LogKey,
+    /// Its how-manieth fill, from 0.
+    pub number: u32,
+}
+
+/// What happened to a trade in the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TradeChange {
+    /// It was not there before.
+    New,
+    /// Its quantity or price is another.
+    Amended,
+    /// It is no longer there.
+    Busted,
+    /// Only its place is another: no news for users.
+    Moved,
+}
+
+/// One difference between the state before and after a merge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// An order is new or other than before.
+    Order(OrderRow),
+    /// A replace turned out to have no effect, so the order that it made never was.
+    OrderGone(OrderId),
+    /// A trade.
+    Trade {
+        /// Its place now, or before it was busted.
+        position: TradePosition,
+        /// What users see of it.
+        row: TradeRow,
+        /// What happened to it.
+        change: TradeChange,
+        /// The earliest of the operations that brought the change.
+        cause: OpId,
+    },
 }

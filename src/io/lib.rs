@@ -1,1 +1,12 @@
-//! io
+//! The adapters to the outside: disk and network, without actors.
+//!
+//! Nothing here decides anything about the exchange: bytes come in and go out, and every failure
+//! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
+//!
+//! Read in this order: [`data_dir`] and [`identity`], then [`tls`] and [`transport`], then
+//! [`store`].
+
+pub mod data_dir;
+pub mod identity;
+pub mod tls;
+pub mod transport;

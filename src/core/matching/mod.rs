@@ -7,8 +7,12 @@
 //! There are two engines behind one test suite: an oracle that reads like the rulebook, and the
 //! fast one that the replica uses.
 
+mod digest;
+pub mod oracle;
+
 use alloc::vec::Vec;
 
+pub use self::oracle::Oracle;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
 /// A local number for an author. Only equality matters; never part of any digest.
@@ -101,6 +105,8 @@ pub enum IgnoredReason {
     NotOwner,
     /// The id is already in the book.
     Duplicate,
+    /// A replace that names no price only reduces, and this one would not.
+    NotReduced,
 }
 
 /// One thing that happened in the book.

@@ -1,0 +1,421 @@
+//! The table of all commands: how they are written, what they mean, who reads them.
+//!
+//! The grammar finds the reader of a command in this table, and `help` prints from it, so a
+//! command without help cannot be.
+
+use bitfitech_core::genesis::Genesis;
+
+use crate::command_error::CommandError;
+use crate::command_grammar as grammar;
+use crate::command_grammar::Words;
+use crate::command_model::Command;
+
+/// Longest word that is compared with the commands to guess what was meant.
+const GUESSED_CHARS_MAX: usize = 32;
+
+/// Reads the words after a command's name.
+pub(crate) type ReadWords = fn(&mut Words<'_>, &Genesis) -> Result<Command, CommandError>;
+
+/// One command: its row in the table.
+pub struct CommandHelp {
+    /// Its name.
+    pub word: &'static str,
+    /// How it is written, one way a line.
+    pub syntax: &'static [&'static str],
+    /// What it does, in a few words.
+    pub summary: &'static str,
+    /// What it means, in sentences.
+    pub meaning: &'static str,
+    /// Lines that work, each with what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+    pub(crate) read: ReadWords,
+}
+
+/// Every command, in the order of `help`.
+pub const COMMANDS: &[CommandHelp] = &[
+    CommandHelp {
+        word: "buy",
+        syntax: &[
+            "buy QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both]",
+            "buy QTY [PAIR] market [limit=PRICE] [stp=newest|oldest|both]",
+        ],
+        summary: "place an order to buy",
+        meaning: PLACE_MEANING,
+        examples: &[
+            (
+                "buy 0.5 @ 30000",
+                "buy 0.5 at 30000 or less, the rest waits in the book",
+            ),
+            (
+                "buy 0.5 @ 30000 ioc",
+                "take what is offered at 30000 or less, drop the rest",
+            ),
+            (
+                "buy 0.5 market limit=31000",
+                "take what is offered at 31000 or less",
+            ),
+        ],
+        read: grammar::read_buy,
+    },
+    CommandHelp {
+        word: "sell",
+        syntax: &[
+            "sell QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both]",
+            "sell QTY [PAIR] market [limit=PRICE] [stp=newest|oldest|both]",
+        ],
+        summary: "place an order to sell",
+        meaning: PLACE_MEANING,
+        examples: &[
+            (
+                "sell 0.5 @ 30000",
+                "sell 0.5 at 30000 or more, the rest waits in the book",
+            ),
+            ("sell 0.5 @ 30000 post", "only wait in the book, never take"),
+            ("sell 0.5 market", "sell 0.5 at whatever is bid"),
+        ],
+        read: grammar::read_sell,
+    },
+    CommandHelp {
+        word: "cancel",
+        syntax: &["cancel ORDER|all"],
+        summary: "take own orders out of the book",
+        meaning: "Ends one own open order, or all of them. What has traded stays. An order that is\n\
+                  over already cannot be cancelled.",
+        examples: &[
+            ("cancel 3f9ac1d2", "cancel the order whose id begins so"),
+            ("cancel all", "cancel every own open order"),
+        ],
+        read: grammar::read_cancel,
+    },
+    CommandHelp {
+        word: "replace",
+        syntax: &["replace ORDER [QTY] [@ PRICE]"],
+        summary: "change quantity or price of an own order",
+        meaning: "QTY is the new total, the part that has traded included. An order that only gets\n\
+                  smaller at the same price keeps its id and its place in the queue; any other\n\
+                  change ends it and places a new order, whose id the reply shows.",
+        examples: &[
+            ("replace 3f9ac1d2 0.3", "make it 0.3 in total"),
+            ("replace 3f9ac1d2 @ 29500", "move it to 29500"),
+            ("replace 3f9ac1d2 0.3 @ 29500", "both"),
+        ],
+        read: grammar::read_replace,
+    },
+    CommandHelp {
+        word: "order",
+        syntax: &["order ORDER"],
+        summary: "show one order",
+        meaning: "Shows what has become of an order of anyone, ended ones too. `late` says how much\n\
+                  later than its claimed time it reached this node.",
+        examples: &[("order 3f9ac1d2", "show the order whose id begins so")],
+        read: grammar::read_order,
+    },
+    CommandHelp {
+        word: "orders",
+        syntax: &["orders [all]"],
+        summary: "list own orders",
+        meaning: "Lists own orders in the book; with `all` also those that are over.",
+        examples: &[
+            ("orders", "own open orders"),
+            ("orders all", "ended ones too"),
+        ],
+        read: grammar::read_orders,
+    },
+    CommandHelp {
+        word: "book",
+        syntax: &["book [PAIR] [DEPTH]"],
+        summary: "show bids and asks",
+        meaning: "Shows the best DEPTH price levels of both sides (default 50, at most 10000). The\n\
+                  digest covers the whole book: nodes with equal digests have equal books.",
+        examples: &[
+            ("book", "the first market"),
+            ("book BTC/USD 5", "five levels a side"),
+        ],
+        read: grammar::read_book,
+    },
+    CommandHelp {
+        word: "trades",
+        syntax: &["trades [PAIR] [N]"],
+        summary: "list trades, newest last",
+        meaning: "Lists the newest N trades (default 50, at most 1000000). A tentative trade can\n\
+                  still change when a late operation arrives; a final one is confirmed by both\n\
+                  owners and never changes.",
+        examples: &[
+            ("trades", "the last 50"),
+            ("trades BTC/USD 1000", "the last 1000"),
+        ],
+        read: grammar::read_trades,
+    },
+    CommandHelp {
+        word: "peers",
+        syntax: &["peers"],
+        summary: "list connected nodes",
+        meaning: "Lists the nodes with an established session: key, address, who dialled, round\n\
+                  trip time, how many operations behind, and standing.",
+        examples: &[("peers", "all of them")],
+        read: grammar::read_peers,
+    },
+    CommandHelp {
+        word: "connect",
+        syntax: &["connect HOST:PORT"],
+        summary: "dial a node",
+        meaning: "Dials a node, and goes on trying with growing pauses. An event tells when the\n\
+                  session is established. An IPv6 address stands in brackets.",
+        examples: &[
+            ("connect 192.0.2.7:3000", "by address"),
+            ("connect [::1]:3000", "by IPv6 address"),
+        ],
+        read: grammar::read_connect,
+    },
+    CommandHelp {
+        word: "disconnect",
+        syntax: &["disconnect PEER"],
+        summary: "close the session with a node",
+        meaning: "Closes the session with the node whose key begins so, as `peers` shows it.",
+        examples: &[("disconnect 8be2f016", "the node whose key begins so")],
+        read: grammar::read_disconnect,
+    },
+    CommandHelp {
+        word: "breakers",
+        syntax: &["breakers"],
+        summary: "list circuit breakers",
+        meaning: "Every address that was dialled has a circuit: closed (dialling is allowed), open\n\
+                  (it failed too often, no dialling for a while) or half_open (one probe decides).",
+        examples: &[("breakers", "all of them")],
+        read: grammar::read_breakers,
+    },
+    CommandHelp {
+        word: "clock",
+        syntax: &["clock [ORDER [ORDER]]"],
+        summary: "show or compare vector clocks",
+        meaning: "A vector clock counts, for every author, the operations that one could have known.\n\
+                  Without an order: the clock of this node. With one: the clock of the operation\n\
+                  that placed it. With two: whether the first came before or after the second, or\n\
+                  neither knew of the other (concurrent).",
+        examples: &[
+            ("clock", "this node's"),
+            ("clock 3f9ac1d2", "an order's"),
+            ("clock 3f9ac1d2 8be2f016", "compare two"),
+        ],
+        read: grammar::read_clock,
+    },
+    CommandHelp {
+        word: "digest",
+        syntax: &["digest"],
+        summary: "show digests of the exchange's state",
+        meaning: "Nodes that have applied the same operations show the same digests of the set of\n\
+                  operations, the book, the trades, the final trades and the orders.",
+        examples: &[("digest", "compare the output of two nodes")],
+        read: grammar::read_digest,
+    },
+    CommandHelp {
+        word: "stats",
+        syntax: &["stats"],
+        summary: "show counters",
+        meaning: "Shows the node's counters since it started.",
+        examples: &[("stats", "all of them")],
+        read: grammar::read_stats,
+    },
+    CommandHelp {
+        word: "tree",
+        syntax: &["tree"],
+        summary: "show actors and their supervisors",
+        meaning: "Shows the supervision tree: state, restarts, generation (which life of the actor\n\
+                  this is) and the messages waiting.",
+        examples: &[("tree", "the names are those that `crash` takes")],
+        read: grammar::read_tree,
+    },
+    CommandHelp {
+        word: "log",
+        syntax: &["log LEVEL [TARGET]"],
+        summary: "change what is logged",
+        meaning: "LEVEL is off, error, warn, info, debug or trace. TARGET is the part of the program\n\
+                  that it is for; without it, the level is for all.",
+        examples: &[
+            ("log info", "for all"),
+            ("log debug gossip", "for one part"),
+        ],
+        read: grammar::read_log,
+    },
+    CommandHelp {
+        word: "crash",
+        syntax: &["crash ACTOR"],
+        summary: "fault drill: make an actor panic",
+        meaning: "Makes an actor panic, to see that its supervisor restarts it. Works only with\n\
+                  debug.drills = true. The names are those that `tree` shows.",
+        examples: &[("crash matcher", "the book is rebuilt from the store")],
+        read: grammar::read_crash,
+    },
+    CommandHelp {
+        word: "help",
+        syntax: &["help [COMMAND]"],
+        summary: "list commands, or explain one",
+        meaning: "Without a command: lists all. With one: its syntax, meaning and examples.",
+        examples: &[("help buy", "explain `buy`")],
+        read: grammar::read_help,
+    },
+    CommandHelp {
+        word: "quit",
+        syntax: &["quit"],
+        summary: "shut the node down",
+        meaning: "Stops all actors in order, leaves the store complete, and ends the program.",
+        examples: &[("quit", "also: Ctrl-D on a terminal")],
+        read: grammar::read_quit,
+    },
+];
+
+/// What `buy` and `sell` have in common.
+const PLACE_MEANING: &str = "\
+QTY is in the base currency, PRICE in the quote currency; PAIR is the first market
+unless given. A limit order trades at PRICE or better, and what is left waits in the
+book, unless the order says otherwise:
+  ioc   immediate or cancel: take what is there, drop the rest
+  fok   fill or kill: all at once or nothing
+  post  only wait in the book: rejected if it would take
+A market order takes at any price, or up to limit=PRICE, and never waits.
+stp says what is cancelled when it meets an own order: the newest (default), the oldest
+or both.";
+
+/// The row of a command, by its name in any case.
+pub fn find_command(word: &str) -> Option<&'static CommandHelp> {
+    COMMANDS
+        .iter()
+        .find(|command| command.word.eq_ignore_ascii_case(word))
+}
+
+/// The command that is spelt nearly like a word. One wrong letter counts in a word of up to
+/// three, two in a longer one.
+pub(crate) fn nearest_command(word: &str) -> Option<&'static str> {
+    let length = word.chars().count();
+    if length > GUESSED_CHARS_MAX {
+        return None;
+    }
+    let word = word.to_ascii_lowercase();
+    let distance_max = if length <= 3 { 1 } else { 2 };
+    COMMANDS
+        .iter()
+        .map(|command| (strsim::osa_distance(&word, command.word), command.word))
+        .filter(|(distance, _)| *distance <= distance_max)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, nearest)| nearest)
+}
+
+/// The text of `help`, or of `help COMMAND`. Lines end in `\n`.
+pub fn help_text(topic: Option<&str>) -> String {
+    match topic.and_then(find_command) {
+        Some(command) => command_text(command),
+        None => overview_text(),
+    }
+}
+
+/// One line for each command.
+fn overview_text() -> String {
+    let width = COMMANDS
+        .iter()
+        .map(|command| command.word.len())
+        .max()
+        .unwrap_or(0);
+    let lines = COMMANDS
+        .iter()
+        .map(|command| format!("  {:width$}  {}\n", command.word, command.summary));
+    let lines: String = lines.collect();
+    format!(
+        "Commands, one a line, in upper or lower case. `help COMMAND` explains one.\n\n{lines}\n\
+         QTY and PRICE are plain decimals such as 0.5. ORDER and PEER are the first 8 or more\n\
+         hexadecimal digits. [ ] may be left out, | separates choices, # starts a comment.\n"
+    )
+}
+
+/// Syntax, meaning and examples of one command.
+fn command_text(command: &CommandHelp) -> String {
+    let syntax: String = command
+        .syntax
+        .iter()
+        .map(|line| format!("  {line}\n"))
+        .collect();
+    let width = command
+        .examples
+        .iter()
+        .map(|(line, _)| line.len())
+        .max()
+        .unwrap_or(0);
+    let examples = command.examples.iter();
+    let examples: String = examples
+        .map(|(line, effect)| format!("  {line:width$}   {effect}\n"))
+        .collect();
+    format!(
+        "{}: {}\n\n{syntax}\n{}\n\nFor example\n{examples}",
+        command.word, command.summary, command.meaning
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command_fixtures::genesis;
+    use crate::command_grammar::parse;
+
+    #[test]
+    fn every_command_teaches_syntax_meaning_and_examples_that_work() {
+        for command in COMMANDS {
+            let text = help_text(Some(command.word));
+            assert!(
+                !command.syntax.is_empty() && !command.examples.is_empty(),
+                "{text}"
+            );
+            assert!(
+                command
+                    .syntax
+                    .iter()
+                    .all(|line| line.starts_with(command.word)),
+                "{text}"
+            );
+            assert!(
+                command.meaning.ends_with('.') && text.contains(command.meaning),
+                "{text}"
+            );
+            for (line, _) in command.examples {
+                assert!(line.starts_with(command.word), "`{line}`");
+                assert!(matches!(parse(line, &genesis()), Ok(Some(_))), "`{line}`");
+            }
+        }
+    }
+
+    #[test]
+    fn the_overview_lists_every_command_once() {
+        let text = help_text(None);
+        for command in COMMANDS {
+            let line = format!("\n  {} ", command.word);
+            assert_eq!(text.matches(&line).count(), 1, "{}", command.word);
+        }
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        let topics = COMMANDS.iter().map(|command| Some(command.word));
+        for text in topics.chain([None]).map(help_text) {
+            assert!(text.ends_with('\n'));
+            assert!(
+                text.lines().all(|line| line.chars().count() <= 90),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn commands_spelt_nearly_right_are_recognised() {
+        for (word, nearest) in [
+            ("bok", Some("book")),
+            ("CANCLE", Some("cancel")),
+            ("by", Some("buy")),
+            ("order", Some("order")),
+            ("conect", Some("connect")),
+            ("xyz", None),
+            ("foo", None),
+            ("topology", None),
+        ] {
+            assert_eq!(nearest_command(word), nearest, "{word}");
+        }
+        assert_eq!(nearest_command(&"b".repeat(100)), None);
+    }
+}

@@ -1,0 +1,396 @@
+//! A command as a value: what the console understood, before anyone acts on it.
+//!
+//! The grammar (`command_grammar`) makes these from lines; [`Command::text`] writes the line back
+//! in one canonical form, which parses to the same command. What needs knowledge that a line does
+//! not have stays open here: a prefix of an id is looked up by the actor that has the ids, and
+//! the amounts of a `replace` are read once the order's market is known.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::market::Market;
+use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
+use bitfitech_core::op::Place;
+use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
+
+use crate::command_error::{Amount, CommandError};
+
+/// Levels of each side that `book` shows when no depth is given. A guess: more than a screen.
+pub const BOOK_DEPTH_DEFAULT: u32 = 50;
+
+/// Most levels of each side that `book` shows. A guess: a reply of some hundred kilobytes.
+pub const BOOK_DEPTH_MAX: u32 = 10_000;
+
+/// Trades that `trades` shows when no number is given.
+pub const TRADES_DEFAULT: u32 = 50;
+
+/// Most trades that `trades` shows.
+pub const TRADES_MAX: u32 = 1_000_000;
+
+/// Fewest hexadecimal digits that name an order or a peer.
+pub const ID_DIGITS_MIN: usize = 8;
+
+/// Longest HOST of HOST:PORT: the limit of a domain name (RFC 1035, section 2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+
+/// A command with everything that its line says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `buy`, `sell`.
+    Place(Place),
+    /// `cancel ORDER`.
+    Cancel(IdPrefix),
+    /// `cancel all`: every own open order.
+    CancelAll,
+    /// `replace`.
+    Replace(Replace),
+    /// `order`.
+    Order(IdPrefix),
+    /// `orders`.
+    Orders(OrdersScope),
+    /// `book`.
+    Book {
+        /// Which market.
+        market: MarketIndex,
+        /// Levels of each side, 1 to [`BOOK_DEPTH_MAX`].
+        depth: u32,
+    },
+    /// `trades`.
+    Trades {
+        /// Which market.
+        market: MarketIndex,
+        /// How many of the newest, 1 to [`TRADES_MAX`].
+        limit: u32,
+    },
+    /// `peers`.
+    Peers,
+    /// `connect`.
+    Connect(HostPort),
+    /// `disconnect`.
+    Disconnect(IdPrefix),
+    /// `breakers`.
+    Breakers,
+    /// `clock`.
+    Clock(ClockQuery),
+    /// `digest`.
+    Digest,
+    /// `stats`.
+    Stats,
+    /// `tree`.
+    Tree,
+    /// `log`.
+    Log {
+        /// From which level on messages are logged.
+        level: LogLevel,
+        /// For which target; `None` for all.
+        target: Option<String>,
+    },
+    /// `crash`: the actor's name as `tree` shows it.
+    Crash(String),
+    /// `help`; with the command to explain, as the table spells it.
+    Help(Option<&'static str>),
+    /// `quit`.
+    Quit,
+}
+
+/// Which own orders `orders` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrdersScope {
+    /// Those in the book.
+    Open,
+    /// Ended ones too.
+    All,
+}
+
+/// What `clock` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockQuery {
+    /// The node's own clock: what its next operation would carry.
+    Own,
+    /// The clock of the operation that placed an order.
+    Of(IdPrefix),
+    /// How the clocks of two orders relate.
+    Compare(IdPrefix, IdPrefix),
+}
+
+/// From which level on messages are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What needs the operator.
+    Error,
+    /// What may need the operator.
+    Warn,
+    /// What happens in the large.
+    Info,
+    /// What happens in each part.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// Every level, least talkative first.
+    pub const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The word that users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// The first digits of an id of 32 bytes.
+///
+/// All ids that begin with them lie between [`IdPrefix::low`] and [`IdPrefix::high`], so an
+/// ordered map finds them by a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdPrefix {
+    low: [u8; 32],
+    digits: usize,
+}
+
+impl IdPrefix {
+    /// Reads 8 to 64 hexadecimal digits of either case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len();
+        if !(ID_DIGITS_MIN..=64).contains(&digits) || !text.is_ascii() {
+            return None;
+        }
+        let low = Digest::from_hex(&format!("{text:0<64}"))?.0;
+        Some(Self { low, digits })
+    }
+
+    /// The least id that begins with these digits.
+    pub fn low(&self) -> [u8; 32] {
+        self.low
+    }
+
+    /// The greatest id that begins with these digits.
+    pub fn high(&self) -> [u8; 32] {
+        let mut high = self.low;
+        high[self.digits.div_ceil(2)..].fill(0xff);
+        if self.digits % 2 == 1 {
+            high[self.digits / 2] |= 0x0f;
+        }
+        high
+    }
+
+    /// Whether an id begins with these digits.
+    pub fn matches(&self, id: &[u8; 32]) -> bool {
+        (self.low..=self.high()).contains(id)
+    }
+}
+
+impl fmt::Display for IdPrefix {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&Digest(self.low).to_hex()[..self.digits])
+    }
+}
+
+/// An address to dial: a name or an IP address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl HostPort {
+    /// Reads `name:port`, `1.2.3.4:port` or `[::1]:port`; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let port = port.parse().ok().filter(|port| *port > 0)?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let host = match bracketed {
+            Some(inner) => inner.parse::<Ipv6Addr>().ok()?.to_string(),
+            None if is_host(host) => host.to_string(),
+            None => return None,
+        };
+        Some(Self { host, port })
+    }
+
+    /// A name or an IP address, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(out, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(out, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Whether a text is an IPv4 address, or has the form of a name. What looks like a number with
+/// points must be a whole IPv4 address, for resolvers read `10.1` as `10.0.0.1`.
+fn is_host(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let numeric = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (1..=HOST_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(plain)
+        && !text.starts_with(['.', '-'])
+        && (!numeric || text.parse::<Ipv4Addr>().is_ok())
+}
+
+/// A `replace` as it was written: its amounts are read in the order's market, by
+/// [`Replace::terms`]. At least one of them is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replace {
+    /// The order to change.
+    pub order: IdPrefix,
+    /// The new total quantity, filled part included.
+    pub quantity: Option<String>,
+    /// The new price.
+    pub price: Option<String>,
+}
+
+/// New terms of an order; `None` keeps the old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplaceTerms {
+    /// The new total quantity, filled part included.
+    pub quantity: Option<Lots>,
+    /// The new price.
+    pub price: Option<Ticks>,
+}
+
+impl Replace {
+    /// Reads the amounts in a market.
+    ///
+    /// # Errors
+    /// When the market does not allow one of them.
+    pub fn terms(&self, market: &Market) -> Result<ReplaceTerms, CommandError> {
+        let refused = |amount, error| CommandError::Amount {
+            command: "replace",
+            amount,
+            pair: market.pair().to_string(),
+            error,
+        };
+        let quantity = self.quantity.as_deref().map(|text| {
+            market
+                .parse_quantity(text)
+                .map_err(|error| refused(Amount::Quantity, error))
+        });
+        let price = self.price.as_deref().map(|text| {
+            market
+                .parse_price(text)
+                .map_err(|error| refused(Amount::Price, error))
+        });
+        Ok(ReplaceTerms {
+            quantity: quantity.transpose()?,
+            price: price.transpose()?,
+        })
+    }
+
+    /// The line that parses to this command.
+    fn text(&self) -> String {
+        let mut text = format!("replace {}", self.order);
+        if let Some(quantity) = &self.quantity {
+            text += &format!(" {quantity}");
+        }
+        if let Some(price) = &self.price {
+            text += &format!(" @ {price}");
+        }
+        text
+    }
+}
+
+impl Command {
+    /// The line that parses to this command in this network, in one canonical form.
+    ///
+    /// Markets that the genesis does not have, and [`SelfTrade::Allow`], cannot be written: the
+    /// grammar never makes such commands.
+    pub fn text(&self, genesis: &Genesis) -> String {
+        let pair = |market: &MarketIndex| genesis.market(*market).map_or("?", Market::pair);
+        match self {
+            Self::Place(place) => place_text(place, genesis),
+            Self::Cancel(order) => format!("cancel {order}"),
+            Self::CancelAll => "cancel all".to_string(),
+            Self::Replace(replace) => replace.text(),
+            Self::Order(order) => format!("order {order}"),
+            Self::Orders(OrdersScope::Open) => "orders".to_string(),
+            Self::Orders(OrdersScope::All) => "orders all".to_string(),
+            Self::Book { market, depth } => format!("book {} {depth}", pair(market)),
+            Self::Trades { market, limit } => format!("trades {} {limit}", pair(market)),
+            Self::Connect(address) => format!("connect {address}"),
+            Self::Disconnect(peer) => format!("disconnect {peer}"),
+            Self::Clock(ClockQuery::Own) => "clock".to_string(),
+            Self::Clock(ClockQuery::Of(order)) => format!("clock {order}"),
+            Self::Clock(ClockQuery::Compare(one, other)) => format!("clock {one} {other}"),
+            Self::Log {
+                level,
+                target: None,
+            } => format!("log {}", level.name()),
+            Self::Log {
+                level,
+                target: Some(target),
+            } => format!("log {} {target}", level.name()),
+            Self::Crash(actor) => format!("crash {actor}"),
+            Self::Help(Some(topic)) => format!("help {topic}"),
+            Self::Peers => "peers".to_string(),
+            Self::Breakers => "breakers".to_string(),
+            Self::Digest => "digest".to_string(),
+            Self::Stats => "stats".to_string(),
+            Self::Tree => "tree".to_string(),
+            Self::Help(None) => "help".to_string(),
+            Self::Quit => "quit".to_string(),
+        }
+    }
+}
+
+/// The line that parses to this order.
+fn place_text(place: &Place, genesis: &Genesis) -> String {
+    let side = place.side.name();
+    let Some(market) = genesis.market(place.market) else {
+        return format!("{side} ?");
+    };
+    let quantity = market.quantity_text(u128::from(place.quantity.0));
+    let pair = market.pair();
+    let pricing = match place.pricing {
+        Pricing::Limit(price) => format!("@ {}", market.price_text(price)),
+        Pricing::Market(None) => "market".to_string(),
+        Pricing::Market(Some(limit)) => format!("market limit={}", market.price_text(limit)),
+    };
+    let time_in_force = match (place.pricing, place.time_in_force) {
+        (Pricing::Market(_), _) | (_, TimeInForce::GoodTillCancel) => "",
+        (_, TimeInForce::ImmediateOrCancel) => " ioc",
+        (_, TimeInForce::FillOrKill) => " fok",
+        (_, TimeInForce::PostOnly) => " post",
+    };
+    let self_trade = match place.self_trade {
+        SelfTrade::CancelNewest | SelfTrade::Allow => "",
+        SelfTrade::CancelOldest => " stp=oldest",
+        SelfTrade::CancelBoth => " stp=both",
+    };
+    format!("{side} {quantity} {pair} {pricing}{time_in_force}{self_trade}")
+}

@@ -1,0 +1,498 @@
+//! What the node says to its users: replies to commands, and events that nobody asked for.
+//!
+//! A command is answered by exactly one [`Answer`]: a [`Reply`] or a [`ReplyError`]. What happens
+//! by itself (a trade, a lost peer, a crashed actor) is an [`Event`]. Both are values: actors
+//! fill them in, and the edges (`command_render`, `command_json`, the web API) write them for
+//! people or for programs. Amounts stay in ticks and lots until then, so no actor handles text.
+//!
+//! Rows that the core already has ([`OrderRow`], [`TradeRow`], [`BookView`], [`Digests`]) are used
+//! as they are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, OpId, OrderId};
+use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow};
+
+/// The answer to one command.
+pub type Answer = Result<Reply, ReplyError>;
+
+/// What a command that worked answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// `buy`, `sell`, `replace`: an operation was written, whatever became of the order.
+    Place(PlaceReply),
+    /// `cancel ORDER`: the order as it is now.
+    Cancel(OrderRow),
+    /// `cancel all`: the orders that this command ended, as they are now.
+    CancelAll(Vec<OrderRow>),
+    /// `order ORDER`.
+    Order(OrderRow),
+    /// `orders`, `orders all`: own orders.
+    Orders(Vec<OrderRow>),
+    /// `book`.
+    Book(BookView),
+    /// `trades`: in log order, newest last.
+    Trades(Vec<TradeRow>),
+    /// `peers`: established sessions.
+    Peers(Vec<PeerRow>),
+    /// `connect`: the address is being dialled, or a session with it exists already.
+    Connect {
+        /// HOST:PORT, as it was asked for.
+        address: String,
+    },
+    /// `disconnect`: the session is being closed.
+    Disconnect {
+        /// Whose session.
+        node: AuthorKey,
+    },
+    /// `breakers`.
+    Breakers(Vec<BreakerRow>),
+    /// `clock`, `clock ORDER`: how many operations of every author precede, the last included.
+    Clock(BTreeMap<AuthorKey, u64>),
+    /// `clock ORDER ORDER`.
+    Relation(ClockRelation),
+    /// `digest`.
+    Digest(Digests),
+    /// `stats`: names and numbers, in the order in which they are shown. Names are unique.
+    Stats(Vec<(String, u64)>),
+    /// `tree`: the root of the supervision tree.
+    Tree(TreeRow),
+    /// `log`: the filter is in force.
+    Log {
+        /// The level.
+        level: String,
+        /// For which target; `None` for all.
+        target: Option<String>,
+    },
+    /// `crash`: the actor has been told to panic.
+    Crash {
+        /// Its name in the tree.
+        actor: String,
+    },
+    /// `help`: text for people, several lines.
+    Help(String),
+    /// `quit`: the node shuts down after this reply.
+    Quit,
+}
+
+/// An order as it is right after the operation that placed or replaced it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceReply {
+    /// Its id; a new one if a replace made a new order.
+    pub order: OrderId,
+    /// In which market.
+    pub market: MarketIndex,
+    /// Open, or how it ended at once.
+    pub status: OrderStatus,
+    /// One word more where the status leaves a question open.
+    pub reason: Option<&'static str>,
+    /// How much has traded.
+    pub filled: Lots,
+    /// What is left to trade.
+    pub remaining: Lots,
+    /// The trades that it made at once.
+    pub trades: Vec<TradeRow>,
+}
+
+impl PlaceReply {
+    /// The reply for an order in its present state, and its trades so far.
+    pub fn new(row: &OrderRow, trades: Vec<TradeRow>) -> Self {
+        Self {
+            order: row.order,
+            market: row.market,
+            status: row.status(),
+            reason: row.reason(),
+            filled: row.filled,
+            remaining: row.remaining(),
+            trades,
+        }
+    }
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The other node dialled this one.
+    Inbound,
+    /// This node dialled the other.
+    Outbound,
+}
+
+impl Direction {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// An established session with another node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRow {
+    /// The other node's key.
+    pub node: AuthorKey,
+    /// Its address as this node sees it.
+    pub address: String,
+    /// Who dialled.
+    pub direction: Direction,
+    /// State of the session, one lower-case word.
+    pub state: &'static str,
+    /// Last measured round trip; `None` before the first.
+    pub rtt_ms: Option<u64>,
+    /// How many operations it still lacks or this node lacks from it, as far as known.
+    pub behind: u64,
+    /// Standing of the peer: misbehaviour lowers it.
+    pub score: i64,
+}
+
+/// State of the circuit of one peer address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CircuitState {
+    /// Dialling is allowed.
+    Closed,
+    /// Dialling is refused until the reset time-out is over.
+    Open,
+    /// A probe decides.
+    HalfOpen,
+}
+
+impl CircuitState {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// The circuit of one peer address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakerRow {
+    /// HOST:PORT.
+    pub address: String,
+    /// State of the circuit.
+    pub state: CircuitState,
+    /// Failures in a row.
+    pub failures: u64,
+    /// How long until the next probe is allowed: 0 when dialling is allowed now.
+    pub retry_in_ms: u64,
+}
+
+/// How the vector clocks of two orders relate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockRelation {
+    /// The author of the second knew the first.
+    Before,
+    /// The author of the first knew the second.
+    After,
+    /// Neither knew of the other.
+    Concurrent,
+    /// The same operation.
+    Equal,
+}
+
+impl ClockRelation {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+            Self::Concurrent => "concurrent",
+            Self::Equal => "equal",
+        }
+    }
+}
+
+/// An actor or supervisor, and what it supervises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeRow {
+    /// Its name, as `crash` takes it.
+    pub name: String,
+    /// State, one lower-case word.
+    pub state: &'static str,
+    /// How often it has been restarted since the node started.
+    pub restarts: u64,
+    /// Which life of the actor this is.
+    pub generation: u64,
+    /// Messages waiting in its mailbox.
+    pub mailbox: u64,
+    /// In the order in which they are started.
+    pub children: Vec<TreeRow>,
+}
+
+/// Why a command changed nothing. Programs tell errors apart by this code, never by the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorCode {
+    /// A known command with wrong words after it.
+    BadCommand,
+    /// The first word is no command.
+    UnknownCommand,
+    /// A price or quantity that its market does not allow.
+    BadAmount,
+    /// No such market in this network.
+    UnknownPair,
+    /// Not 8 to 64 hexadecimal digits.
+    BadOrderId,
+    /// Not 8 to 64 hexadecimal digits.
+    BadPeerId,
+    /// Not HOST:PORT.
+    BadAddress,
+    /// The line is longer than allowed.
+    TooLong,
+    /// No order begins with these digits.
+    UnknownOrder,
+    /// Several orders begin with these digits.
+    AmbiguousOrder,
+    /// The order is over.
+    OrderClosed,
+    /// The order belongs to another author.
+    NotOwner,
+    /// The node's own operations are dated ahead of its clock, so it writes nothing.
+    ClockAhead,
+    /// No session with a node whose key begins with these digits.
+    UnknownPeer,
+    /// Sessions with several nodes whose keys begin with these digits.
+    AmbiguousPeer,
+    /// No actor of this name.
+    UnknownActor,
+    /// Fault drills are switched off.
+    DrillsOff,
+    /// The actor that answers is restarting.
+    Unavailable,
+    /// The actor that answers took too long. The operation may have been written.
+    Timeout,
+    /// The store could not make the operation durable.
+    StoreFailed,
+    /// A queue is full: try again later.
+    Overloaded,
+}
+
+impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 21] = [
+        Self::BadCommand,
+        Self::UnknownCommand,
+        Self::BadAmount,
+        Self::UnknownPair,
+        Self::BadOrderId,
+        Self::BadPeerId,
+        Self::BadAddress,
+        Self::TooLong,
+        Self::UnknownOrder,
+        Self::AmbiguousOrder,
+        Self::OrderClosed,
+        Self::NotOwner,
+        Self::ClockAhead,
+        Self::UnknownPeer,
+        Self::AmbiguousPeer,
+        Self::UnknownActor,
+        Self::DrillsOff,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::StoreFailed,
+        Self::Overloaded,
+    ];
+
+    /// The stable name that programs compare.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadCommand => "BAD_COMMAND",
+            Self::UnknownCommand => "UNKNOWN_COMMAND",
+            Self::BadAmount => "BAD_AMOUNT",
+            Self::UnknownPair => "UNKNOWN_PAIR",
+            Self::BadOrderId => "BAD_ORDER_ID",
+            Self::BadPeerId => "BAD_PEER_ID",
+            Self::BadAddress => "BAD_ADDRESS",
+            Self::TooLong => "TOO_LONG",
+            Self::UnknownOrder => "UNKNOWN_ORDER",
+            Self::AmbiguousOrder => "AMBIGUOUS_ORDER",
+            Self::OrderClosed => "ORDER_CLOSED",
+            Self::NotOwner => "NOT_OWNER",
+            Self::ClockAhead => "CLOCK_AHEAD",
+            Self::UnknownPeer => "UNKNOWN_PEER",
+            Self::AmbiguousPeer => "AMBIGUOUS_PEER",
+            Self::UnknownActor => "UNKNOWN_ACTOR",
+            Self::DrillsOff => "DRILLS_OFF",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Timeout => "TIMEOUT",
+            Self::StoreFailed => "STORE_FAILED",
+            Self::Overloaded => "OVERLOADED",
+        }
+    }
+}
+
+/// What a command that failed answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplyError {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people: what, where, how to mend.
+    pub text: String,
+}
+
+impl ReplyError {
+    /// An error with this text.
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { code, text }
+    }
+}
+
+impl fmt::Display for ReplyError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.code.name(), self.text)
+    }
+}
+
+impl std::error::Error for ReplyError {}
+
+/// What happened without being asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The node is up. Always the first line.
+    Ready(Box<Ready>),
+    /// A trade came to be, changed, vanished or became final.
+    Trade(TradeEvent),
+    /// An own order changed.
+    Order(OrderRow),
+    /// A session was established or has ended.
+    Peer(PeerEvent),
+    /// An actor crashed, was restarted, or its supervisor gave up.
+    Actor(ActorEvent),
+    /// Progress of catching up with a peer.
+    Sync(SyncEvent),
+}
+
+/// Where the node can be reached. Parts that are switched off have no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The node's key.
+    pub node: AuthorKey,
+    /// Sessions with other nodes.
+    pub p2p: Option<SocketAddr>,
+    /// HTTP and WebSocket.
+    pub api: Option<SocketAddr>,
+    /// The embedded Grape's DHT (UDP).
+    pub grape_dht: Option<SocketAddr>,
+    /// The embedded Grape's HTTP API.
+    pub grape_api: Option<SocketAddr>,
+    /// Grenache RPC.
+    pub grape_rpc: Option<SocketAddr>,
+    /// How peers are found, as configured.
+    pub mode: String,
+    /// Name of the network.
+    pub network: String,
+}
+
+/// A trade as it is now (in `row.status` also whether it was amended or busted), and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeEvent {
+    /// The trade.
+    pub row: TradeRow,
+    /// Why it changed, one word; `None` when it is new or final.
+    pub reason: Option<&'static str>,
+    /// The operation that changed it.
+    pub cause: Option<OpId>,
+}
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerChange {
+    /// It was established.
+    Connected,
+    /// It has ended.
+    Disconnected,
+}
+
+impl PeerChange {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// A session was established or has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerEvent {
+    /// The other node's key.
+    pub node: AuthorKey,
+    /// Its address.
+    pub address: String,
+    /// What happened.
+    pub change: PeerChange,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What happened to an actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorChange {
+    /// It panicked or stopped without being asked.
+    Crashed,
+    /// A fresh one runs in its place.
+    Restarted,
+    /// It failed too often, and its supervisor gave up.
+    Escalated,
+}
+
+impl ActorChange {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed",
+            Self::Restarted => "restarted",
+            Self::Escalated => "escalated",
+        }
+    }
+}
+
+/// An actor crashed, was restarted, or its supervisor gave up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActorEvent {
+    /// Its name in the tree.
+    pub name: String,
+    /// What happened.
+    pub change: ActorChange,
+    /// Why.
+    pub reason: Option<String>,
+    /// Which life of the actor.
+    pub generation: u64,
+}
+
+/// Progress of catching up with a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncEvent {
+    /// From whom.
+    pub peer: AuthorKey,
+    /// Operations received so far.
+    pub received: u64,
+    /// Operations to receive in all, as far as known.
+    pub total: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_codes_are_distinct_upper_case_names() {
+        let mut names: Vec<_> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
+        let plain = |name: &&str| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        };
+        assert!(names.iter().all(plain));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ErrorCode::ALL.len());
+    }
+}

@@ -1,0 +1,414 @@
+//! The set of applied operations, as the graph that their `prev` and `refs` make.
+//!
+//! Only operations whose ancestors are all here are here, in the order in which they were applied
+//! (their [`OpIndex`]), which is also the order on disk. From that follow the position of each in
+//! the total order, its vector clock, and what a peer lacks.
+//!
+//! Each author writes one chain. Two operations of one author with the same `seq` are a proof that
+//! he forked it; both branches stay in the set, so nobody can unhappen anything by forking.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Bound;
+
+use crate::matching::Owner;
+use crate::op::{Body, Operation, REFS_MAX};
+use crate::order_log::Position;
+use crate::types::{AuthorKey, Digest, HybridTime, OpId};
+use crate::vector_clock::VectorClock;
+use crate::wire::{Head, HeadCursor, LOCATOR_MAX, WantEntry};
+
+/// Position of an operation in the order of application, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpIndex(pub u32);
+
+impl OpIndex {
+    fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What is kept of an applied operation.
+struct Entry {
+    id: OpId,
+    author: Owner,
+    seq: u64,
+    time: HybridTime,
+    position: Position,
+    prev: Option<OpIndex>,
+    refs: [Option<OpIndex>; REFS_MAX],
+}
+
+/// An author's chain, with its branches if he forked it.
+struct Chain {
+    key: AuthorKey,
+    /// The branch that came first, by `seq`.
+    trunk: Vec<OpIndex>,
+    /// The last operation of every branch; one unless the author forked.
+    heads: Vec<OpIndex>,
+    /// Two different operations of the same `seq`.
+    fork: Option<(OpIndex, OpIndex)>,
+}
+
+/// Whether an operation can be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is here already.
+    Known,
+    /// These ancestors are not here yet.
+    Missing(Vec<OpId>),
+    /// All ancestors are here and it agrees with them.
+    Ready,
+}
+
+/// Why an operation contradicts its ancestors. It can never be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AncestryError {
+    /// `prev` is another author's, or not the one before in the chain.
+    Prev,
+    /// A ref is the author's own operation.
+    OwnRef,
+    /// The time is not greater than that of every ancestor.
+    Time,
+}
+
+impl fmt::Display for AncestryError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Prev => "operation does not follow the one that it names as previous",
+            Self::OwnRef => "operation refers to its own author",
+            Self::Time => "operation is not later than what it refers to",
+        })
+    }
+}
+
+impl core::error::Error for AncestryError {}
+
+/// Operations that a peer lacks, in causal order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPage {
+    /// The next operations to send.
+    pub operations: Vec<OpIndex>,
+    /// How many more there are behind them.
+    pub remaining: u64,
+}
+
+/// The set of applied operations.
+#[derive(Default)]
+pub struct Dag {
+    entries: Vec<Entry>,
+    index_of: BTreeMap<OpId, OpIndex>,
+    chains: Vec<Chain>,
+    owner_of: BTreeMap<AuthorKey, Owner>,
+    latest_time: HybridTime,
+}
+
+impl Dag {
+    /// How many operations have been applied.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing has been applied.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The greatest time of any applied operation.
+    pub fn latest_time(&self) -> HybridTime {
+        self.latest_time
+    }
+
+    /// Where an operation is.
+    pub fn find(&self, id: &OpId) -> Option<OpIndex> {
+        self.index_of.get(id).copied()
+    }
+
+    /// The id of an operation.
+    pub fn id(&self, index: OpIndex) -> OpId {
+        self.entries[index.get()].id
+    }
+
+    /// The time of an operation.
+    pub fn time(&self, index: OpIndex) -> HybridTime {
+        self.entries[index.get()].time
+    }
+
+    /// The place of an operation in its author's chain.
+    pub fn seq(&self, index: OpIndex) -> u64 {
+        self.entries[index.get()].seq
+    }
+
+    /// Bucket and depth of an operation.
+    pub fn position(&self, index: OpIndex) -> Position {
+        self.entries[index.get()].position
+    }
+
+    /// The author of an operation.
+    pub fn author(&self, index: OpIndex) -> Owner {
+        self.entries[index.get()].author
+    }
+
+    /// The key of an author.
+    pub fn key(&self, owner: Owner) -> AuthorKey {
+        self.chains[owner.0 as usize].key
+    }
+
+    /// The author with this key, if he has written anything.
+    pub fn owner(&self, key: &AuthorKey) -> Option<Owner> {
+        self.owner_of.get(key).copied()
+    }
+
+    /// The last operations of an author's branches: one, unless he forked; none if unknown.
+    pub fn heads_of(&self, key: &AuthorKey) -> &[OpIndex] {
+        self.chain(key).map_or(&[], |chain| &chain.heads)
+    }
+
+    /// Two operations of the author with the same `seq`, if he forked.
+    pub fn fork_of(&self, key: &AuthorKey) -> Option<(OpId, OpId)> {
+        let (first, second) = self.chain(key)?.fork?;
+        Some((self.id(first), self.id(second)))
+    }
+
+    /// Every author who forked his chain.
+    pub fn forkers(&self) -> impl Iterator<Item = AuthorKey> {
+        self.chains
+            .iter()
+            .filter(|chain| chain.fork.is_some())
+            .map(|chain| chain.key)
+    }
+
+    /// Whether an operation can be applied now.
+    ///
+    /// # Errors
+    /// When it contradicts its ancestors, so that no node will ever apply it.
+    pub fn admit(&self, operation: &Operation) -> Result<Admission, AncestryError> {
+        if self.index_of.contains_key(&operation.id()) {
+            return Ok(Admission::Known);
+        }
+        let body = operation.body();
+        let ancestors = body.prev.iter().chain(&body.refs);
+        let missing: Vec<OpId> = ancestors
+            .filter(|id| !self.index_of.contains_key(id))
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            return Ok(Admission::Missing(missing));
+        }
+        self.check_ancestry(body)?;
+        Ok(Admission::Ready)
+    }
+
+    /// The rules that tie an operation to its ancestors, which are all here.
+    fn check_ancestry(&self, body: &Body) -> Result<(), AncestryError> {
+        let entry = |id: &OpId| &self.entries[self.index_of[id].get()];
+        let author = |entry: &Entry| self.key(entry.author);
+        if let Some(prev) = body.prev.as_ref().map(entry) {
+            if author(prev) != body.author || prev.seq + 1 != body.seq {
+                return Err(AncestryError::Prev);
+            }
+            if body.time <= prev.time {
+                return Err(AncestryError::Time);
+            }
+        }
+        for reference in body.refs.iter().map(entry) {
+            if author(reference) == body.author {
+                return Err(AncestryError::OwnRef);
+            }
+            if body.time <= reference.time {
+                return Err(AncestryError::Time);
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies an operation that [`Dag::admit`] found ready.
+    ///
+    /// # Panics
+    /// When an ancestor is missing: a broken invariant of the caller.
+    pub fn insert(&mut self, operation: &Operation, bucket_ms: u32) -> OpIndex {
+        let body = operation.body();
+        let index = OpIndex(u32::try_from(self.entries.len()).expect("fewer than 2^32 operations"));
+        let prev = body.prev.as_ref().map(|id| self.index_of[id]);
+        let mut refs = [None; REFS_MAX];
+        for (slot, id) in refs.iter_mut().zip(&body.refs) {
+            *slot = Some(self.index_of[id]);
+        }
+        let ancestors = prev
+            .iter()
+            .chain(refs.iter().flatten())
+            .map(|at| self.position(*at));
+        let position = Position::after(body.time, bucket_ms, ancestors);
+        let author = self.extend_chain(body, prev, index);
+        let (id, seq, time) = (operation.id(), body.seq, body.time);
+        self.entries.push(Entry {
+            id,
+            author,
+            seq,
+            time,
+            position,
+            prev,
+            refs,
+        });
+        let before = self.index_of.insert(id, index);
+        assert!(before.is_none(), "operation {id} applied twice");
+        self.latest_time = self.latest_time.max(time);
+        index
+    }
+
+    /// Puts an operation at the end of its branch, or begins a new branch with it.
+    fn extend_chain(&mut self, body: &Body, prev: Option<OpIndex>, index: OpIndex) -> Owner {
+        let next_owner = Owner(u32::try_from(self.chains.len()).expect("fewer than 2^32 authors"));
+        let owner = *self.owner_of.entry(body.author).or_insert(next_owner);
+        if owner == next_owner {
+            let key = body.author;
+            self.chains.push(Chain {
+                key,
+                trunk: Vec::new(),
+                heads: Vec::new(),
+                fork: None,
+            });
+        }
+        let chain = &mut self.chains[owner.0 as usize];
+        let on_trunk = chain.trunk.len() as u64 == body.seq && chain.trunk.last().copied() == prev;
+        if on_trunk {
+            chain.trunk.push(index);
+        } else if let Some(twin) = chain.trunk.get(body.seq as usize) {
+            chain.fork.get_or_insert((*twin, index));
+        }
+        match chain.heads.iter_mut().find(|head| Some(**head) == prev) {
+            Some(head) => *head = index,
+            None => chain.heads.push(index),
+        }
+        owner
+    }
+
+    /// The chain of an author.
+    fn chain(&self, key: &AuthorKey) -> Option<&Chain> {
+        self.owner_of
+            .get(key)
+            .map(|owner| &self.chains[owner.0 as usize])
+    }
+
+    /// Everything from `index` back to the beginning of its chain.
+    fn back_from(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
+        core::iter::successors(Some(index), |at| self.entries[at.get()].prev)
+    }
+
+    /// The next `limit` branch heads behind `after`, by author, then by id.
+    pub fn heads(&self, after: Option<HeadCursor>, limit: usize) -> Vec<Head> {
+        let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.author));
+        let mut heads = Vec::new();
+        for (author, owner) in self.owner_of.range((from, Bound::Unbounded)) {
+            let mut of_author: Vec<Head> = self.chains[owner.0 as usize]
+                .heads
+                .iter()
+                .map(|head| Head {
+                    author: *author,
+                    seq: self.seq(*head),
+                    id: self.id(*head),
+                })
+                .collect();
+            of_author.sort_unstable_by_key(|head| head.id);
+            let is_behind = |head: &Head| {
+                after.is_none_or(|cursor| (head.author, head.id) > (cursor.author, cursor.id))
+            };
+            heads.extend(of_author.into_iter().filter(is_behind));
+            if heads.len() >= limit {
+                heads.truncate(limit);
+                break;
+            }
+        }
+        heads
+    }
+
+    /// A digest of the set: the heads of all branches, which name all that lies behind them.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech set 1");
+        for head in self.heads(None, usize::MAX) {
+            hasher.update(&head.author.0);
+            hasher.update(&head.seq.to_be_bytes());
+            hasher.update(&head.id.0);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// What to ask for: the heads that are not here, each with samples of the own branches of that
+    /// author, from which the other side can tell what is already here.
+    pub fn wants_for(&self, heads: &[Head]) -> Vec<WantEntry> {
+        let unknown = heads
+            .iter()
+            .filter(|head| !self.index_of.contains_key(&head.id));
+        unknown
+            .map(|head| WantEntry {
+                author: head.author,
+                head: head.id,
+                locator: self.locator(&head.author),
+            })
+            .collect()
+    }
+
+    /// Own heads of an author, then operations of his trunk at exponentially growing distances.
+    fn locator(&self, author: &AuthorKey) -> Vec<OpId> {
+        let Some(chain) = self.chain(author) else {
+            return Vec::new();
+        };
+        let heads = chain.heads.iter().copied().rev().take(LOCATOR_MAX / 2);
+        let mut locator: Vec<OpId> = heads.map(|head| self.id(head)).collect();
+        let mut distance = 1;
+        while locator.len() < LOCATOR_MAX && distance < chain.trunk.len() {
+            locator.push(self.id(chain.trunk[chain.trunk.len() - 1 - distance]));
+            distance *= 4;
+        }
+        locator
+    }
+
+    /// What a peer lacks of the branches that it wants, in the order of application, at most
+    /// `operations_max` of it.
+    pub fn missing(&self, wants: &[WantEntry], operations_max: usize) -> MissingPage {
+        let mut missing = Vec::new();
+        for want in wants {
+            let Some(head) = self.find(&want.head) else {
+                continue;
+            };
+            let there: Vec<OpIndex> = want.locator.iter().filter_map(|id| self.find(id)).collect();
+            missing.extend(self.back_from(head).take_while(|at| !there.contains(at)));
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let remaining = missing.len().saturating_sub(operations_max) as u64;
+        missing.truncate(operations_max);
+        MissingPage {
+            operations: missing,
+            remaining,
+        }
+    }
+
+    /// The vector clock of an operation: for each author, how long a chain it knows of.
+    ///
+    /// Walks the ancestors; each author's chain is followed only as far as it was not yet covered.
+    pub fn vector_clock(&self, index: OpIndex) -> VectorClock<AuthorKey> {
+        let mut covered: BTreeMap<Owner, u64> = BTreeMap::new();
+        let mut queue: BTreeMap<OpIndex, ()> = BTreeMap::new();
+        queue.insert(index, ());
+        // Greatest index first: descendants before ancestors, each visited once.
+        while let Some((at, ())) = queue.pop_last() {
+            let entry = &self.entries[at.get()];
+            let count = covered.entry(entry.author).or_insert(0);
+            *count = (*count).max(entry.seq + 1);
+            queue.extend(
+                entry
+                    .prev
+                    .iter()
+                    .chain(entry.refs.iter().flatten())
+                    .map(|at| (*at, ())),
+            );
+        }
+        let mut clock = VectorClock::default();
+        covered
+            .iter()
+            .for_each(|(owner, count)| clock.raise(&self.key(*owner), *count));
+        clock
+    }
+}

@@ -1,0 +1,638 @@
+//! The naive engine: the rulebook as code.
+//!
+//! It keeps the resting orders of both sides in one list in the order of their priority in time,
+//! looks for the best of them by reading the whole list, and undoes by taking back what it did to
+//! that list, step by step. It is slow on purpose: it is there to be read, believed, and compared
+//! with. The rules, all of them:
+//!
+//! - **Priority.** The best price first, at one price the order that came to rest first.
+//! - **Price.** Every fill is at the price of the resting order (the maker).
+//! - **Limit orders** take while the opposite side has an acceptable price. What is left rests
+//!   (good till cancelled), ends `Unfilled` (immediate or cancel), or cannot be (fill or kill).
+//! - **Market orders** take at any price up to their protection price and never rest: they are
+//!   immediate-or-cancel unless they are fill-or-kill. A post-only market order ends `Unfilled`
+//!   if it would take nothing.
+//! - **Fill or kill** is a dry run of the same walk, self-trade prevention included. If that walk
+//!   would not fill all of it, it ends `KilledUnfilled` and nothing else changes, not even orders
+//!   that self-trade prevention would have cancelled.
+//! - **Post-only** ends `WouldTake` if *any* opposite order has an acceptable price, an own one
+//!   too.
+//! - **Self-trade prevention** is that of the incoming order, and fires when it has quantity left
+//!   and the next order in the walk is its owner's. Newest: the incoming order ends `SelfTrade`
+//!   there and then. Oldest: the resting one does, and the walk goes on. Both: first the resting
+//!   one ends, then the incoming one. Fills before stand.
+//! - **Cancel** and **replace** are the owner's alone; **end** comes from the log and asks nobody.
+//! - **Replace** to a total at or below what is filled ends the order where it is: `Filled` if
+//!   equal, else `Cancelled`. A smaller total at the same price changes it in place. Anything else,
+//!   also one that changes nothing, ends it as `Replaced` and places the unfilled rest of the new
+//!   total under the new id, with the side, the self-trade prevention and the post-only term of
+//!   the old. The new order counts its total and its fills from there. If the new id rests already
+//!   the replace is ignored as a duplicate of *that* id.
+//! - **Effects** come as they happen: each fill, then the end of its maker if nothing is left of
+//!   it; last what became of the incoming order.
+
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use super::digest::{self, LevelHasher};
+use super::{
+    Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
+    Resting, SelfTrade, TimeInForce,
+};
+use crate::types::{Digest, Lots, OrderId, Side, Ticks};
+
+/// An order at rest, with everything that a replace needs to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Order {
+    id: OrderId,
+    owner: Owner,
+    side: Side,
+    price: Ticks,
+    total: u64,
+    remaining: u64,
+    time_in_force: TimeInForce,
+    self_trade: SelfTrade,
+}
+
+impl Order {
+    fn filled(&self) -> u64 {
+        self.total - self.remaining
+    }
+}
+
+/// One change of the list, with what takes it back.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Appended,
+    Removed { position: usize, order: Order },
+    Changed { position: usize, before: Order },
+}
+
+/// What an incoming order does at the next order of its walk.
+enum Encounter {
+    Trade(u64),
+    SelfTrade,
+}
+
+/// The naive engine. See the [module](self) for its rules.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    /// Both sides, in the order in which they came to rest.
+    orders: Vec<Order>,
+    steps: Vec<Step>,
+    /// How many steps before `steps[0]` there were.
+    forgotten: u64,
+}
+
+impl Oracle {
+    /// An empty book.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn position(&self, id: &OrderId) -> Option<usize> {
+        self.orders.iter().position(|order| order.id == *id)
+    }
+
+    /// The position of an order that `by` may change, or why there is none.
+    fn position_of_own(&self, id: &OrderId, by: Owner) -> Result<usize, IgnoredReason> {
+        let position = self.position(id).ok_or(IgnoredReason::NotResting)?;
+        if self.orders[position].owner == by {
+            Ok(position)
+        } else {
+            Err(IgnoredReason::NotOwner)
+        }
+    }
+
+    fn append(&mut self, order: Order) {
+        self.orders.push(order);
+        self.steps.push(Step::Appended);
+    }
+
+    fn remove(&mut self, position: usize) -> Order {
+        let order = self.orders.remove(position);
+        self.steps.push(Step::Removed { position, order });
+        order
+    }
+
+    fn change(&mut self, position: usize, total: u64, remaining: u64) {
+        let before = self.orders[position];
+        self.orders[position] = Order {
+            total,
+            remaining,
+            ..before
+        };
+        self.steps.push(Step::Changed { position, before });
+    }
+
+    fn remove_and_end(&mut self, position: usize, reason: EndReason, effects: &mut Vec<Effect>) {
+        let order = self.remove(position).id;
+        effects.push(Effect::Ended { order, reason });
+    }
+
+    /// The positions of the orders that `taker` accepts, in the order in which it meets them.
+    fn walk(&self, taker: &NewOrder) -> Vec<usize> {
+        let accepted = |maker: &Order| match taker.pricing {
+            Pricing::Limit(limit) | Pricing::Market(Some(limit)) => {
+                taker.side.accepts(limit, maker.price)
+            }
+            Pricing::Market(None) => true,
+        };
+        let mut walk: Vec<usize> = (0..self.orders.len())
+            .filter(|&position| self.orders[position].side == taker.side.opposite())
+            .filter(|&position| accepted(&self.orders[position]))
+            .collect();
+        // The sort is stable, so that at one price the list's order, which is time, stays.
+        walk.sort_by(|&left, &right| {
+            let (left, right) = (self.orders[left].price, self.orders[right].price);
+            match taker.side {
+                Side::Buy => left.cmp(&right),
+                Side::Sell => right.cmp(&left),
+            }
+        });
+        walk
+    }
+
+    fn encounter(&self, taker: &NewOrder, open: u64, position: usize) -> Encounter {
+        let maker = &self.orders[position];
+        if taker.self_trade != SelfTrade::Allow && maker.owner == taker.owner {
+            Encounter::SelfTrade
+        } else {
+            Encounter::Trade(open.min(maker.remaining))
+        }
+    }
+
+    /// Whether the walk would fill all of `taker`.
+    fn would_fill(&self, taker: &NewOrder) -> bool {
+        let mut open = taker.quantity.0;
+        for position in self.walk(taker) {
+            match self.encounter(taker, open, position) {
+                Encounter::Trade(quantity) => open -= quantity,
+                Encounter::SelfTrade if taker.self_trade == SelfTrade::CancelOldest => {}
+                Encounter::SelfTrade => return false,
+            }
+            if open == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether `taker` may not even enter, and why.
+    fn refusal(&self, taker: &NewOrder) -> Option<EndReason> {
+        match taker.time_in_force {
+            TimeInForce::FillOrKill if !self.would_fill(taker) => Some(EndReason::KilledUnfilled),
+            TimeInForce::PostOnly if !self.walk(taker).is_empty() => Some(EndReason::WouldTake),
+            _ => None,
+        }
+    }
+
+    /// Takes what `taker` can get. Returns what is left, or `None` if self-trade prevention ended
+    /// it.
+    fn take(&mut self, taker: &NewOrder, effects: &mut Vec<Effect>) -> Option<u64> {
+        let mut open = taker.quantity.0;
+        while open > 0 {
+            let Some(&position) = self.walk(taker).first() else {
+                break;
+            };
+            match self.encounter(taker, open, position) {
+                Encounter::Trade(quantity) => {
+                    self.trade(taker, position, quantity, effects);
+                    open -= quantity;
+                }
+                Encounter::SelfTrade => {
+                    if taker.self_trade != SelfTrade::CancelNewest {
+                        self.remove_and_end(position, EndReason::SelfTrade, effects);
+                    }
+                    if taker.self_trade != SelfTrade::CancelOldest {
+                        return None;
+                    }
+                }
+            }
+        }
+        Some(open)
+    }
+
+    fn trade(&mut self, taker: &NewOrder, position: usize, quantity: u64, out: &mut Vec<Effect>) {
+        let maker = self.orders[position];
+        out.push(Effect::Fill {
+            maker: maker.id,
+            taker: taker.id,
+            price: maker.price,
+            quantity: Lots(quantity),
+        });
+        if maker.remaining == quantity {
+            self.remove_and_end(position, EndReason::Filled, out);
+        } else {
+            self.change(position, maker.total, maker.remaining - quantity);
+        }
+    }
+
+    /// What becomes of an incoming order with `open` left after its walk.
+    fn settle(&mut self, taker: &NewOrder, open: u64, effects: &mut Vec<Effect>) {
+        let order = taker.id;
+        let ended = |reason| Effect::Ended { order, reason };
+        let rests = matches!(
+            taker.time_in_force,
+            TimeInForce::GoodTillCancel | TimeInForce::PostOnly
+        );
+        match taker.pricing {
+            _ if open == 0 => effects.push(ended(EndReason::Filled)),
+            Pricing::Limit(price) if rests => {
+                self.append(Order {
+                    id: taker.id,
+                    owner: taker.owner,
+                    side: taker.side,
+                    price,
+                    total: taker.quantity.0,
+                    remaining: open,
+                    time_in_force: taker.time_in_force,
+                    self_trade: taker.self_trade,
+                });
+                effects.push(Effect::Rested {
+                    order,
+                    quantity: Lots(open),
+                });
+            }
+            _ => effects.push(ended(EndReason::Unfilled)),
+        }
+    }
+
+    fn levels_of(&self, side: Side) -> Vec<(Ticks, Vec<Order>)> {
+        let mut orders: Vec<Order> = self
+            .orders
+            .iter()
+            .filter(|order| order.side == side)
+            .copied()
+            .collect();
+        match side {
+            Side::Buy => orders.sort_by_key(|order| Reverse(order.price)),
+            Side::Sell => orders.sort_by_key(|order| order.price),
+        }
+        orders
+            .chunk_by(|left, right| left.price == right.price)
+            .map(|level| (level[0].price, level.to_vec()))
+            .collect()
+    }
+
+    fn side_digest(&self, side: Side) -> Digest {
+        let mut levels: Vec<(u64, Digest)> = Vec::new();
+        for (price, orders) in self.levels_of(side) {
+            let mut hasher = LevelHasher::new(side, price);
+            for order in orders {
+                hasher.add(&order.id, Lots(order.remaining), Lots(order.total));
+            }
+            levels.push((price.0, hasher.finish()));
+        }
+        levels.sort_unstable();
+        subtree_digest(&levels, 60).unwrap_or(digest::EMPTY_SIDE)
+    }
+}
+
+/// The digest of levels whose prices agree in all bits above `shift + 4`.
+fn subtree_digest(levels: &[(u64, Digest)], shift: u32) -> Option<Digest> {
+    if let [(_, only)] = levels {
+        return Some(*only);
+    }
+    let children: Vec<Digest> = levels
+        .chunk_by(|left, right| left.0 >> shift == right.0 >> shift)
+        .filter_map(|child| subtree_digest(child, shift.saturating_sub(4)))
+        .collect();
+    digest::branch(&children)
+}
+
+impl Engine for Oracle {
+    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
+        assert!(order.quantity.0 > 0, "an order must have a quantity");
+        if self.position(&order.id).is_some() {
+            let reason = IgnoredReason::Duplicate;
+            effects.push(Effect::Ignored {
+                order: order.id,
+                reason,
+            });
+        } else if let Some(reason) = self.refusal(order) {
+            effects.push(Effect::Ended {
+                order: order.id,
+                reason,
+            });
+        } else {
+            match self.take(order, effects) {
+                Some(open) => self.settle(order, open, effects),
+                None => {
+                    let reason = EndReason::SelfTrade;
+                    effects.push(Effect::Ended {
+                        order: order.id,
+                        reason,
+                    });
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
+        match self.position_of_own(order, by) {
+            Ok(position) => self.remove_and_end(position, EndReason::Cancelled, effects),
+            Err(reason) => effects.push(Effect::Ignored {
+                order: *order,
+                reason,
+            }),
+        }
+    }
+
+    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>) {
+        let Replacement {
+            order: id,
+            by,
+            new_id,
+            price,
+            quantity,
+        } = *replacement;
+        let position = match self.position_of_own(&id, by) {
+            Ok(position) => position,
+            Err(reason) => return effects.push(Effect::Ignored { order: id, reason }),
+        };
+        let old = self.orders[position];
+        let price = price.unwrap_or(old.price);
+        let total = quantity.map_or(old.total, |quantity| quantity.0);
+        assert!(total > 0, "an order must have a quantity");
+        if total <= old.filled() {
+            let filled = total == old.filled();
+            let reason = if filled {
+                EndReason::Filled
+            } else {
+                EndReason::Cancelled
+            };
+            self.remove_and_end(position, reason, effects);
+        } else if price == old.price && total < old.total {
+            self.change(position, total, total - old.filled());
+            effects.push(Effect::Reduced {
+                order: id,
+                quantity: Lots(total),
+            });
+        } else if self.position(&new_id).is_some() {
+            let reason = IgnoredReason::Duplicate;
+            effects.push(Effect::Ignored {
+                order: new_id,
+                reason,
+            });
+        } else {
+            self.remove_and_end(position, EndReason::Replaced, effects);
+            let new_order = NewOrder {
+                id: new_id,
+                owner: old.owner,
+                side: old.side,
+                pricing: Pricing::Limit(price),
+                quantity: Lots(total - old.filled()),
+                time_in_force: old.time_in_force,
+                self_trade: old.self_trade,
+            };
+            self.place(&new_order, effects);
+        }
+    }
+
+    fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>) {
+        match self.position(order) {
+            Some(position) => self.remove_and_end(position, reason, effects),
+            None => {
+                let reason = IgnoredReason::NotResting;
+                effects.push(Effect::Ignored {
+                    order: *order,
+                    reason,
+                });
+            }
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        Mark(self.forgotten + self.steps.len() as u64)
+    }
+
+    fn undo_to(&mut self, mark: Mark) {
+        assert!(mark <= self.mark(), "cannot undo to a mark of the future");
+        assert!(mark.0 >= self.forgotten, "cannot undo what was forgotten");
+        while self.mark() > mark {
+            match self.steps.pop().expect("there are steps after the mark") {
+                Step::Appended => {
+                    self.orders.pop();
+                }
+                Step::Removed { position, order } => self.orders.insert(position, order),
+                Step::Changed { position, before } => self.orders[position] = before,
+            }
+        }
+    }
+
+    fn forget_before(&mut self, mark: Mark) {
+        assert!(mark <= self.mark(), "cannot forget the future");
+        let count = mark.0.saturating_sub(self.forgotten);
+        self.steps.drain(..count as usize);
+        self.forgotten += count;
+    }
+
+    fn state_hash(&self) -> Digest {
+        digest::book(&self.side_digest(Side::Buy), &self.side_digest(Side::Sell))
+    }
+
+    fn levels(&self, side: Side, depth: usize) -> Vec<Level> {
+        let levels = self.levels_of(side).into_iter().take(depth);
+        levels
+            .map(|(price, orders)| Level {
+                price,
+                quantity: orders.iter().map(|order| u128::from(order.remaining)).sum(),
+                orders: orders.len() as u32,
+            })
+            .collect()
+    }
+
+    fn resting(&self, side: Side) -> Vec<Resting> {
+        let levels = self.levels_of(side).into_iter();
+        levels
+            .flat_map(|(_, orders)| orders.into_iter().map(resting))
+            .collect()
+    }
+
+    fn find(&self, order: &OrderId) -> Option<Resting> {
+        self.position(order)
+            .map(|position| resting(self.orders[position]))
+    }
+
+    fn len(&self) -> usize {
+        self.orders.len()
+    }
+}
+
+fn resting(order: Order) -> Resting {
+    Resting {
+        id: order.id,
+        owner: order.owner,
+        price: order.price,
+        remaining: Lots(order.remaining),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(number: u8, owner: u32, side: Side, price: u64, quantity: u64) -> NewOrder {
+        NewOrder {
+            id: OrderId([number; 32]),
+            owner: Owner(owner),
+            side,
+            pricing: Pricing::Limit(Ticks(price)),
+            quantity: Lots(quantity),
+            time_in_force: TimeInForce::GoodTillCancel,
+            self_trade: SelfTrade::CancelNewest,
+        }
+    }
+
+    fn place(engine: &mut Oracle, order: NewOrder) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        engine.place(&order, &mut effects);
+        effects
+    }
+
+    fn ended(number: u8, reason: EndReason) -> Effect {
+        Effect::Ended {
+            order: OrderId([number; 32]),
+            reason,
+        }
+    }
+
+    fn fill(maker: u8, taker: u8, price: u64, quantity: u64) -> Effect {
+        Effect::Fill {
+            maker: OrderId([maker; 32]),
+            taker: OrderId([taker; 32]),
+            price: Ticks(price),
+            quantity: Lots(quantity),
+        }
+    }
+
+    fn two_bids() -> Oracle {
+        let mut engine = Oracle::new();
+        place(&mut engine, limit(1, 1, Side::Buy, 10, 5));
+        place(&mut engine, limit(2, 2, Side::Buy, 10, 5));
+        engine
+    }
+
+    #[test]
+    fn the_earlier_order_of_a_price_trades_first_and_at_its_price() {
+        let effects = place(&mut two_bids(), limit(3, 3, Side::Sell, 8, 7));
+        let filled = EndReason::Filled;
+        let expected = [
+            fill(1, 3, 10, 5),
+            ended(1, filled),
+            fill(2, 3, 10, 2),
+            ended(3, filled),
+        ];
+        assert_eq!(effects, expected);
+    }
+
+    #[test]
+    fn each_self_trade_rule_ends_whom_it_names() {
+        let own = |self_trade| NewOrder {
+            self_trade,
+            ..limit(3, 2, Side::Sell, 10, 7)
+        };
+        let (filled, prevented) = (EndReason::Filled, EndReason::SelfTrade);
+        let first = [fill(1, 3, 10, 5), ended(1, filled)];
+        let cases = [
+            (SelfTrade::CancelNewest, alloc::vec![ended(3, prevented)]),
+            (
+                SelfTrade::CancelBoth,
+                alloc::vec![ended(2, prevented), ended(3, prevented)],
+            ),
+            (
+                SelfTrade::Allow,
+                alloc::vec![fill(2, 3, 10, 2), ended(3, filled)],
+            ),
+        ];
+        for (rule, rest) in cases {
+            let effects = place(&mut two_bids(), own(rule));
+            assert_eq!(effects, [first.to_vec(), rest].concat());
+        }
+        let effects = place(&mut two_bids(), own(SelfTrade::CancelOldest));
+        let rested = Effect::Rested {
+            order: OrderId([3; 32]),
+            quantity: Lots(2),
+        };
+        assert_eq!(effects[2..], [ended(2, prevented), rested]);
+    }
+
+    #[test]
+    fn fill_or_kill_counts_only_what_the_walk_would_give() {
+        let kill = |self_trade, quantity| NewOrder {
+            time_in_force: TimeInForce::FillOrKill,
+            self_trade,
+            ..limit(3, 2, Side::Sell, 10, quantity)
+        };
+        let killed = [ended(3, EndReason::KilledUnfilled)];
+        assert_eq!(
+            place(&mut two_bids(), kill(SelfTrade::CancelNewest, 6)),
+            killed
+        );
+        assert_eq!(
+            place(&mut two_bids(), kill(SelfTrade::CancelOldest, 6)),
+            killed
+        );
+        assert_eq!(
+            place(&mut two_bids(), kill(SelfTrade::CancelNewest, 5)).len(),
+            3
+        );
+        assert_eq!(place(&mut two_bids(), kill(SelfTrade::Allow, 10)).len(), 5);
+    }
+
+    #[test]
+    fn post_only_sees_own_orders_too() {
+        let post = NewOrder {
+            time_in_force: TimeInForce::PostOnly,
+            ..limit(3, 1, Side::Sell, 10, 1)
+        };
+        assert_eq!(
+            place(&mut two_bids(), post),
+            [ended(3, EndReason::WouldTake)]
+        );
+    }
+
+    fn replace(engine: &mut Oracle, price: Option<u64>, quantity: Option<u64>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let replacement = Replacement {
+            order: OrderId([1; 32]),
+            by: Owner(1),
+            new_id: OrderId([9; 32]),
+            price: price.map(Ticks),
+            quantity: quantity.map(Lots),
+        };
+        engine.replace(&replacement, &mut effects);
+        effects
+    }
+
+    #[test]
+    fn replace_keeps_the_place_only_if_it_reduces_at_the_same_price() {
+        let partly_filled = || {
+            let mut engine = two_bids();
+            place(&mut engine, limit(3, 3, Side::Sell, 10, 2));
+            engine
+        };
+        let order = OrderId([1; 32]);
+        let reduced = Effect::Reduced {
+            order,
+            quantity: Lots(4),
+        };
+        let mut engine = partly_filled();
+        assert_eq!(replace(&mut engine, None, Some(4)), [reduced]);
+        assert_eq!(engine.resting(Side::Buy)[0].remaining, Lots(2));
+        assert_eq!(
+            replace(&mut partly_filled(), None, Some(2)),
+            [ended(1, EndReason::Filled)]
+        );
+        let over = [ended(1, EndReason::Cancelled)];
+        assert_eq!(replace(&mut partly_filled(), Some(11), Some(1)), over);
+        let rested = Effect::Rested {
+            order: OrderId([9; 32]),
+            quantity: Lots(3),
+        };
+        let renewed = [ended(1, EndReason::Replaced), rested];
+        assert_eq!(replace(&mut partly_filled(), None, None), renewed);
+        assert_eq!(replace(&mut partly_filled(), Some(9), None), renewed);
+    }
+}

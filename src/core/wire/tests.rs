@@ -1,0 +1,393 @@
+use alloc::string::ToString;
+use alloc::vec;
+
+use proptest::collection::vec as vector;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+
+fn any_id() -> impl Strategy<Value = [u8; 32]> {
+    any::<[u8; 32]>()
+}
+
+fn any_head() -> impl Strategy<Value = Head> {
+    (any_id(), any::<u64>(), any_id()).prop_map(|(author, seq, id)| Head {
+        author: AuthorKey(author),
+        seq,
+        id: OpId(id),
+    })
+}
+
+fn any_want() -> impl Strategy<Value = WantEntry> {
+    let locator = vector(any_id().prop_map(OpId), 0..=LOCATOR_MAX);
+    (any_id(), any_id(), locator).prop_map(|(author, head, locator)| WantEntry {
+        author: AuthorKey(author),
+        head: OpId(head),
+        locator,
+    })
+}
+
+fn any_operations() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vector(vector(any::<u8>(), 1..200), 0..20)
+}
+
+fn any_hello() -> impl Strategy<Value = Hello> {
+    let fields = vector((".{0,16}", ".{0,200}"), 0..=GENESIS_FIELDS_MAX);
+    (
+        any::<(u16, u16, u64, u64, u64, u64)>(),
+        any_id(),
+        fields,
+        option::of("[a-z0-9.:]{0,50}"),
+    )
+        .prop_map(|(numbers, genesis, fields, listen)| Hello {
+            version_min: numbers.0,
+            version_max: numbers.1,
+            genesis: Digest(genesis),
+            genesis_fields: fields
+                .into_iter()
+                .map(|(name, value)| GenesisField { name, value })
+                .collect(),
+            listen,
+            capabilities: numbers.2,
+            unix_ms: numbers.3,
+            instance: numbers.4,
+            session: numbers.5,
+        })
+}
+
+fn any_cursor() -> impl Strategy<Value = HeadCursor> {
+    (any_id(), any_id()).prop_map(|(author, id)| HeadCursor {
+        author: AuthorKey(author),
+        id: OpId(id),
+    })
+}
+
+fn any_frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        any_hello().prop_map(Frame::Hello),
+        (any::<u8>(), ".{0,80}").prop_map(|(code, reason)| Frame::Refuse(Refuse {
+            code: code.into(),
+            reason
+        })),
+        (any::<u8>(), ".{0,80}").prop_map(|(code, reason)| Frame::Goodbye(Goodbye {
+            code: code.into(),
+            reason
+        })),
+        any::<u64>().prop_map(|nonce| Frame::Ping(Nonce { nonce })),
+        any::<u64>().prop_map(|nonce| Frame::Pong(Nonce { nonce })),
+        any_operations().prop_map(|operations| Frame::Ops(Ops { operations })),
+        any::<u64>().prop_map(|missed| Frame::Behind(Behind { missed })),
+        (any::<u64>(), option::of(any_cursor()))
+            .prop_map(|(request, after)| Frame::GetHeads(GetHeads { request, after })),
+        (any::<u64>(), vector(any_head(), 0..30), any::<bool>()).prop_map(
+            |(request, heads, more)| Frame::Heads(HeadsPage {
+                request,
+                heads,
+                more
+            })
+        ),
+        (any::<u64>(), vector(any_want(), 0..30))
+            .prop_map(|(request, wants)| Frame::Want(Want { request, wants })),
+        (any::<u64>(), any_operations(), any::<u64>()).prop_map(
+            |(request, operations, remaining)| Frame::Page(Page {
+                request,
+                operations,
+                remaining
+            })
+        ),
+    ]
+}
+
+fn test_hello() -> Hello {
+    Hello {
+        version_min: 1,
+        version_max: 1,
+        genesis: Digest([7; 32]),
+        genesis_fields: vec![GenesisField {
+            name: "network.name".to_string(),
+            value: "test".to_string(),
+        }],
+        listen: Some("[::1]:7001".to_string()),
+        capabilities: 0,
+        unix_ms: 1_700_000_000_000,
+        instance: 11,
+        session: 2,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .map(|byte| alloc::format!("{byte:02x}"))
+        .collect()
+}
+
+/// One frame of each kind with its encoding: kind, then payload. Ids are repeated digits.
+fn vectors() -> Vec<(Frame, String)> {
+    let id = |byte: u8| OpId([byte; 32]);
+    let bin = |byte: u8| alloc::format!("c420{}", alloc::format!("{byte:02x}").repeat(32));
+    let author = AuthorKey([0xaa; 32]);
+    let list = [
+        (Frame::Hello(test_hello()), {
+            let fields = "9192ac6e6574776f726b2e6e616d65a474657374";
+            let listen = "aa5b3a3a315d3a37303031";
+            let numbers = "00cf0000018bcfe568000b02";
+            alloc::format!("01 990101{}{fields}{listen}{numbers}", bin(7))
+        }),
+        (
+            Frame::Refuse(Refuse {
+                code: RefuseCode::Genesis,
+                reason: "no".to_string(),
+            }),
+            "02 9202a26e6f".to_string(),
+        ),
+        (
+            Frame::Goodbye(Goodbye {
+                code: GoodbyeCode::Shutdown,
+                reason: String::new(),
+            }),
+            "03 9201a0".to_string(),
+        ),
+        (Frame::Ping(Nonce { nonce: 5 }), "04 9105".to_string()),
+        (Frame::Pong(Nonce { nonce: 300 }), "05 91cd012c".to_string()),
+        (
+            Frame::Ops(Ops {
+                operations: vec![vec![1, 2], vec![3]],
+            }),
+            "06 9192c4020102c40103".to_string(),
+        ),
+        (Frame::Behind(Behind { missed: 9 }), "07 9109".to_string()),
+        (
+            Frame::GetHeads(GetHeads {
+                request: 1,
+                after: None,
+            }),
+            "08 9201c0".to_string(),
+        ),
+        (
+            Frame::GetHeads(GetHeads {
+                request: 1,
+                after: Some(HeadCursor { author, id: id(1) }),
+            }),
+            alloc::format!("08 920192{}{}", bin(0xaa), bin(1)),
+        ),
+        (
+            Frame::Heads(HeadsPage {
+                request: 1,
+                heads: vec![Head {
+                    author,
+                    seq: 4,
+                    id: id(2),
+                }],
+                more: true,
+            }),
+            alloc::format!("09 93019193{}04{}c3", bin(0xaa), bin(2)),
+        ),
+        (
+            Frame::Want(Want {
+                request: 2,
+                wants: vec![WantEntry {
+                    author,
+                    head: id(2),
+                    locator: vec![id(1)],
+                }],
+            }),
+            alloc::format!("0a 92029193{}{}91{}", bin(0xaa), bin(2), bin(1)),
+        ),
+        (
+            Frame::Page(Page {
+                request: 2,
+                operations: vec![vec![0xff]],
+                remaining: 0,
+            }),
+            "0b 930291c401ff00".to_string(),
+        ),
+    ];
+    list.into_iter().collect()
+}
+
+#[test]
+fn the_encoding_of_every_kind_is_pinned() {
+    for (frame, expected) in vectors() {
+        let (kind, payload) = frame.encode();
+        assert_eq!(alloc::format!("{kind:02x} {}", hex(&payload)), expected);
+        assert_eq!(Frame::decode(kind, &payload), Ok(Some(frame)));
+    }
+}
+
+#[test]
+fn unknown_kinds_are_skipped() {
+    for kind in [0, 12, 13, 255] {
+        assert_eq!(Frame::decode(kind, &[0xc1]), Ok(None));
+    }
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    for (frame, _) in vectors() {
+        let (kind, mut payload) = frame.encode();
+        payload.push(0xc0);
+        assert_eq!(
+            Frame::decode(kind, &payload),
+            Err(WireError::TrailingBytes { kind, count: 1 })
+        );
+    }
+}
+
+#[test]
+fn a_truncated_payload_is_refused_at_every_length() {
+    for (frame, _) in vectors() {
+        let (kind, payload) = frame.encode();
+        for length in 0..payload.len() {
+            assert!(
+                Frame::decode(kind, &payload[..length]).is_err(),
+                "{frame:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn lists_are_refused_one_beyond_their_bound() {
+    let head = Head {
+        author: AuthorKey([1; 32]),
+        seq: 0,
+        id: OpId([2; 32]),
+    };
+    let want = |locator: usize| WantEntry {
+        author: AuthorKey([1; 32]),
+        head: OpId([2; 32]),
+        locator: vec![OpId([3; 32]); locator],
+    };
+    let heads = |count| {
+        Frame::Heads(HeadsPage {
+            request: 0,
+            heads: vec![head; count],
+            more: false,
+        })
+    };
+    let wants = |count, locator| {
+        Frame::Want(Want {
+            request: 0,
+            wants: vec![want(locator); count],
+        })
+    };
+    let ops = |count, size| {
+        Frame::Ops(Ops {
+            operations: vec![vec![0; size]; count],
+        })
+    };
+    for (frame, fits) in [
+        (heads(HEADS_MAX), true),
+        (heads(HEADS_MAX + 1), false),
+        (wants(WANTS_MAX, LOCATOR_MAX), true),
+        (wants(WANTS_MAX + 1, 0), false),
+        (wants(1, LOCATOR_MAX + 1), false),
+        (ops(OPERATIONS_MAX, 10), true),
+        (ops(OPERATIONS_MAX + 1, 10), false),
+        (ops(1, OPERATION_MAX_BYTES), true),
+        (ops(1, OPERATION_MAX_BYTES + 1), false),
+        (ops(1, 0), false),
+    ] {
+        let (kind, payload) = frame.encode();
+        let decoded = Frame::decode(kind, &payload);
+        assert_eq!(decoded.is_ok(), fits, "{} {decoded:.200?}", frame.name());
+    }
+}
+
+#[test]
+fn texts_are_refused_one_beyond_their_bound() {
+    let text = |size: usize| "x".repeat(size);
+    let refuse = |size| {
+        Frame::Refuse(Refuse {
+            code: RefuseCode::Full,
+            reason: text(size),
+        })
+    };
+    let field = |name, value| GenesisField {
+        name: text(name),
+        value: text(value),
+    };
+    let hello = |listen: usize, name, value| {
+        Frame::Hello(Hello {
+            listen: Some(text(listen)),
+            genesis_fields: vec![field(name, value); GENESIS_FIELDS_MAX],
+            ..test_hello()
+        })
+    };
+    let full = (
+        ADDRESS_MAX_BYTES,
+        FIELD_NAME_MAX_BYTES,
+        FIELD_VALUE_MAX_BYTES,
+    );
+    for (frame, fits) in [
+        (refuse(REASON_MAX_BYTES), true),
+        (refuse(REASON_MAX_BYTES + 1), false),
+        (hello(full.0, full.1, full.2), true),
+        (hello(full.0 + 1, full.1, 0), false),
+        (hello(full.0, full.1 + 1, 0), false),
+        (hello(full.0, full.1, full.2 + 1), false),
+    ] {
+        let (kind, payload) = frame.encode();
+        assert_eq!(
+            Frame::decode(kind, &payload).is_ok(),
+            fits,
+            "{}",
+            frame.name()
+        );
+    }
+}
+
+#[test]
+fn a_claimed_length_allocates_nothing() {
+    // An array of four billion heads, of which none follows, and a byte string of four gigabytes.
+    let heads = [0x93, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff];
+    let bytes = [0x91, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff];
+    assert!(Frame::decode(9, &heads).is_err());
+    assert!(Frame::decode(6, &bytes).is_err());
+}
+
+#[test]
+fn an_oversized_payload_is_refused_unread() {
+    let payload = vec![0; HELLO_MAX_BYTES];
+    assert_eq!(
+        Frame::decode(1, &payload),
+        Err(WireError::PayloadSize {
+            kind: 1,
+            size_bytes: HELLO_MAX_BYTES,
+            max_bytes: HELLO_MAX_BYTES - 1
+        })
+    );
+}
+
+#[test]
+fn codes_survive_the_round_trip() {
+    for code in 0..=255_u8 {
+        assert_eq!(u8::from(RefuseCode::from(code)), code);
+        assert_eq!(u8::from(GoodbyeCode::from(code)), code);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_frame_survives_the_round_trip(frame in any_frame()) {
+        let (kind, payload) = frame.encode();
+        prop_assert_eq!(Frame::decode(kind, &payload), Ok(Some(frame)));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(kind in 0..13_u8, payload in vector(any::<u8>(), 0..300)) {
+        let _ = Frame::decode(kind, &payload);
+    }
+
+    #[test]
+    fn an_altered_frame_never_panics(
+        frame in any_frame(), position in any::<prop::sample::Index>(), bits in 1..=255_u8,
+    ) {
+        let (kind, mut payload) = frame.encode();
+        let position = position.index(payload.len());
+        payload[position] ^= bits;
+        let _ = Frame::decode(kind, &payload);
+    }
+}
