@@ -300,3 +300,40 @@ impl From<CommandError> for ReplyError {
         Self::new(error.code(), error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_write_to_the_terminal() {
+        for (text, shown) in [
+            ("plain é 日本", "plain é 日本"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("a\nb\u{7f}", "a\\u{a}b\\u{7f}"),
+            ("\u{202e}dlrow\u{2028}", "\\u{202e}dlrow\\u{2028}"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+    }
+
+    #[test]
+    fn quoted_words_are_short() {
+        assert_eq!(quoted("book"), "`book`");
+        assert_eq!(quoted(&"é".repeat(40)), format!("`{}`", "é".repeat(40)));
+        assert_eq!(quoted(&"é".repeat(41)), format!("`{}…`", "é".repeat(40)));
+    }
+
+    #[test]
+    fn long_lists_of_pairs_are_cut() {
+        let known: Vec<_> = (0..10).map(|number| format!("A{number}/B")).collect();
+        let error = CommandError::UnknownPair {
+            word: "X/Y".to_string(),
+            known,
+        };
+        let expected = "`X/Y` is no market of this network, which has A0/B, A1/B, A2/B, A3/B, \
+                        A4/B, A5/B, A6/B, A7/B and 2 more";
+        assert_eq!(error.to_string(), expected);
+    }
+}
