@@ -8,5 +8,6 @@
 
 pub mod data_dir;
 pub mod identity;
+pub mod store;
 pub mod tls;
 pub mod transport;
