@@ -19,8 +19,8 @@
 //! version of this layout; `genesis`: the digest of the network that the operations belong to). A
 //! file of a newer format or another genesis is refused and left alone. A new file is made under
 //! another name and renamed, because redb does not reopen one whose creation was interrupted.
-//! Every opening checks all checksums (measured: 0.3 s per million operations, far
-//! less than applying them takes), so that a damaged file is an error here and not a surprise later.
+//! Every opening checks all checksums (measured: 0.3 to 1 s per million operations, depending on
+//! what else the machine did), so that a damaged file is an error here and not a surprise later.
 //!
 //! All calls block; a thread of its own drives the store. After [`AppendError::Disk`] or
 //! [`ReadError`] the store is of no more use: open it again.
