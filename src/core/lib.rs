@@ -13,11 +13,13 @@ extern crate alloc;
 
 pub mod breaker;
 pub mod genesis;
+pub mod gossip;
 pub mod handshake;
 pub mod market;
 pub mod matching;
 pub mod op;
 pub mod seen;
+pub mod sync;
 pub mod types;
 pub mod view;
 pub mod wire;
