@@ -1,0 +1,20 @@
+//! The program end to end: real processes on loopback, driven through their standard input.
+//!
+//! Each file is one promise to users. The nodes run with everything of the product; what a test
+//! replaces is only the person at the keyboard and the network between (see `tests/support`).
+//! One binary for all of them, because linking is what makes integration tests slow to build.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_commands;
+mod bad_configuration;
+mod concurrency;
+mod drills;
+mod hostile;
+mod lifecycle;
+mod links;
+mod readme;
+mod recovery;
+mod terminal;
+mod trading;

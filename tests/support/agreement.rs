@@ -1,0 +1,96 @@
+//! Nodes that are to agree: digests, and what the digests must mean.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Instant;
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use super::node::{Node, list, text};
+use super::waiting::{PATIENCE, look_until};
+
+/// What must be equal on equal sets of operations.
+const FIELDS: [&str; 6] = [
+    "operations",
+    "set",
+    "book",
+    "trades",
+    "orders",
+    "final_trades",
+];
+
+/// The digests of one node.
+pub fn digest(node: &mut Node) -> BTreeMap<&'static str, Value> {
+    let reply = node.ok_at_last("digest");
+    let fields = FIELDS.into_iter().map(|field| {
+        let value = reply[field].clone();
+        assert!(!value.is_null(), "`digest` needs `{field}`: {reply}");
+        (field, value)
+    });
+    fields.collect()
+}
+
+/// Waits until all nodes have equal digests, and returns them.
+///
+/// A node that acknowledged an order has it in its own set, so agreement after an acknowledgement
+/// means that every node has the order.
+///
+/// # Panics
+/// When they do not agree in time, with the digests of each.
+pub fn wait_for_agreement(nodes: &mut [&mut Node]) -> BTreeMap<&'static str, Value> {
+    let mut last = Vec::new();
+    let agreed = look_until(Instant::now() + PATIENCE, || {
+        last = nodes.iter_mut().map(|node| digest(node)).collect();
+        last.windows(2)
+            .all(|pair| pair[0] == pair[1])
+            .then(|| last[0].clone())
+    });
+    agreed.unwrap_or_else(|| {
+        let named = nodes.iter().zip(&last);
+        let lines: Vec<String> = named
+            .map(|(node, digests)| format!("{}: {digests:?}", node.name()))
+            .collect();
+        panic!("no agreement after {PATIENCE:?}\n{}", lines.join("\n"));
+    })
+}
+
+/// Checks what can be recomputed from the outside: the book is not crossed, and each order's
+/// filled quantity is the sum of its trades and not more than the order.
+pub fn check_books(nodes: &mut [&mut Node]) {
+    let trades = nodes[0].ok("trades BTC/USD 1000000");
+    let mut traded: BTreeMap<String, Decimal> = BTreeMap::new();
+    for trade in list(&trades, "trades") {
+        let quantity = decimal(&trade["quantity"]);
+        assert!(quantity > Decimal::ZERO, "an empty trade: {trade}");
+        *traded.entry(text(trade, "buy")).or_default() += quantity;
+        *traded.entry(text(trade, "sell")).or_default() += quantity;
+    }
+    for node in nodes {
+        check_not_crossed(node);
+        let orders = node.ok("orders all");
+        for order in list(&orders, "orders") {
+            let filled = traded.get(&text(order, "order")).copied();
+            let shown = decimal(&order["filled"]);
+            assert_eq!(shown, filled.unwrap_or_default(), "trades of {order}");
+            assert!(shown <= decimal(&order["quantity"]), "overfilled: {order}");
+        }
+    }
+}
+
+fn check_not_crossed(node: &mut Node) {
+    let book = node.ok("book");
+    let best = |side: &str| list(&book, side).first().map(|level| decimal(&level[0]));
+    if let (Some(bid), Some(ask)) = (best("bids"), best("asks")) {
+        assert!(bid < ask, "{}: the book is crossed: {book}", node.name());
+    }
+}
+
+/// A decimal string of a reply.
+pub fn decimal(value: &Value) -> Decimal {
+    let text = value.as_str().map(Decimal::from_str);
+    match text {
+        Some(Ok(number)) => number,
+        _ => panic!("{value} must be a decimal string"),
+    }
+}

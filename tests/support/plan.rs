@@ -1,0 +1,115 @@
+//! How a node of a test is to be started: its settings, its arguments, its neighbours.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfitech");
+
+/// Settings of every node in tests: loopback only, free ports, no discovery (the tests draw their
+/// own topology), and second attempts soon, so that healing is measured in tenths of seconds.
+const SETTINGS: [(&str, &str); 12] = [
+    ("mode", "p2p"),
+    ("p2p.host", "127.0.0.1"),
+    ("p2p.reconnect_interval_ms", "500"),
+    ("discovery.mdns", "false"),
+    ("discovery.grenache", "false"),
+    ("discovery.peer_exchange", "false"),
+    ("discovery.well_known_nodes", "false"),
+    ("breaker.reset_timeout_ms", "300"),
+    ("breaker.max_timeout_ms", "1000"),
+    ("api.host", "127.0.0.1"),
+    ("api.port", "0"),
+    ("network.name", "e2e"),
+];
+
+/// A node to be started: a builder.
+#[derive(Clone)]
+pub struct Plan {
+    name: String,
+    port: u16,
+    bootstrap: Vec<String>,
+    settings: Vec<(String, String)>,
+    arguments: Vec<String>,
+}
+
+impl Plan {
+    /// A node on a free port that knows nobody. The name is for messages only.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            port: 0,
+            bootstrap: Vec::new(),
+            settings: Vec::new(),
+            arguments: Vec::new(),
+        }
+    }
+
+    /// It dials this address from the start.
+    pub fn dials(mut self, address: &str) -> Self {
+        self.bootstrap.push(address.to_owned());
+        self
+    }
+
+    /// It listens on this port.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// A setting, `section.key`.
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Fault drills are allowed.
+    pub fn drills(self) -> Self {
+        self.set("debug.drills", "true")
+    }
+
+    /// One more argument of the command line.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// The name for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The command that starts it. Later settings win over earlier ones of the same key.
+    pub fn command(&self, data_dir: &Path) -> Command {
+        let mut command = quiet_command(data_dir);
+        command.arg("run").arg("--data-dir").arg(data_dir);
+        for (key, value) in SETTINGS {
+            if !self.settings.iter().any(|(own, _)| own == key) {
+                command.arg("-D").arg(format!("{key}={value}"));
+            }
+        }
+        for (key, value) in &self.settings {
+            command.arg("-D").arg(format!("{key}={value}"));
+        }
+        command.arg("-D").arg(format!("p2p.port={}", self.port));
+        let peers = self.bootstrap.join(",");
+        command
+            .arg("-D")
+            .arg(format!("discovery.bootstrap_peers={peers}"));
+        command.args(&self.arguments);
+        command
+    }
+}
+
+/// The program without any of this machine's settings: an empty environment, and a working folder
+/// without a `config.toml`.
+pub fn quiet_command(folder: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
