@@ -34,14 +34,10 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::seen::{Seen, SeenLimits};
-use crate::types::{AuthorKey, Now, OpId};
+use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
 use crate::wire::{
     Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops,
 };
-
-/// A session with a peer. Numbers are never used again within a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
 
 /// An operation as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,17 +84,6 @@ pub enum Arrival {
     New,
     /// It is known or in the works: drop it.
     Copy,
-}
-
-/// How operations came to be applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Written here.
-    Local,
-    /// Pushed by a link.
-    Push(LinkId),
-    /// Pulled from a link, see [`crate::sync`].
-    Sync(LinkId),
 }
 
 /// What the machine wants done.
@@ -211,11 +196,18 @@ impl Gossip {
 
     /// Operations were applied, each after what it leans on; now they may travel. Leave out those
     /// of proven forkers: these are served by synchronisation only.
-    pub fn handle_applied(&mut self, now: Now, operations: Vec<WireOperation>, origin: Origin) {
-        match origin {
-            Origin::Local => self.push(now, operations, None),
-            Origin::Push(link) => self.push(now, operations, Some(link)),
-            Origin::Sync(link) => self.announce_later(now, &operations, link),
+    pub fn handle_applied(
+        &mut self,
+        now: Now,
+        operations: Vec<WireOperation>,
+        source: Option<Source>,
+    ) {
+        match source {
+            None => self.push(now, operations, None),
+            Some(Source { link, via }) => match via {
+                Via::Push => self.push(now, operations, Some(link)),
+                Via::Sync => self.announce_later(now, &operations, link),
+            },
         }
     }
 

@@ -48,8 +48,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::gossip::LinkId;
-use crate::types::Now;
+use crate::types::{LinkId, Now};
 use crate::wire::{Frame, GetHeads, HEADS_MAX, Head, HeadCursor, HeadsPage, Page, Want, WantEntry};
 
 mod vocabulary;

@@ -89,8 +89,8 @@ fn the_first_arrival_is_new_and_all_others_are_copies() {
 #[test]
 fn an_own_operation_goes_to_all_links_after_the_flush_time() {
     let mut gossip = node(3);
-    gossip.handle_applied(at(10), vec![operation(1)], Origin::Local);
-    gossip.handle_applied(at(11), vec![operation(2)], Origin::Local);
+    gossip.handle_applied(at(10), vec![operation(1)], None);
+    gossip.handle_applied(at(11), vec![operation(2)], None);
     assert!(outputs(&mut gossip).is_empty());
     assert_eq!(gossip.next_deadline_ms(), Some(12));
     gossip.handle_timeout(at(11));
@@ -112,7 +112,7 @@ fn an_operation_does_not_go_where_it_is_known() {
     let mut gossip = node(3);
     gossip.handle_operations(at(0), link(1), &[id(1)]);
     gossip.handle_operations(at(0), link(2), &[id(1)]);
-    gossip.handle_applied(at(0), vec![operation(1)], Origin::Push(link(1)));
+    gossip.handle_applied(at(0), vec![operation(1)], Some(Source::push(link(1))));
     gossip.handle_timeout(at(2));
     assert_eq!(sent(&outputs(&mut gossip)), [(3, vec![1])]);
 }
@@ -120,7 +120,7 @@ fn an_operation_does_not_go_where_it_is_known() {
 #[test]
 fn the_source_is_spared_even_if_the_memory_forgot_the_arrival() {
     let mut gossip = node(2);
-    gossip.handle_applied(at(0), vec![operation(1)], Origin::Push(link(1)));
+    gossip.handle_applied(at(0), vec![operation(1)], Some(Source::push(link(1))));
     gossip.handle_timeout(at(2));
     assert_eq!(sent(&outputs(&mut gossip)), [(2, vec![1])]);
 }
@@ -137,7 +137,7 @@ fn a_full_frame_does_not_wait() {
         id: id(number),
         bytes: vec![number; 5_000],
     });
-    gossip.handle_applied(at(0), many.collect(), Origin::Local);
+    gossip.handle_applied(at(0), many.collect(), None);
     let frames = outputs(&mut gossip);
     assert_eq!(sent(&frames).len(), 1);
     for output in &frames {
@@ -155,7 +155,7 @@ fn a_full_frame_does_not_wait() {
 fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     let mut gossip = node(2);
     for number in 0..15 {
-        gossip.handle_applied(at(0), vec![operation(number)], Origin::Local);
+        gossip.handle_applied(at(0), vec![operation(number)], None);
         gossip.handle_timeout(at(2));
         gossip.handle_written(link(1), 10);
     }
@@ -172,7 +172,7 @@ fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     gossip.handle_written(link(2), 10);
     assert_eq!(told(&outputs(&mut gossip)), [(2, 5)]);
     assert_eq!(gossip.behind(link(2)), 0);
-    gossip.handle_applied(at(5), vec![operation(50)], Origin::Local);
+    gossip.handle_applied(at(5), vec![operation(50)], None);
     gossip.handle_timeout(at(7));
     assert_eq!(sent(&outputs(&mut gossip)), [(1, vec![50]), (2, vec![50])]);
 }
@@ -181,7 +181,7 @@ fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
 fn a_link_that_stays_full_is_given_up() {
     let mut gossip = node(1);
     for number in 0..11 {
-        gossip.handle_applied(at(0), vec![operation(number)], Origin::Local);
+        gossip.handle_applied(at(0), vec![operation(number)], None);
         gossip.handle_timeout(at(2));
     }
     outputs(&mut gossip);
@@ -205,7 +205,7 @@ fn an_operation_larger_than_the_outbox_still_passes() {
         id: id(1),
         bytes: vec![1; 500],
     };
-    gossip.handle_applied(at(0), vec![large], Origin::Local);
+    gossip.handle_applied(at(0), vec![large], None);
     gossip.handle_timeout(at(2));
     assert_eq!(sent(&outputs(&mut gossip)).len(), 1);
 }
@@ -215,7 +215,7 @@ fn pulled_operations_are_announced_and_not_pushed() {
     let mut gossip = node(3);
     gossip.handle_operations(at(0), link(2), &[id(1)]);
     let pulled = vec![operation(1), operation(2)];
-    gossip.handle_applied(at(0), pulled, Origin::Sync(link(1)));
+    gossip.handle_applied(at(0), pulled, Some(Source::sync(link(1))));
     gossip.handle_timeout(at(49));
     assert!(outputs(&mut gossip).is_empty());
     gossip.handle_timeout(at(50));
@@ -296,19 +296,19 @@ proptest! {
                         prop_assert!(!applied.contains(&number));
                         applied.push(number);
                         owe(&mut owed, number, Some(from));
-                        let origin = Origin::Push(link(from));
+                        let origin = Some(Source::push(link(from)));
                         gossip.handle_applied(now, vec![operation(number)], origin);
                     }
                 }
                 Step::Write(number) if !applied.contains(&number) => {
                     applied.push(number);
                     owe(&mut owed, number, None);
-                    gossip.handle_applied(now, vec![operation(number)], Origin::Local);
+                    gossip.handle_applied(now, vec![operation(number)], None);
                 }
                 Step::Pull(from, number) if !applied.contains(&number) => {
                     applied.push(number);
                     owe(&mut owed, number, Some(from));
-                    let origin = Origin::Sync(link(from));
+                    let origin = Some(Source::sync(link(from)));
                     gossip.handle_applied(now, vec![operation(number)], origin);
                 }
                 Step::Write(_) | Step::Pull(..) => {}

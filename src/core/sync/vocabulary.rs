@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::gossip::LinkId;
+use crate::types::LinkId;
 use crate::wire::{Frame, Head, HeadCursor, OPERATIONS_TARGET_BYTES, WantEntry};
 
 /// How synchronisation behaves.

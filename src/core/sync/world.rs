@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, Origin, WireOperation};
-use crate::types::{AuthorKey, OpId};
+use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::types::{AuthorKey, OpId, Source};
 use crate::wire::{LOCATOR_MAX, OPERATION_MAX_BYTES};
 
 /// A deterministic sequence of numbers: SplitMix64 (Steele, Lea, Flood 2014).
@@ -198,7 +198,7 @@ impl Node {
     }
 
     /// Causal delivery: applies what can be, keeps what must wait.
-    fn deliver(&mut self, now: Now, operations: Vec<Vec<u8>>, origin: Origin) -> u64 {
+    fn deliver(&mut self, now: Now, operations: Vec<Vec<u8>>, origin: Option<Source>) -> u64 {
         let mut applied = Vec::new();
         for bytes in operations {
             let id = id_of(&bytes);
@@ -233,11 +233,8 @@ impl Node {
     }
 }
 
-fn link_of(origin: Origin) -> Option<LinkId> {
-    match origin {
-        Origin::Local => None,
-        Origin::Push(link) | Origin::Sync(link) => Some(link),
-    }
+fn link_of(source: Option<Source>) -> Option<LinkId> {
+    source.map(|source| source.link)
 }
 
 enum Event {
@@ -342,7 +339,7 @@ impl World {
             padding: vec![0; padding],
         };
         let now = self.now();
-        let gained = self.nodes[node].deliver(now, vec![operation.bytes()], Origin::Local);
+        let gained = self.nodes[node].deliver(now, vec![operation.bytes()], None);
         assert_eq!(gained, 1, "what a node writes leans on what it has");
         self.collect(node);
     }
@@ -417,7 +414,7 @@ impl World {
             Event::Deliver(ticket, operations) => {
                 let ids: Vec<OpId> = operations.iter().map(|it| id_of(it)).collect();
                 state.gossip.handle_operations(now, link, &ids);
-                let gained = state.deliver(now, operations, Origin::Sync(link));
+                let gained = state.deliver(now, operations, Some(Source::sync(link)));
                 state.sync.handle_delivered(now, ticket, gained);
             }
         }
@@ -439,7 +436,7 @@ impl World {
         let both = ops.operations.into_iter().zip(arrivals);
         let new = both.filter(|(_, arrival)| *arrival == Arrival::New);
         let new = new.map(|(bytes, _)| bytes).collect();
-        state.deliver(now, new, Origin::Push(link));
+        state.deliver(now, new, Some(Source::push(link)));
     }
 
     /// Turns the outputs of a node into events.
