@@ -362,8 +362,9 @@ async fn too_many_failures_escalate_to_the_root_with_the_whole_reason() {
     let failure = within(root.ended()).await.unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "the supervision tree ended: root: gave up: more than 1 restarts in 60000 ms; the last: \
-         inner: gave up: more than 1 restarts in 60000 ms; the last: bad: the file is locked"
+        "the supervision tree ended: root: gave up: restart limit reached (1 in 60000 ms); the \
+         last: inner: gave up: restart limit reached (1 in 60000 ms); the last: bad: the file is \
+         locked"
     );
     assert_eq!(journal.alive(), 0, "no orphan survives");
     let mut told = Vec::new();
@@ -374,6 +375,7 @@ async fn too_many_failures_escalate_to_the_root_with_the_whole_reason() {
         ("bad", ActorChange::Crashed),
         ("bad", ActorChange::Crashed),
         ("inner", ActorChange::Escalated),
+        ("good", ActorChange::Restarted),
         ("bad", ActorChange::Crashed),
         ("bad", ActorChange::Crashed),
         ("inner", ActorChange::Escalated),
