@@ -432,6 +432,7 @@ async fn watch(
     cut: oneshot::Receiver<Infallible>,
 ) -> Ended {
     tokio::select! {
+        biased;
         ended = &mut task => ended,
         _ = cut => {
             task.abort();

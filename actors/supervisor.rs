@@ -302,9 +302,10 @@ impl Supervisor {
             return;
         };
         let name = slot.spec.name();
-        let next = match delay {
-            Some(delay_ms) => format!("restart in {delay_ms} ms"),
-            None => "not restarted".to_string(),
+        let next = match (delay, self.policy.status(child)) {
+            (Some(delay_ms), _) => format!("restart in {delay_ms} ms"),
+            (None, Some(Status::Restarting)) => "restart with its siblings".to_string(),
+            (None, _) => "not restarted".to_string(),
         };
         // A supervisor that gave up has said so itself, once.
         let told_below = matches!(exit, Exit::Escalated(_));

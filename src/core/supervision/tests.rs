@@ -742,3 +742,26 @@ fn an_earlier_failure_does_not_wait_for_the_backoff_of_a_later_sibling() {
     world.cooperate();
     assert_eq!(world.started, [first, second]);
 }
+
+#[test]
+fn one_for_all_starts_nobody_before_the_wait_is_over() {
+    let mut world = World::running(config(Strategy::OneForAll), 3);
+    let [first, second, third] = [world.known[0], world.known[1], world.known[2]];
+    let delay_ms = delay_of(&world.crash(third)).unwrap();
+    world.exit(second, Exit::Normal);
+    world.exit(first, Exit::Normal);
+    world.advance(delay_ms - 1);
+    assert_eq!(world.started, []);
+    world.advance(1);
+    assert_eq!(world.started, [first]);
+}
+
+#[test]
+fn a_child_being_removed_is_not_revived_by_the_failure_of_a_sibling() {
+    let mut world = World::running(config(Strategy::RestForOne), 2);
+    let [first, second] = [world.known[0], world.known[1]];
+    world.event(Event::Remove { child: second });
+    world.crash(first);
+    let actions = world.exit(second, Exit::Normal);
+    assert_eq!(actions.last(), Some(&Action::Removed { child: second }));
+}

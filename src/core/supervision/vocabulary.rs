@@ -70,7 +70,8 @@ pub struct Backoff {
     pub first_ms: u64,
     /// Longest wait, in milliseconds.
     pub max_ms: u64,
-    /// After a life of so many milliseconds a failure counts as the first again.
+    /// After so many milliseconds since it reported that it is up, a failure counts as the first
+    /// again.
     pub stable_ms: u64,
 }
 
