@@ -1,251 +1,23 @@
 //! Trees of real actors on real threads: failures are made, and what follows is waited for.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc as blocking;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use actix::fut::wrap_future;
-use actix::{Actor, ActorContext, Context, ContextFutureSpawner, Handler, Message, Running};
+use actix::{Actor, Context, Running};
 use bitfitech_core::supervision::{AddError, Backoff, Config, Intensity, Order, Restart, Strategy};
-use tokio::sync::broadcast::Receiver;
 
 use super::{StartChild, StopChild, Supervisor, SupervisorSpec, nested};
 use crate::child::{Child, ChildContext, ChildSpec};
 use crate::drill::{DrillError, crash};
-use crate::environment::{ActorChange, ActorEvent, Environment};
-use crate::mailbox::{ActorRef, Data, DataError, Permit};
+use crate::environment::{ActorChange, Environment};
+use crate::mailbox::{ActorRef, DataError};
 use crate::root::Root;
 use crate::supervised;
 
-/// Longest wait for something that should happen soon.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod worker;
 
-/// What all workers of a test write down, in order.
-#[derive(Clone, Default)]
-struct Journal {
-    lines: Arc<Mutex<Vec<String>>>,
-    alive: Arc<AtomicUsize>,
-}
-
-impl Journal {
-    fn write(&self, line: String) {
-        self.lines.lock().unwrap().push(line);
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.lines.lock().unwrap())
-    }
-
-    fn alive(&self) -> usize {
-        self.alive.load(Ordering::SeqCst)
-    }
-}
-
-/// An actor that counts, and misbehaves when told to.
-struct Worker {
-    context: ChildContext,
-    journal: Journal,
-    counter: u32,
-    ignores_stop: bool,
-    kept: Vec<Permit>,
-}
-
-impl Worker {
-    fn new(context: ChildContext, journal: &Journal) -> Self {
-        journal.alive.fetch_add(1, Ordering::SeqCst);
-        let journal = journal.clone();
-        Self {
-            context,
-            journal,
-            counter: 0,
-            ignores_stop: false,
-            kept: Vec::new(),
-        }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.journal.alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Actor for Worker {
-    type Context = Context<Self>;
-
-    fn started(&mut self, _: &mut Context<Self>) {
-        self.journal.write(format!("+{}", self.context.name));
-    }
-
-    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
-        self.journal.write(format!("-{}", self.context.name));
-        Running::Stop
-    }
-}
-
-impl Child for Worker {
-    fn on_stop(&mut self, context: &mut Context<Self>) {
-        if !self.ignores_stop {
-            context.stop();
-        }
-    }
-}
-
-supervised!(Worker);
-
-/// Adds one and answers the count and the life.
-#[derive(Message)]
-#[rtype(result = "(u32, u64)")]
-struct Count;
-
-impl Handler<Count> for Worker {
-    type Result = actix::MessageResult<Count>;
-
-    fn handle(&mut self, _: Count, _: &mut Context<Self>) -> Self::Result {
-        self.counter += 1;
-        actix::MessageResult((self.counter, self.context.generation))
-    }
-}
-
-#[derive(Message)]
-#[rtype(result = "()")]
-enum Misbehave {
-    /// Panics.
-    Panic(&'static str),
-    /// Stops with a reason that is a failure.
-    Fail(&'static str),
-    /// Stops as if its work were done.
-    Finish,
-    /// Handles no message any more, without blocking its thread.
-    Hang,
-    /// Blocks its thread until the sender is dropped.
-    Block(blocking::Receiver<()>),
-    /// Does not obey the order to stop.
-    IgnoreStop,
-}
-
-impl Handler<Misbehave> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, how: Misbehave, context: &mut Context<Self>) {
-        match how {
-            Misbehave::Panic(text) => panic!("{text}"),
-            Misbehave::Fail(reason) => {
-                self.context.exit.fail(reason);
-                context.stop();
-            }
-            Misbehave::Finish => context.stop(),
-            Misbehave::Hang => {
-                wrap_future::<_, Self>(std::future::pending::<()>()).wait(context);
-            }
-            Misbehave::Block(until) => drop(until.recv()),
-            Misbehave::IgnoreStop => self.ignores_stop = true,
-        }
-    }
-}
-
-impl Handler<Data<u32>> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, data: Data<u32>, _: &mut Context<Self>) {
-        self.kept.push(data.permit);
-    }
-}
-
-/// A worker's specification with waits that suit a test.
-fn worker(reference: &ActorRef<Worker>, journal: &Journal) -> ChildSpec {
-    let journal = journal.clone();
-    ChildSpec::new(reference, move |context| Worker::new(context, &journal))
-        .backoff(Backoff {
-            first_ms: 1,
-            max_ms: 8,
-            stable_ms: 60_000,
-        })
-        .stop_ms(10_000)
-}
-
-fn name(text: &str) -> ActorRef<Worker> {
-    ActorRef::new(text, 4)
-}
-
-fn config() -> Config {
-    Config {
-        intensity: Some(Intensity {
-            restarts_max: 5,
-            window_ms: 60_000,
-        }),
-        ..Config::default()
-    }
-}
-
-/// A tree whose root holds `spec`, and all that happens in it.
-struct Tree {
-    root: Root,
-    environment: Environment,
-    events: Receiver<ActorEvent>,
-}
-
-impl Tree {
-    async fn start(spec: SupervisorSpec) -> Self {
-        let mut tree = Self::begin(spec);
-        assert!(within(tree.root.started()).await);
-        tree
-    }
-
-    fn begin(spec: SupervisorSpec) -> Self {
-        let environment = Environment::new(7);
-        let events = environment.subscribe();
-        let root = Root::start(&ActorRef::new("root", 1), spec, &environment);
-        Self {
-            root,
-            environment,
-            events,
-        }
-    }
-
-    async fn event(&mut self, of: &str, change: ActorChange) -> ActorEvent {
-        within(async {
-            loop {
-                let event = self.events.recv().await.unwrap();
-                if event.name == of && event.change == change {
-                    return event;
-                }
-            }
-        })
-        .await
-    }
-
-    async fn restarted(&mut self, of: &str) -> ActorEvent {
-        self.event(of, ActorChange::Restarted).await
-    }
-
-    fn state(&self, of: &str) -> String {
-        let tree = self.environment.board.tree("root").unwrap();
-        tree.find(of)
-            .map_or("absent".to_string(), |node| node.state.to_string())
-    }
-
-    async fn until_state(&self, of: &str, state: &str) {
-        until(|| self.state(of) == state).await;
-    }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("it did not happen in time")
-}
-
-/// Waits for a condition, letting all actors of this thread work meanwhile.
-async fn until(condition: impl Fn() -> bool) {
-    within(async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-}
+use worker::{Count, Journal, Lines, Misbehave, Tree, Worker, config, name, until, within, worker};
 
 #[actix::test]
 async fn a_panic_restarts_with_fresh_state_and_siblings_find_the_new_life() {
@@ -265,7 +37,7 @@ async fn a_panic_restarts_with_fresh_state_and_siblings_find_the_new_life() {
             "{}",
             crashed.reason
         );
-        assert!(crashed.reason.contains("tests.rs:"), "{}", crashed.reason);
+        assert!(crashed.reason.contains("worker.rs:"), "{}", crashed.reason);
         assert_eq!(crashed.generation, 1);
         assert_eq!(tree.restarted(reference.name()).await.generation, 2);
         assert_eq!(reference.query(Count, 10_000).await, Ok((1, 2)));
@@ -569,51 +341,34 @@ async fn a_crash_of_the_root_ends_the_tree_with_its_reason() {
     assert_eq!(journal.alive(), 0);
 }
 
-#[actix::test]
-async fn peers_come_and_go_are_dialled_again_for_ever_and_never_escalate() {
-    let journal = Journal::default();
+/// A tree of the root and a `peers` supervisor for at most two children.
+async fn with_peers() -> (Tree, ActorRef<Supervisor>) {
     let peers = ActorRef::new("peers", 1);
-    let environment = Environment::new(1);
-    let mut events = environment.subscribe();
     let all = Config {
         order: Order::AllAtOnce,
         intensity: None,
         children_max: 2,
         ..config()
     };
-    let spec =
-        SupervisorSpec::new(config()).child(nested(&peers, SupervisorSpec::new(all), &environment));
-    let mut root = Root::start(&ActorRef::new("root", 1), spec, &environment);
-    assert!(within(root.started()).await);
-    let (dialled, accepted) = (name("peer:127.0.0.1:3001"), name("peer:127.0.0.1:3002"));
+    let environment = Environment::new(1);
+    let below = SupervisorSpec::new(all);
+    let spec = SupervisorSpec::new(config()).child(nested(&peers, below, &environment));
+    let mut tree = Tree::begin_in(environment, spec);
+    assert!(within(tree.root.started()).await);
+    (tree, peers)
+}
+
+#[actix::test]
+async fn a_lost_peer_is_dialled_again_for_ever_and_never_escalates() {
+    let journal = Journal::default();
+    let (mut tree, peers) = with_peers().await;
+    let dialled = name("peer:127.0.0.1:3001");
     let outbound = worker(&dialled, &journal).quiet();
-    let inbound = worker(&accepted, &journal)
-        .quiet()
-        .restart(Restart::Temporary);
     peers
-        .query(StartChild(outbound.clone()), 10_000)
+        .query(StartChild(outbound), 10_000)
         .await
         .unwrap()
         .unwrap();
-    peers
-        .query(StartChild(inbound.clone()), 10_000)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        peers.query(StartChild(outbound), 10_000).await.unwrap(),
-        Err(AddError::Duplicate {
-            name: "peer:127.0.0.1:3001".to_string()
-        })
-    );
-    let third = name("peer:127.0.0.1:3003");
-    assert_eq!(
-        peers
-            .query(StartChild(worker(&third, &journal)), 10_000)
-            .await
-            .unwrap(),
-        Err(AddError::TooMany { children_max: 2 })
-    );
     for life in 1..=20 {
         until(|| dialled.is_up()).await;
         assert_eq!(dialled.query(Count, 10_000).await, Ok((1, life)));
@@ -621,30 +376,64 @@ async fn peers_come_and_go_are_dialled_again_for_ever_and_never_escalate() {
         until(|| !dialled.is_up()).await;
     }
     assert!(
-        events.try_recv().is_err(),
+        tree.events.try_recv().is_err(),
         "lost connections are no news of actors"
     );
-    until(|| accepted.is_up()).await;
-    accepted
-        .control(Misbehave::Fail("connection lost"))
-        .unwrap();
-    until(|| environment.board.status("peer:127.0.0.1:3002").is_none()).await;
     until(|| dialled.is_up()).await;
-    crash(&environment.board, "peer:127.0.0.1:3001").unwrap();
-    assert_eq!(
-        within(events.recv()).await.unwrap().change,
-        ActorChange::Crashed
-    );
-    assert_eq!(
-        within(events.recv()).await.unwrap().change,
-        ActorChange::Restarted
-    );
-    let stop = StopChild {
+    crash(&tree.environment.board, "peer:127.0.0.1:3001").unwrap();
+    tree.event("peer:127.0.0.1:3001", ActorChange::Crashed)
+        .await;
+    tree.restarted("peer:127.0.0.1:3001").await;
+    let stop = || StopChild {
         name: "peer:127.0.0.1:3001".to_string(),
     };
-    assert_eq!(peers.query(stop, 10_000).await, Ok(true));
-    until(|| environment.board.count() == 2).await;
+    assert_eq!(peers.query(stop(), 10_000).await, Ok(true));
+    until(|| tree.environment.board.count() == 2).await;
+    assert_eq!(peers.query(stop(), 10_000).await, Ok(false));
     assert_eq!(journal.alive(), 0);
+}
+
+#[actix::test]
+async fn an_accepted_peer_ends_with_its_connection_and_children_are_bounded() {
+    let journal = Journal::default();
+    let (tree, peers) = with_peers().await;
+    let [first, second, third] = ["peer:1", "peer:2", "peer:3"].map(name);
+    let inbound = |peer| worker(peer, &journal).quiet().restart(Restart::Temporary);
+    peers
+        .query(StartChild(inbound(&first)), 10_000)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        peers
+            .query(StartChild(inbound(&first)), 10_000)
+            .await
+            .unwrap(),
+        Err(AddError::Duplicate {
+            name: "peer:1".to_string()
+        })
+    );
+    peers
+        .query(StartChild(inbound(&second)), 10_000)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        peers
+            .query(StartChild(inbound(&third)), 10_000)
+            .await
+            .unwrap(),
+        Err(AddError::TooMany { children_max: 2 })
+    );
+    until(|| first.is_up()).await;
+    first.control(Misbehave::Fail("connection lost")).unwrap();
+    until(|| tree.environment.board.status("peer:1").is_none()).await;
+    peers
+        .query(StartChild(inbound(&third)), 10_000)
+        .await
+        .unwrap()
+        .unwrap();
+    until(|| journal.alive() == 2).await;
 }
 
 #[actix::test]
@@ -715,44 +504,6 @@ async fn a_second_panic_while_the_actor_goes_down_does_not_abort_the_process() {
         crashed.reason
     );
     tree.restarted("double").await;
-}
-
-/// Keeps the text of all log lines of this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl tracing::field::Visit for Lines {
-    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            self.0.lock().unwrap().push(format!("{value:?}"));
-        }
-    }
-}
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
-        line.target().starts_with("bitfitech")
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(event.metadata().level().to_string());
-        event.record(&mut self.clone());
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[actix::test]
