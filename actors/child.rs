@@ -411,7 +411,6 @@ where
         let obituary = self.obituary;
         actix_rt::spawn(async move {
             let ended = watch(task, cut).await;
-            obituary.reference.close(obituary.generation);
             // Nothing is ever sent: the answer comes when the last of the subtree is gone.
             let gone = tokio::time::timeout(Duration::from_millis(SUBTREE_MS), below.recv());
             drop(gone.await);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc as blocking;
+use std::time::Duration;
 
 use actix::{Actor, Context, Running};
 use bitfitech_core::supervision::{AddError, Backoff, Config, Intensity, Order, Restart, Strategy};
@@ -17,7 +18,9 @@ use crate::supervised;
 
 mod worker;
 
-use worker::{Count, Journal, Lines, Misbehave, Tree, Worker, config, name, until, within, worker};
+use worker::{
+    Count, Journal, Lines, Misbehave, Tree, Worker, config, name, until, until_life, within, worker,
+};
 
 #[actix::test]
 async fn a_panic_restarts_with_fresh_state_and_siblings_find_the_new_life() {
@@ -310,6 +313,40 @@ async fn a_crashed_supervisor_takes_its_children_along_and_gets_fresh_ones() {
 }
 
 #[actix::test]
+async fn a_crashed_supervisor_is_not_restarted_before_its_last_child_is_gone() {
+    let journal = Journal::default();
+    let (leaf, far) = (name("leaf"), name("far"));
+    let environment = Environment::new(1);
+    let below = SupervisorSpec::new(config())
+        .child(worker(&leaf, &journal))
+        .child(worker(&far, &journal).own_thread());
+    let quick = Backoff {
+        first_ms: 0,
+        max_ms: 0,
+        stable_ms: 60_000,
+    };
+    let inner = nested(&ActorRef::new("inner", 1), below, &environment).backoff(quick);
+    let mut tree = Tree::begin_in(environment, SupervisorSpec::new(config()).child(inner));
+    assert!(within(tree.root.started()).await);
+    journal.take();
+    let (release, until_released) = blocking::channel();
+    far.query(Misbehave::StopSlowly(until_released), 10_000)
+        .await
+        .unwrap();
+    crash(&tree.environment.board, "inner").unwrap();
+    // This wait is in vain: it only gives a hasty supervisor the time to show itself.
+    let early = tree.event("inner", ActorChange::Crashed);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), early)
+            .await
+            .is_err()
+    );
+    drop(release);
+    tree.restarted("inner").await;
+    assert_eq!(journal.take(), ["-leaf", "-far", "+leaf", "+far"]);
+}
+
+#[actix::test]
 async fn dropping_the_root_leaves_no_actor_behind() {
     let journal = Journal::default();
     let (here, there) = (name("here"), name("there"));
@@ -370,16 +407,14 @@ async fn a_lost_peer_is_dialled_again_for_ever_and_never_escalates() {
         .unwrap()
         .unwrap();
     for life in 1..=20 {
-        until(|| dialled.is_up()).await;
-        assert_eq!(dialled.query(Count, 10_000).await, Ok((1, life)));
+        until_life(&dialled, life).await;
         dialled.control(Misbehave::Fail("connection lost")).unwrap();
-        until(|| !dialled.is_up()).await;
     }
+    until_life(&dialled, 21).await;
     assert!(
         tree.events.try_recv().is_err(),
         "lost connections are no news of actors"
     );
-    until(|| dialled.is_up()).await;
     crash(&tree.environment.board, "peer:127.0.0.1:3001").unwrap();
     tree.event("peer:127.0.0.1:3001", ActorChange::Crashed)
         .await;

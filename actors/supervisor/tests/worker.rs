@@ -47,6 +47,7 @@ pub(super) struct Worker {
     pub(super) journal: Journal,
     pub(super) counter: u32,
     pub(super) ignores_stop: bool,
+    pub(super) stops_after: Option<blocking::Receiver<()>>,
     pub(super) kept: Vec<Permit>,
 }
 
@@ -59,6 +60,7 @@ impl Worker {
             journal,
             counter: 0,
             ignores_stop: false,
+            stops_after: None,
             kept: Vec::new(),
         }
     }
@@ -78,6 +80,10 @@ impl Actor for Worker {
     }
 
     fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        if let Some(until) = self.stops_after.take() {
+            // It never sends: an error is the release.
+            let _ = until.recv();
+        }
         self.journal.write(format!("-{}", self.context.name));
         Running::Stop
     }
@@ -120,6 +126,8 @@ pub(super) enum Misbehave {
     Hang,
     /// Blocks its thread until the sender is dropped.
     Block(blocking::Receiver<()>),
+    /// Blocks its thread while it goes down, until the sender is dropped.
+    StopSlowly(blocking::Receiver<()>),
     /// Does not obey the order to stop.
     IgnoreStop,
 }
@@ -138,7 +146,10 @@ impl Handler<Misbehave> for Worker {
             Misbehave::Hang => {
                 wrap_future::<_, Self>(std::future::pending::<()>()).wait(context);
             }
-            Misbehave::Block(until) => drop(until.recv()),
+            Misbehave::Block(until) => {
+                let _ = until.recv();
+            }
+            Misbehave::StopSlowly(until) => self.stops_after = Some(until),
             Misbehave::IgnoreStop => self.ignores_stop = true,
         }
     }
@@ -169,11 +180,14 @@ pub(super) fn name(text: &str) -> ActorRef<Worker> {
 }
 
 pub(super) fn config() -> Config {
+    let intensity = Intensity {
+        restarts_max: 5,
+        window_ms: 60_000,
+    };
+    // Nobody is abandoned unless the test is about that: a child that is not killed shows.
     Config {
-        intensity: Some(Intensity {
-            restarts_max: 5,
-            window_ms: 60_000,
-        }),
+        intensity: Some(intensity),
+        kill_ms: 3_600_000,
         ..Config::default()
     }
 }
@@ -239,6 +253,16 @@ pub(super) async fn within<T>(future: impl Future<Output = T>) -> T {
 pub(super) async fn until(condition: impl Fn() -> bool) {
     within(async {
         while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Waits until that life of the worker answers.
+pub(super) async fn until_life(reference: &ActorRef<Worker>, life: u64) {
+    within(async {
+        while !matches!(reference.query(Count, 10_000).await, Ok((_, now)) if now == life) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
