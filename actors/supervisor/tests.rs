@@ -472,6 +472,32 @@ async fn an_accepted_peer_ends_with_its_connection_and_children_are_bounded() {
 }
 
 #[actix::test]
+async fn a_name_belongs_to_one_actor_of_the_whole_tree() {
+    let journal = Journal::default();
+    let (tree, peers) = with_peers().await;
+    let again = peers
+        .query(StartChild(worker(&name("root"), &journal)), 10_000)
+        .await
+        .unwrap();
+    assert_eq!(
+        again,
+        Err(AddError::Duplicate {
+            name: "root".to_string()
+        })
+    );
+    assert_eq!(tree.state("root"), "running");
+    let twice = SupervisorSpec::new(config())
+        .child(worker(&name("twin"), &journal))
+        .child(worker(&name("twin"), &journal));
+    let failure = within(Tree::begin_in(Environment::new(1), twice).root.ended()).await;
+    assert_eq!(
+        failure.unwrap_err().reason,
+        "its specification is wrong: there is a child named twin: stop it before adding it again"
+    );
+    assert_eq!(journal.alive(), 0);
+}
+
+#[actix::test]
 async fn a_transient_actor_that_finished_stays_stopped_and_the_tree_shows_all() {
     let journal = Journal::default();
     let (done, busy) = (name("done"), name("busy"));

@@ -532,3 +532,31 @@ fn a_child_being_removed_is_not_revived_by_the_failure_of_a_sibling() {
     let actions = world.exit(second, Exit::Normal);
     assert_eq!(actions.last(), Some(&Action::Removed { child: second }));
 }
+
+#[test]
+fn by_default_a_child_that_always_fails_at_once_escalates() {
+    for seed in 0..100 {
+        let mut policy = Supervision::new(Config::default(), seed);
+        let child = policy.add(ChildSpec::new("broken"), 0).unwrap();
+        let (mut now_ms, mut generation) = (0, 0);
+        policy.handle(now_ms, Event::Begin);
+        for life in 1..=11 {
+            generation += 1;
+            let exit = Exit::Failed("no file".to_string());
+            let actions = policy.handle(
+                now_ms,
+                Event::Exited {
+                    child,
+                    generation,
+                    exit,
+                },
+            );
+            let gave_up = actions
+                .iter()
+                .any(|action| matches!(action, Action::Escalate { .. }));
+            assert_eq!(gave_up, life == 11, "life {life} at {now_ms} ms");
+            now_ms = policy.next_deadline().unwrap_or(now_ms);
+            policy.handle(now_ms, Event::Tick);
+        }
+    }
+}
