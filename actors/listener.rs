@@ -52,10 +52,18 @@ fn inbound(node: &Arc<NodeContext>, connection: Connection) -> ChildSpec {
     let connection = Mutex::new(Some(connection));
     let reference = me.clone();
     ChildSpec::fallible(&me, move |child| {
-        let taken = connection.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let connection = taken.ok_or("a connection that came in is run once")?;
         let (node, me) = (Arc::clone(&node), reference.clone());
-        Ok(PeerActor::new(node, me, child, Origin::Accepted(connection)))
+        Ok(PeerActor::new(
+            node,
+            me,
+            child,
+            Origin::Accepted(connection),
+        ))
     })
     .restart(Restart::Temporary)
     .quiet()

@@ -227,7 +227,8 @@ impl MatcherActor {
         }
         let before = self.exchange.dag().len();
         let now = self.now();
-        self.exchange.receive(now, deliver.source, deliver.operations);
+        self.exchange
+            .receive(now, deliver.source, deliver.operations);
         self.handle_outputs(context);
         self.settle_soon(context);
         (self.exchange.dag().len() - before) as u64
@@ -245,7 +246,11 @@ impl MatcherActor {
             match output {
                 Output::Persist { index, wire } => {
                     let next = self.unstored_from + self.unstored.len() as u64;
-                    assert_eq!(u64::from(index.0), next, "operations are stored without gaps");
+                    assert_eq!(
+                        u64::from(index.0),
+                        next,
+                        "operations are stored without gaps"
+                    );
                     self.unstored.push_back(wire);
                 }
                 Output::Relay { id, wire, from } => applied.push((id, wire, from)),
@@ -528,7 +533,11 @@ impl Handler<Submit> for MatcherActor {
         }
         self.submissions.push_back(Submission { submit, tell });
         self.settle_soon(context);
-        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(matcher_submission::lost())) })
+        Box::pin(async move {
+            answer
+                .await
+                .unwrap_or_else(|_| Err(matcher_submission::lost()))
+        })
     }
 }
 
@@ -555,7 +564,10 @@ impl Handler<FindMissing> for MatcherActor {
     type Result = MessageResult<FindMissing>;
 
     fn handle(&mut self, find: FindMissing, _context: &mut Context<Self>) -> Self::Result {
-        let page = self.exchange.dag().missing(&find.wants, find.operations_max);
+        let page = self
+            .exchange
+            .dag()
+            .missing(&find.wants, find.operations_max);
         let places = page.operations.iter().map(|index| u64::from(index.0));
         MessageResult((places.collect(), page.remaining))
     }
@@ -613,6 +625,9 @@ impl Handler<AskStats> for MatcherActor {
         let evicted = ("operations_evicted", exchange.delivery().evicted());
         let numbers = numbers.map(|(name, number)| (name, number as u64));
         let all = numbers.into_iter().chain([evicted]);
-        MessageResult(all.map(|(name, number)| (name.to_string(), number)).collect())
+        MessageResult(
+            all.map(|(name, number)| (name.to_string(), number))
+                .collect(),
+        )
     }
 }

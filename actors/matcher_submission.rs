@@ -138,7 +138,10 @@ fn prepare<E: Engine>(
         Submit::Cancel(prefix) => {
             let row = own_open_order(exchange, *prefix).map_err(refuse)?;
             let (market, order) = (row.market, row.order);
-            Ok((Intent::Cancel(order), vec![Action::Cancel { market, order }]))
+            Ok((
+                Intent::Cancel(order),
+                vec![Action::Cancel { market, order }],
+            ))
         }
         Submit::CancelAll => {
             let rows = own_open_orders(exchange);
@@ -168,7 +171,9 @@ fn replace_action<E: Engine>(
     replace: &Replace,
 ) -> Result<Action, ReplyError> {
     let genesis = exchange.genesis();
-    let market = genesis.market(row.market).expect("an order's market exists");
+    let market = genesis
+        .market(row.market)
+        .expect("an order's market exists");
     let terms = replace.terms(market).map_err(ReplyError::from)?;
     let quantity = terms.quantity.unwrap_or(row.quantity);
     let price = terms.price.or(row.price);
@@ -187,7 +192,9 @@ fn replace_action<E: Engine>(
 
 /// Own orders in the book, at most as many as one operation can cancel.
 fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<&OrderRow> {
-    let all = exchange.replica().orders_between(OrderId([0; 32]), OrderId([0xff; 32]));
+    let all = exchange
+        .replica()
+        .orders_between(OrderId([0; 32]), OrderId([0xff; 32]));
     all.filter(|row| row.author == exchange.author() && row.ended.is_none())
         .take(ACTIONS_MAX)
         .collect()
@@ -200,21 +207,26 @@ fn own_open_order<E: Engine>(
 ) -> Result<&OrderRow, ReplyError> {
     let row = any_order(exchange, prefix)?;
     if row.author != exchange.author() {
-        let text = format!("order {} belongs to {}", row.order.short(), row.author.short());
+        let text = format!(
+            "order {} belongs to {}",
+            row.order.short(),
+            row.author.short()
+        );
         return Err(ReplyError::new(ErrorCode::NotOwner, text));
     }
     if row.ended.is_some() {
-        let text = format!("order {} is over: {}", row.order.short(), row.status().name());
+        let text = format!(
+            "order {} is over: {}",
+            row.order.short(),
+            row.status().name()
+        );
         return Err(ReplyError::new(ErrorCode::OrderClosed, text));
     }
     Ok(row)
 }
 
 /// The one order that a prefix names.
-fn any_order<E: Engine>(
-    exchange: &Exchange<E>,
-    prefix: IdPrefix,
-) -> Result<&OrderRow, ReplyError> {
+fn any_order<E: Engine>(exchange: &Exchange<E>, prefix: IdPrefix) -> Result<&OrderRow, ReplyError> {
     let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
     let mut found = exchange.replica().orders_between(low, high);
     match (found.next(), found.next()) {
@@ -272,7 +284,9 @@ pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Ans
     let dag = exchange.dag();
     let operation = |prefix| -> Result<OpIndex, ReplyError> {
         let row = any_order(exchange, prefix)?;
-        Ok(dag.find_order(&row.order).expect("an order's operation is applied"))
+        Ok(dag
+            .find_order(&row.order)
+            .expect("an order's operation is applied"))
     };
     match query {
         ClockQuery::Own => {

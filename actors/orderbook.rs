@@ -171,7 +171,9 @@ fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
         ),
         FindError::Ambiguous(first, second) => ReplyError::new(
             ErrorCode::AmbiguousOrder,
-            format!("{prefix} begins several orders, such as {first} and {second}: type more of it"),
+            format!(
+                "{prefix} begins several orders, such as {first} and {second}: type more of it"
+            ),
         ),
     }
 }

@@ -267,9 +267,8 @@ async fn open(
 
 /// Waits while there is a session with the node at this address already.
 async fn wait_until_needed(node: &NodeContext, address: &str) {
-    let is_there = |entry: &SessionEntry| {
-        entry.address == address || entry.listen.as_deref() == Some(address)
-    };
+    let is_there =
+        |entry: &SessionEntry| entry.address == address || entry.listen.as_deref() == Some(address);
     while node.directory.iter().any(|entry| is_there(entry.value())) {
         tokio::time::sleep(PAUSE).await;
     }
@@ -304,7 +303,9 @@ async fn dial(
     let resolved = tokio::time::timeout(limit, resolving).await;
     let resolved = resolved.map_err(|_| lost("its name was not resolved in time"))?;
     let mut addresses = resolved.map_err(|error| lost(&format!("name: {error}")))?;
-    let target = addresses.next().ok_or_else(|| lost("its name has no address"))?;
+    let target = addresses
+        .next()
+        .ok_or_else(|| lost("its name has no address"))?;
     let connection = connect(&node.tls, target, None, timeout_ms).await;
     let connection = connection.map_err(|error| Ending::Lost(error.to_string()))?;
     establish(node, me, connection, Direction::Outbound, queue).await
@@ -397,7 +398,10 @@ async fn shake_hands(
     let hello = encode(&Frame::Hello(node.local.hello(now, number)));
     let wait_ms = handshake.deadline_ms().saturating_sub(now.monotonic_ms);
     let exchange = async {
-        writer.write(&[hello]).await.map_err(|error| error.to_string())?;
+        writer
+            .write(&[hello])
+            .await
+            .map_err(|error| error.to_string())?;
         reader.read().await.map_err(|error| error.to_string())
     };
     let timed = tokio::time::timeout(Duration::from_millis(wait_ms), exchange).await;
@@ -434,10 +438,18 @@ async fn refused(
                 tracing::warn!(target: "peer", "refused {} at {address}: {reason}", peer.short());
             }
             say(writer, Frame::Refuse(refuse)).await;
-            if own { Ending::Done(reason) } else { Ending::Lost(reason) }
+            if own {
+                Ending::Done(reason)
+            } else {
+                Ending::Lost(reason)
+            }
         }
         HandshakeError::RefusedByPeer(refuse) => {
-            let reason = format!("refused by {} at {address}: {}", peer.short(), refuse.reason);
+            let reason = format!(
+                "refused by {} at {address}: {}",
+                peer.short(),
+                refuse.reason
+            );
             if refuse.code == RefuseCode::SelfConnection {
                 return Ending::Done(reason);
             }
@@ -541,7 +553,14 @@ async fn read_frames(
             Ok(Some(frame)) => {
                 let link = session.link;
                 // A gossip actor that is down synchronises with everybody when it is up again.
-                drop(session.node.refs.gossip.data(PeerFrame { link, frame }).await);
+                drop(
+                    session
+                        .node
+                        .refs
+                        .gossip
+                        .data(PeerFrame { link, frame })
+                        .await,
+                );
             }
         }
     }
@@ -592,7 +611,13 @@ async fn write_frames(
         if cost_bytes > 0 {
             let link = session.link;
             // A gossip actor that was restarted has forgotten the cost.
-            drop(session.node.refs.gossip.control(Written { link, cost_bytes }));
+            drop(
+                session
+                    .node
+                    .refs
+                    .gossip
+                    .control(Written { link, cost_bytes }),
+            );
         }
     }
 }
@@ -658,7 +683,9 @@ impl Handler<Register> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, _register: Register, context: &mut Context<Self>) {
-        let Some(session) = self.session.clone() else { return };
+        let Some(session) = self.session.clone() else {
+            return;
+        };
         let outbox = self.outbox.clone();
         let registering = async move {
             let gossip = &session.node.refs.gossip;
