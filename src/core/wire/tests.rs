@@ -353,7 +353,8 @@ fn a_claimed_length_allocates_nothing() {
     // An array of four billion heads, of which none follows, and a byte string of four gigabytes.
     let heads = [0x93, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff];
     let bytes = [0x91, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff];
-    assert!(Frame::decode(9, &heads).is_err());
+    let refused = Frame::decode(9, &heads).expect_err("must be refused");
+    assert!(refused.to_string().contains("at most 1024"), "{refused}");
     assert!(Frame::decode(6, &bytes).is_err());
 }
 
