@@ -110,7 +110,7 @@ pub struct Network {
     pub published: Vec<Verified>,
     published_ids: BTreeSet<OpId>,
     /// Every order that anyone has ever placed.
-    orders: Vec<(MarketIndex, OrderId)>,
+    orders: Vec<(AuthorKey, MarketIndex, OrderId)>,
 }
 
 impl Network {
@@ -223,14 +223,15 @@ impl Network {
 
     /// A node writes, if it may.
     fn submit(&mut self, node: usize, drafts: &[Draft]) -> Books {
-        let actions = self.actions(drafts);
+        let author = self.peers[node].author;
+        let actions = self.actions(&author, drafts);
         let now = self.now(node);
         let peer = &mut self.peers[node];
         let result = peer.exchange.submit(now, actions.clone());
         self.pump(node);
         match result {
             Ok(id) => {
-                self.learn_orders(id, &actions);
+                self.learn_orders(author, id, &actions);
                 Books::Merged
             }
             Err(SubmitError::ClockAhead(_) | SubmitError::OwnChain) => Books::Behind,
@@ -240,15 +241,16 @@ impl Network {
 
     /// A liar signs something and publishes it at once.
     fn craft(&mut self, liar: usize, lie: &crate::scenario::Lie, drafts: &[Draft]) {
-        let actions = self.actions(drafts);
         let count = self.liars.len().max(1);
-        let Some(liar) = self.liars.get_mut(liar % count) else {
+        let Some(author) = self.liars.get(liar % count).map(|liar| liar.author) else {
             return;
         };
+        let actions = self.actions(&author, drafts);
         let context = (self.true_ms, &self.genesis);
+        let liar = &mut self.liars[liar % count];
         let crafted = liar.craft(lie, actions.clone(), &self.published, context);
         if let Some(operation) = crafted {
-            self.learn_orders(operation.id(), &actions);
+            self.learn_orders(author, operation.id(), &actions);
             self.publish(operation);
         }
     }
@@ -381,34 +383,41 @@ impl Network {
     }
 
     /// Notes the orders that an operation makes or may make.
-    fn learn_orders(&mut self, id: OpId, actions: &[Action]) {
+    fn learn_orders(&mut self, author: AuthorKey, id: OpId, actions: &[Action]) {
         for (action, index) in actions.iter().zip(0..) {
             if !matches!(action, Action::Cancel { .. }) {
-                self.orders
-                    .push((action.market(), OrderId::new(&id, index)));
+                let order = OrderId::new(&id, index);
+                self.orders.push((author, action.market(), order));
             }
         }
     }
 
-    /// The order that a number means; now and then one in the wrong market or an unknown one.
-    fn target(&self, number: u8) -> (MarketIndex, OrderId) {
-        let newest_first = self.orders.iter().rev().cycle();
-        match newest_first
-            .skip(usize::from(number))
-            .map(|target| *target)
-            .next()
-        {
+    /// The order that a number means to an author: mostly one of his own, now and then another's,
+    /// one in the wrong market or an unknown one.
+    fn target(&self, author: &AuthorKey, number: u8) -> (MarketIndex, OrderId) {
+        let own_only = number % 5 != 4;
+        let mut newest_first = self
+            .orders
+            .iter()
+            .rev()
+            .filter(|(owner, ..)| !own_only || owner == author)
+            .map(|(_, market, order)| (*market, *order))
+            .cycle();
+        match newest_first.nth(usize::from(number)) {
             None => (MarketIndex(0), OrderId([0xaa; 32])),
-            Some((market, order)) if number == 15 => (MarketIndex(1 - market.0), order),
+            Some((market, order)) if number == 11 => (MarketIndex(1 - market.0), order),
             Some(target) => target,
         }
     }
 
-    fn actions(&self, drafts: &[Draft]) -> Vec<Action> {
-        drafts.iter().map(|draft| self.action(draft)).collect()
+    fn actions(&self, author: &AuthorKey, drafts: &[Draft]) -> Vec<Action> {
+        drafts
+            .iter()
+            .map(|draft| self.action(author, draft))
+            .collect()
     }
 
-    fn action(&self, draft: &Draft) -> Action {
+    fn action(&self, author: &AuthorKey, draft: &Draft) -> Action {
         match *draft {
             Draft::Limit {
                 market,
@@ -433,7 +442,7 @@ impl Network {
                 place(market, buys, pricing, (quantity, time_in_force, self_trade))
             }
             Draft::Cancel { order } => {
-                let (market, order) = self.target(order);
+                let (market, order) = self.target(author, order);
                 Action::Cancel { market, order }
             }
             Draft::Replace {
@@ -441,7 +450,7 @@ impl Network {
                 price,
                 quantity,
             } => {
-                let (market, order) = self.target(order);
+                let (market, order) = self.target(author, order);
                 let price = price.map(|price| Ticks(u64::from(price)));
                 let quantity = quantity.map(|quantity| Lots(u64::from(quantity)));
                 let quantity = quantity.or(price.is_none().then_some(Lots(1)));
