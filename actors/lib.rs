@@ -1,9 +1,14 @@
 //! One file per actor: thin drivers between the core's state machines and the outside.
 //!
 //! Everything that can go wrong in an actor ends in one way: it panics or stops, and its
-//! supervisor builds a fresh one. Read [`mailbox`] (how actors reach each other) first.
+//! supervisor builds a fresh one. Read [`node`] (the tree) and [`mailbox`] (how actors reach each
+//! other) first, then the actors: [`store`], [`matcher`], [`orderbook`], [`breaker`], [`gossip`],
+//! [`peer`], [`listener`], [`command`]. How supervision works stands in [`child`],
+//! [`supervisor`] and [`root`].
 
+pub mod breaker;
 pub mod child;
+pub mod command;
 pub mod command_error;
 #[cfg(test)]
 mod command_fixtures;
@@ -13,11 +18,21 @@ pub mod command_json;
 pub mod command_model;
 pub mod command_render;
 pub mod command_table;
+pub mod console;
+pub mod context;
 pub mod drill;
 pub mod environment;
+pub mod gossip;
+pub mod listener;
 pub mod mailbox;
+pub mod matcher;
+pub mod matcher_submission;
 pub mod messages;
+pub mod node;
+pub mod orderbook;
 pub mod panics;
+pub mod peer;
 pub mod root;
 pub mod status;
+pub mod store;
 pub mod supervisor;

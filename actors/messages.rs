@@ -12,8 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use bitfitech_core::breaker::BreakerRow;
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, OpId, OrderId};
+use bitfitech_core::vector_clock::Relation;
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow};
+
+use crate::environment::ActorEvent;
+use crate::status::TreeNode;
 
 /// The answer to one command.
 pub type Answer = Result<Reply, ReplyError>;
@@ -52,13 +57,13 @@ pub enum Reply {
     /// `clock`, `clock ORDER`: how many operations of every author precede, the last included.
     Clock(BTreeMap<AuthorKey, u64>),
     /// `clock ORDER ORDER`.
-    Relation(ClockRelation),
+    Relation(Relation),
     /// `digest`.
     Digest(Digests),
     /// `stats`: names and numbers, in the order in which they are shown. Names are unique.
     Stats(Vec<(String, u64)>),
     /// `tree`: the root of the supervision tree.
-    Tree(TreeRow),
+    Tree(TreeNode),
     /// `log`: the filter is in force.
     Log {
         /// The level.
@@ -147,83 +152,6 @@ pub struct PeerRow {
     pub behind: u64,
     /// Standing of the peer: misbehaviour lowers it.
     pub score: i64,
-}
-
-/// State of the circuit of one peer address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CircuitState {
-    /// Dialling is allowed.
-    Closed,
-    /// Dialling is refused until the reset time-out is over.
-    Open,
-    /// A probe decides.
-    HalfOpen,
-}
-
-impl CircuitState {
-    /// The word that users read.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half_open",
-        }
-    }
-}
-
-/// The circuit of one peer address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BreakerRow {
-    /// HOST:PORT.
-    pub address: String,
-    /// State of the circuit.
-    pub state: CircuitState,
-    /// Failures in a row.
-    pub failures: u64,
-    /// How long until the next probe is allowed: 0 when dialling is allowed now.
-    pub retry_in_ms: u64,
-}
-
-/// How the vector clocks of two orders relate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockRelation {
-    /// The author of the second knew the first.
-    Before,
-    /// The author of the first knew the second.
-    After,
-    /// Neither knew of the other.
-    Concurrent,
-    /// The same operation.
-    Equal,
-}
-
-impl ClockRelation {
-    /// The word that users read.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::After => "after",
-            Self::Concurrent => "concurrent",
-            Self::Equal => "equal",
-        }
-    }
-}
-
-/// An actor or supervisor, and what it supervises.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TreeRow {
-    /// Its name, as `crash` takes it.
-    pub name: String,
-    /// State, one lower-case word.
-    pub state: &'static str,
-    /// How often it has been restarted since the node started.
-    pub restarts: u64,
-    /// Which life of the actor this is.
-    pub generation: u64,
-    /// Messages waiting in its mailbox.
-    pub mailbox: u64,
-    /// In the order in which they are started.
-    pub children: Vec<TreeRow>,
 }
 
 /// Why a command changed nothing. Programs tell errors apart by this code, never by the text.
@@ -431,41 +359,6 @@ pub struct PeerEvent {
     pub change: PeerChange,
     /// Why.
     pub reason: Option<String>,
-}
-
-/// What happened to an actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ActorChange {
-    /// It panicked or stopped without being asked.
-    Crashed,
-    /// A fresh one runs in its place.
-    Restarted,
-    /// It failed too often, and its supervisor gave up.
-    Escalated,
-}
-
-impl ActorChange {
-    /// The word that users read.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Crashed => "crashed",
-            Self::Restarted => "restarted",
-            Self::Escalated => "escalated",
-        }
-    }
-}
-
-/// An actor crashed, was restarted, or its supervisor gave up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActorEvent {
-    /// Its name in the tree.
-    pub name: String,
-    /// What happened.
-    pub change: ActorChange,
-    /// Why.
-    pub reason: Option<String>,
-    /// Which life of the actor.
-    pub generation: u64,
 }
 
 /// Progress of catching up with a peer.

@@ -1,0 +1,421 @@
+//! CommandActor: the console.
+//!
+//! It takes lines from the standard input one after the other, asks the actor that knows the
+//! answer, and writes one reply per command, in the order of the input; between them it writes
+//! what happens by itself. The streams belong to the process (see [`crate::console`]), so a crash
+//! of this actor costs at most the reply to the command that was under way.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, AsyncContext, Context};
+use bitfitech_io::config::LogLevel;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::Sender;
+
+use crate::breaker::Circuits;
+use crate::child::{Child, ChildContext, Started};
+use crate::command_error::CommandError;
+use crate::command_grammar::{parse, reply_word};
+use crate::command_help::help_text;
+use crate::command_json::{answer_line, event_line};
+use crate::command_model::{Command, IdPrefix};
+use crate::command_render::{answer_text, event_text};
+use crate::command_table::Style;
+use crate::console::Input;
+use crate::context::{NodeContext, SessionEntry};
+use crate::drill;
+use crate::environment::ActorEvent;
+use crate::gossip::AskPeers;
+use crate::mailbox::QueryError;
+use crate::matcher::{AskClock, AskDigests, AskStats};
+use crate::matcher_submission::Submit;
+use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError};
+use crate::node;
+use crate::orderbook::Ask;
+use crate::supervised;
+use crate::supervisor::{StartChild, StopChild};
+
+/// How long an actor may take to answer a question.
+const ASK_MS: u64 = 10_000;
+
+/// How long an order may take to be on disk.
+const SUBMIT_MS: u64 = 30_000;
+
+/// How long a command waits for an actor that is restarting.
+const RESTART_WAIT: Duration = Duration::from_millis(100);
+
+/// How often it looks whether that actor is back: together 5 s.
+const RESTART_TRIES: usize = 50;
+
+/// How the console speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// To people.
+    Text(Style),
+    /// To programs.
+    Json,
+}
+
+/// What happens when the input ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// The node goes on without commands.
+    GoOn,
+    /// The node shuts down.
+    ShutDown,
+}
+
+/// The actor.
+pub struct CommandActor {
+    node: Arc<NodeContext>,
+    speech: Speech,
+    at_end: AtEnd,
+    generation: u64,
+}
+
+impl CommandActor {
+    /// A console that has not begun.
+    pub fn new(
+        node: Arc<NodeContext>,
+        speech: Speech,
+        at_end: AtEnd,
+        child: &ChildContext,
+    ) -> Self {
+        Self {
+            node,
+            speech,
+            at_end,
+            generation: child.generation,
+        }
+    }
+}
+
+impl Actor for CommandActor {
+    type Context = Context<Self>;
+}
+
+impl Child for CommandActor {
+    fn on_begin(&mut self, started: Started, context: &mut Context<Self>) {
+        let Some(output) = self.node.console.output() else {
+            started.report();
+            return;
+        };
+        let events = self.node.events.subscribe();
+        let actor_events = self.node.environment.subscribe();
+        let teller = Teller {
+            node: Arc::clone(&self.node),
+            speech: self.speech,
+            output,
+        };
+        if self.generation == 1 {
+            teller.tell_event(&Event::Ready(Box::new(node::ready(&self.node))));
+        }
+        let at_end = self.at_end;
+        context.spawn(tell_events(teller.clone(), events).into_actor(self));
+        context.spawn(tell_actor_events(teller.clone(), actor_events).into_actor(self));
+        context.spawn(answer_commands(teller, at_end).into_actor(self));
+        started.report();
+    }
+}
+supervised!(CommandActor);
+
+/// Writes to the standard output.
+#[derive(Clone)]
+struct Teller {
+    node: Arc<NodeContext>,
+    speech: Speech,
+    output: Sender<String>,
+}
+
+impl Teller {
+    /// Writes an event, unless too much is waiting to be written already.
+    fn tell_event(&self, event: &Event) {
+        let genesis = &self.node.genesis;
+        let text = match self.speech {
+            Speech::Json => event_line(event, genesis) + "\n",
+            Speech::Text(style) => event_text(event, genesis, style),
+        };
+        if self.output.try_send(text).is_err() {
+            tracing::debug!(target: "command", "an event was not written: the output is full");
+        }
+    }
+
+    /// Writes a reply, waiting for room.
+    async fn tell_answer(&self, line: &str, answer: &Answer) {
+        let genesis = &self.node.genesis;
+        let text = match self.speech {
+            Speech::Json => answer_line(reply_word(line), answer, genesis) + "\n",
+            Speech::Text(style) => answer_text(answer, genesis, style),
+        };
+        // A reader that is gone wants no answer.
+        drop(self.output.send(text).await);
+    }
+}
+
+/// Writes events as they come.
+async fn tell_events(teller: Teller, mut events: Receiver<Event>) {
+    loop {
+        match events.recv().await {
+            Ok(event) => teller.tell_event(&event),
+            Err(RecvError::Lagged(count)) => {
+                tracing::warn!(target: "command", "{count} events were not written: too many");
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Writes what happens to actors.
+async fn tell_actor_events(teller: Teller, mut events: Receiver<ActorEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(event) => teller.tell_event(&Event::Actor(event)),
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Answers commands until the input ends.
+async fn answer_commands(teller: Teller, at_end: AtEnd) {
+    let node = Arc::clone(&teller.node);
+    let mut input = node.console.input.lock().await;
+    loop {
+        let (line, parsed) = match input.recv().await {
+            Some(Input::Line(line)) => {
+                let parsed = parse(&line, &node.genesis);
+                (line, parsed)
+            }
+            Some(Input::TooLong(line)) => {
+                let bytes = line.len();
+                (line, Err(CommandError::TooLong { bytes }))
+            }
+            Some(Input::End) | None => {
+                if at_end == AtEnd::ShutDown {
+                    node.quit.notify_one();
+                }
+                return;
+            }
+        };
+        match parsed {
+            Ok(None) => {}
+            Ok(Some(command)) => answer(&teller, &line, command).await,
+            Err(error) => teller.tell_answer(&line, &Err(error.into())).await,
+        }
+    }
+}
+
+/// Executes a command and writes the reply.
+async fn answer(teller: &Teller, line: &str, command: Command) {
+    let node = &teller.node;
+    match command {
+        Command::Quit => {
+            teller.tell_answer(line, &Ok(Reply::Quit)).await;
+            node.quit.notify_one();
+        }
+        // Answered first: the crash may be that of this very actor, or of one that it needs.
+        Command::Crash(actor) => {
+            let checked = check_drill(node, &actor);
+            teller.tell_answer(line, &checked).await;
+            if checked.is_ok() {
+                // An actor that went down by itself meanwhile needs no drill.
+                drop(drill::crash(&node.environment.board, &actor));
+                // The console waits until the crash has happened, so that what is typed next
+                // meets the node behind it.
+                actix_rt::time::sleep(RESTART_WAIT).await;
+            }
+        }
+        command => {
+            let answer = execute(node, command).await;
+            teller.tell_answer(line, &answer).await;
+        }
+    }
+}
+
+/// Whether a fault drill may be done.
+fn check_drill(node: &NodeContext, actor: &str) -> Answer {
+    if !node.settings.debug.drills {
+        let text = "fault drills are off: start the node with -D debug.drills=true";
+        return Err(ReplyError::new(ErrorCode::DrillsOff, text));
+    }
+    if node.environment.board.status(actor).is_none() {
+        let text = format!("there is no actor named {actor}: `tree` lists all names");
+        return Err(ReplyError::new(ErrorCode::UnknownActor, text));
+    }
+    let actor = actor.to_string();
+    Ok(Reply::Crash { actor })
+}
+
+/// Executes a command.
+async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
+    let refs = &node.refs;
+    match command {
+        Command::Place(place) => submit(node, Submit::Place(place)).await,
+        Command::Cancel(order) => submit(node, Submit::Cancel(order)).await,
+        Command::CancelAll => submit(node, Submit::CancelAll).await,
+        Command::Replace(replace) => submit(node, Submit::Replace(replace)).await,
+        Command::Order(prefix) => ask(node, || Ask::Order(prefix)).await,
+        Command::Orders(scope) => ask(node, || Ask::Orders(scope)).await,
+        Command::Book { market, depth } => {
+            let depth = depth as usize;
+            ask(node, || Ask::Book { market, depth }).await
+        }
+        Command::Trades { market, limit } => {
+            let limit = limit as usize;
+            ask(node, || Ask::Trades { market, limit }).await
+        }
+        Command::Peers => {
+            let peers = insist(|| refs.gossip.query(AskPeers, ASK_MS)).await?;
+            Ok(Reply::Peers(peers))
+        }
+        Command::Connect(address) => {
+            let text = address.to_string();
+            connect(node, text).await
+        }
+        Command::Disconnect(prefix) => disconnect(node, prefix).await,
+        Command::Breakers => {
+            let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
+            Ok(Reply::Breakers(circuits))
+        }
+        Command::Clock(query) => insist(|| refs.matcher.query(AskClock(query), ASK_MS)).await?,
+        Command::Digest => {
+            let digests = insist(|| refs.matcher.query(AskDigests, ASK_MS)).await?;
+            Ok(Reply::Digest(digests))
+        }
+        Command::Stats => stats(node).await,
+        Command::Tree => tree(node),
+        Command::Log { level, target } => set_log_level(node, level, target),
+        Command::Help(topic) => Ok(Reply::Help(help_text(topic))),
+        // Answered by the caller.
+        Command::Crash(actor) => check_drill(node, &actor),
+        Command::Quit => Ok(Reply::Quit),
+    }
+}
+
+/// Asks again while the actor is restarting: a question has no effect, so it may be repeated.
+async fn insist<R, F>(mut question: impl FnMut() -> F) -> Result<R, ReplyError>
+where
+    F: Future<Output = Result<R, QueryError>>,
+{
+    let mut tries = 0;
+    loop {
+        match question().await {
+            Ok(answer) => return Ok(answer),
+            Err(QueryError::Down { .. } | QueryError::Lost { .. }) if tries < RESTART_TRIES => {
+                tries += 1;
+                actix_rt::time::sleep(RESTART_WAIT).await;
+            }
+            Err(error) => return Err(query_error(&error)),
+        }
+    }
+}
+
+/// Why an actor gave no answer, for users.
+fn query_error(error: &QueryError) -> ReplyError {
+    let code = match error {
+        QueryError::Down { .. } | QueryError::Lost { .. } => ErrorCode::Unavailable,
+        QueryError::Busy { .. } => ErrorCode::Overloaded,
+        QueryError::Timeout { .. } => ErrorCode::Timeout,
+    };
+    ReplyError::new(code, error.to_string())
+}
+
+/// Asks the orderbook.
+async fn ask(node: &NodeContext, question: impl Fn() -> Ask) -> Answer {
+    insist(|| node.refs.orderbook.query(question(), ASK_MS)).await?
+}
+
+/// Has the matcher write something. Never repeated once it was heard: it may have been written.
+async fn submit(node: &NodeContext, submit: Submit) -> Answer {
+    let mut tries = 0;
+    while !node.refs.matcher.is_up() && tries < RESTART_TRIES {
+        tries += 1;
+        actix_rt::time::sleep(RESTART_WAIT).await;
+    }
+    let answer = node.refs.matcher.query(submit, SUBMIT_MS).await;
+    answer.map_err(|error| query_error(&error))?
+}
+
+/// Dials an address from now on.
+async fn connect(node: &Arc<NodeContext>, address: String) -> Answer {
+    let parsed = address
+        .parse()
+        .map_err(|error| ReplyError::new(ErrorCode::BadAddress, format!("`{address}` {error}")))?;
+    let child = node::outbound_peer(node, &parsed);
+    let started = insist(|| node.refs.peers.query(StartChild(child.clone()), ASK_MS)).await?;
+    match started {
+        // A child of this name dials it already.
+        Ok(()) | Err(bitfitech_core::supervision::AddError::Duplicate { .. }) => {
+            Ok(Reply::Connect { address })
+        }
+        Err(error) => Err(ReplyError::new(ErrorCode::Overloaded, error.to_string())),
+    }
+}
+
+/// Ends the session with a node and dials it no more.
+async fn disconnect(node: &NodeContext, prefix: IdPrefix) -> Answer {
+    let sessions = node.directory.iter().map(|entry| entry.value().clone());
+    let mut found: Vec<SessionEntry> = sessions
+        .filter(|entry| prefix.matches(&entry.node.0))
+        .collect();
+    found.dedup_by_key(|entry| entry.node);
+    match &found[..] {
+        [] => Err(ReplyError::new(
+            ErrorCode::UnknownPeer,
+            format!("no session with a node {prefix}: `peers` lists the sessions"),
+        )),
+        [session] => {
+            let name = session.peer.name().to_string();
+            let stop = || StopChild { name: name.clone() };
+            insist(|| node.refs.peers.query(stop(), ASK_MS)).await?;
+            Ok(Reply::Disconnect { node: session.node })
+        }
+        [first, second, ..] => Err(ReplyError::new(
+            ErrorCode::AmbiguousPeer,
+            format!(
+                "{prefix} begins {} and {}: type more of it",
+                first.node, second.node
+            ),
+        )),
+    }
+}
+
+/// Numbers about the node.
+async fn stats(node: &NodeContext) -> Answer {
+    let mut numbers = insist(|| node.refs.matcher.query(AskStats, ASK_MS)).await?;
+    numbers.push(("peers".to_string(), node.directory.len() as u64));
+    numbers.push(("actors".to_string(), node.environment.board.count() as u64));
+    let uptime_ms = node.clock.now().monotonic_ms;
+    numbers.push(("uptime_ms".to_string(), uptime_ms));
+    Ok(Reply::Stats(numbers))
+}
+
+/// The supervision tree.
+fn tree(node: &NodeContext) -> Answer {
+    let root = node.environment.board.tree(node.refs.root.name());
+    root.map(Reply::Tree).ok_or_else(|| {
+        ReplyError::new(
+            ErrorCode::Unavailable,
+            "the tree is not known yet: try again",
+        )
+    })
+}
+
+/// Changes what is logged.
+fn set_log_level(
+    node: &NodeContext,
+    level: crate::command_model::LogLevel,
+    target: Option<String>,
+) -> Answer {
+    let name = level.name();
+    let parsed: Result<LogLevel, _> = name.parse();
+    let parsed = parsed.expect("the console and the configuration know the same levels");
+    let set = node.log_control.set(parsed, target.as_deref());
+    set.map_err(|error| ReplyError::new(ErrorCode::BadCommand, error.to_string()))?;
+    let level = name.to_string();
+    Ok(Reply::Log { level, target })
+}

@@ -1,0 +1,715 @@
+//! GossipActor: getting operations everywhere.
+//!
+//! It drives two state machines of the core over all sessions: [`Gossip`] pushes what was applied,
+//! [`Sync`] compares and pulls. What comes in is decoded here, and its signatures are checked in
+//! batches on a thread of the blocking pool, one batch at a time: so batches grow with the load,
+//! and operations reach the matcher in the order in which they came.
+//!
+//! It also keeps the clocks of the peers and decides between two sessions with the same node. A
+//! fresh actor asks every connection to introduce itself again, and then synchronises with all.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
+use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
+use bitfitech_core::op::{Operation, OperationError, Verified};
+use bitfitech_core::signature;
+use bitfitech_core::sync::{RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
+use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
+
+use crate::child::{Child, Started};
+use crate::context::NodeContext;
+use crate::mailbox::{ActorRef, Data, Permit};
+use crate::matcher::{
+    ClockOffset, Deliver, DeliverPage, FindMissing, FindWants, ReadHeads, Synchronised,
+};
+use crate::messages::{Event, PeerRow, SyncEvent};
+use crate::peer::{Close, PeerActor, Register, SendFrame};
+use crate::store::Read;
+use crate::supervised;
+
+/// How long matcher and store may take to answer.
+const QUERY_MS: u64 = 30_000;
+
+/// A session was established (a query). The answer is a goodbye if it is one too many.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<(), Goodbye>")]
+pub struct SessionUp {
+    /// Its link.
+    pub link: LinkId,
+    /// The other node.
+    pub node: AuthorKey,
+    /// What decides between two sessions with the same node.
+    pub facts: SessionFacts,
+    /// The other's clock minus the local one, in milliseconds.
+    pub clock_offset_ms: i64,
+    /// The actor of the connection.
+    pub peer: ActorRef<PeerActor>,
+}
+
+/// A session ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct SessionDown(pub LinkId);
+
+/// A frame of a peer, on the data lane.
+#[derive(Debug)]
+pub struct PeerFrame {
+    /// Over which link.
+    pub link: LinkId,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// A frame that counted against a link's outbox is written.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Written {
+    /// Which link.
+    pub link: LinkId,
+    /// What it counted.
+    pub cost_bytes: usize,
+}
+
+/// The matcher applied these operations and they may travel: id, bytes, and where from.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Applied(pub Vec<(OpId, Arc<[u8]>, Option<Source>)>);
+
+/// This link delivered an operation that contradicts its ancestors.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Faulty {
+    /// The link.
+    pub link: LinkId,
+    /// The operation.
+    pub id: OpId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// This link has operations whose ancestors are missing here.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FindGap(pub LinkId);
+
+/// A fresh matcher knows what is on disk and nothing else.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct MatcherUp;
+
+/// A query: all established sessions.
+#[derive(Message)]
+#[rtype(result = "Vec<PeerRow>")]
+pub struct AskPeers;
+
+/// An established session.
+struct Link {
+    node: AuthorKey,
+    facts: SessionFacts,
+    peer: ActorRef<PeerActor>,
+}
+
+/// Operations on their way to the matcher.
+struct Incoming {
+    source: Source,
+    operations: Vec<Operation>,
+    /// For pulled ones: the question that they answer.
+    ticket: Option<Ticket>,
+    /// For pushed ones: their place in the mailbox, taken until they are delivered.
+    _permit: Option<Permit>,
+}
+
+/// What became of an [`Incoming`].
+struct Delivered {
+    source: Source,
+    ticket: Option<Ticket>,
+    /// Operations that the set gained; `None` if the matcher could not take them.
+    gained: Option<u64>,
+    /// Ids of those that were not delivered because the matcher could not take them.
+    undelivered: Vec<OpId>,
+    refused: Vec<(OpId, OperationError)>,
+}
+
+/// Whether signatures are being checked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checking {
+    Idle,
+    UnderWay,
+}
+
+/// The actor.
+pub struct GossipActor {
+    node: Arc<NodeContext>,
+    gossip: Gossip,
+    sync: Sync,
+    clock: MedianClock,
+    links: BTreeMap<LinkId, Link>,
+    incoming: VecDeque<Incoming>,
+    checking: Checking,
+    timer: Option<(u64, SpawnHandle)>,
+}
+
+impl GossipActor {
+    /// An actor without sessions.
+    pub fn new(node: Arc<NodeContext>) -> Self {
+        let settings = &node.settings;
+        let now = node.clock.now();
+        let gossip = Gossip::new(
+            now,
+            GossipConfig {
+                flush_ms: settings.gossip.flush_ms,
+                outbox_max_bytes: settings.p2p.outbox_kb as usize * 1024,
+                ..GossipConfig::default()
+            },
+        );
+        let sync = Sync::new(SyncConfig {
+            interval_ms: settings.sync.interval_ms,
+            ..SyncConfig::default()
+        });
+        Self {
+            node,
+            gossip,
+            sync,
+            clock: MedianClock::new(),
+            links: BTreeMap::new(),
+            incoming: VecDeque::new(),
+            checking: Checking::Idle,
+            timer: None,
+        }
+    }
+
+    /// Sends what the machines want sent, asks what they want to know, and sets the timer.
+    fn drive(&mut self, context: &mut Context<Self>) {
+        while let Some(output) = self.gossip.poll_output() {
+            match output {
+                GossipOutput::Send {
+                    link,
+                    frame,
+                    cost_bytes,
+                } => self.send(link, frame, cost_bytes),
+                GossipOutput::StartSync { link } => self.sync.request(self.node.clock.now(), link),
+                GossipOutput::Disconnect { link, goodbye } => self.disconnect(link, goodbye),
+            }
+        }
+        while let Some(output) = self.sync.poll_output() {
+            self.handle_sync_output(output, context);
+        }
+        self.set_timer(context);
+    }
+
+    /// Wakes this actor when one of the machines has something to do.
+    fn set_timer(&mut self, context: &mut Context<Self>) {
+        let deadlines = [self.gossip.next_deadline_ms(), self.sync.next_deadline_ms()];
+        let Some(due_ms) = deadlines.into_iter().flatten().min() else {
+            return;
+        };
+        if let Some((set_ms, handle)) = self.timer {
+            if set_ms <= due_ms {
+                return;
+            }
+            context.cancel_future(handle);
+        }
+        let wait_ms = due_ms.saturating_sub(self.node.clock.now().monotonic_ms);
+        let handle = context.run_later(Duration::from_millis(wait_ms), |actor, context| {
+            actor.timer = None;
+            let now = actor.node.clock.now();
+            actor.gossip.handle_timeout(now);
+            actor.sync.handle_timeout(now);
+            actor.drive(context);
+        });
+        self.timer = Some((due_ms, handle));
+    }
+
+    /// Hands a frame to a connection; one that is going down needs it no more.
+    fn send(&self, link: LinkId, frame: Frame, cost_bytes: usize) {
+        if let Some(entry) = self.links.get(&link) {
+            drop(entry.peer.control(SendFrame { frame, cost_bytes }));
+        }
+    }
+
+    /// Ends a session.
+    fn disconnect(&mut self, link: LinkId, goodbye: Goodbye) {
+        if let Some(entry) = self.links.get(&link) {
+            tracing::warn!(
+                target: "gossip",
+                "ending the session with {}: {}",
+                entry.node.short(),
+                goodbye.reason
+            );
+            drop(entry.peer.control(Close(goodbye)));
+        }
+        self.forget(link);
+    }
+
+    /// Ends a session whose peer broke a rule.
+    fn punish(&mut self, link: LinkId, reason: &str) {
+        let code = GoodbyeCode::Protocol;
+        let reason = reason.to_string();
+        self.disconnect(link, Goodbye { code, reason });
+    }
+
+    /// A session is no longer there.
+    fn forget(&mut self, link: LinkId) {
+        let Some(entry) = self.links.remove(&link) else {
+            return;
+        };
+        self.gossip.handle_link_down(link);
+        self.sync.handle_link_down(self.node.clock.now(), link);
+        let change = self.clock.handle_peer_left(&entry.node);
+        self.on_clock_change(change);
+    }
+
+    fn on_clock_change(&mut self, change: Option<ClockChange>) {
+        let offset_ms = match change {
+            None => return,
+            Some(ClockChange::Off { median_offset_ms }) => {
+                tracing::warn!(
+                    target: "gossip",
+                    "the clock of this machine is {median_offset_ms} ms behind the median of its \
+                     peers (negative: ahead): their time is used; check the clock"
+                );
+                median_offset_ms
+            }
+            Some(ClockChange::Trusted) => {
+                tracing::info!(target: "gossip", "the clock of this machine agrees with its peers");
+                0
+            }
+        };
+        // A matcher that is down asks nobody: the next change tells it.
+        drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
+    }
+
+    /// Decides whether a session is one too many.
+    fn admit(&mut self, up: &SessionUp) -> Result<(), Goodbye> {
+        let twin = self.links.iter().find(|(_, entry)| entry.node == up.node);
+        if let Some((twin, entry)) = twin.map(|(link, entry)| (*link, entry)) {
+            let goodbye = Goodbye {
+                code: GoodbyeCode::Duplicate,
+                reason: "there is another session between these nodes".to_string(),
+            };
+            let own = self.node.identity.author();
+            match keep_session(own, up.node, entry.facts, up.facts) {
+                Keep::Earlier => return Err(goodbye),
+                Keep::Later => {
+                    drop(entry.peer.control(Close(goodbye)));
+                    self.forget(twin);
+                }
+            }
+        } else if self.links.len() >= self.node.settings.p2p.max_peers {
+            return Err(Goodbye {
+                code: GoodbyeCode::Requested,
+                reason: "this node has as many peers as it wants".to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes operations that a peer pushed.
+    fn on_pushed(&mut self, link: LinkId, wires: &[Vec<u8>], permit: Permit) {
+        let Ok(operations) = self.decode(link, wires) else {
+            return;
+        };
+        let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
+        let arrivals = self
+            .gossip
+            .handle_operations(self.node.clock.now(), link, &ids);
+        let operations: Vec<Operation> = operations
+            .into_iter()
+            .zip(arrivals)
+            .filter(|(_, arrival)| *arrival == Arrival::New)
+            .map(|(operation, _)| operation)
+            .collect();
+        if !operations.is_empty() {
+            self.incoming.push_back(Incoming {
+                source: Source::push(link),
+                operations,
+                ticket: None,
+                _permit: Some(permit),
+            });
+        }
+    }
+
+    /// Reads operations of a peer; one that is none ends the session.
+    fn decode(&mut self, link: LinkId, wires: &[Vec<u8>]) -> Result<Vec<Operation>, ()> {
+        let read =
+            |wire: &Vec<u8>| Operation::decode(wire, &self.node.genesis, &self.node.genesis_digest);
+        let operations: Result<Vec<Operation>, OperationError> = wires.iter().map(read).collect();
+        operations.map_err(|error| self.punish(link, &error.to_string()))
+    }
+
+    /// Checks the signatures of all that has come, unless that is under way.
+    fn check(&mut self, context: &mut Context<Self>) {
+        if self.checking == Checking::UnderWay || self.incoming.is_empty() {
+            return;
+        }
+        self.checking = Checking::UnderWay;
+        let incoming = std::mem::take(&mut self.incoming);
+        let node = Arc::clone(&self.node);
+        let work = check_and_deliver(node, incoming.into());
+        let done = work.into_actor(self).map(|delivered, actor, context| {
+            actor.checking = Checking::Idle;
+            for one in delivered {
+                actor.on_delivered(one);
+            }
+            actor.check(context);
+            actor.drive(context);
+        });
+        context.spawn(done);
+    }
+
+    /// Draws the consequences of a delivery.
+    fn on_delivered(&mut self, delivered: Delivered) {
+        let link = delivered.source.link;
+        let now = self.node.clock.now();
+        if let (Some(ticket), Some(gained)) = (delivered.ticket, delivered.gained) {
+            self.sync.handle_delivered(now, ticket, gained);
+        }
+        self.gossip.handle_not_applied(&delivered.undelivered, None);
+        if let Some((id, error)) = delivered.refused.first() {
+            let ids: Vec<OpId> = delivered.refused.iter().map(|(id, _)| *id).collect();
+            self.gossip.handle_not_applied(&ids, Some(link));
+            self.punish(link, &format!("operation {}: {error}", id.short()));
+        }
+    }
+
+    fn handle_sync_output(&mut self, output: SyncOutput, context: &mut Context<Self>) {
+        match output {
+            SyncOutput::Send { link, frame } => self.send(link, frame, 0),
+            SyncOutput::ReadHeads {
+                ticket,
+                after,
+                heads_max,
+            } => self.read_heads(ticket, ReadHeads { after, heads_max }, context),
+            SyncOutput::ReadMissing {
+                ticket,
+                wants,
+                max_bytes,
+            } => {
+                let operations_max = OPERATIONS_MAX;
+                let find = FindMissing {
+                    wants,
+                    operations_max,
+                };
+                self.read_missing(ticket, find, max_bytes, context);
+            }
+            SyncOutput::FindWants { ticket, heads } => self.find_wants(ticket, heads, context),
+            SyncOutput::Deliver { ticket, operations } => {
+                let link = ticket.link;
+                if let Ok(operations) = self.decode(link, &operations) {
+                    self.incoming.push_back(Incoming {
+                        source: Source::sync(link),
+                        operations,
+                        ticket: Some(ticket),
+                        _permit: None,
+                    });
+                    self.check(context);
+                }
+            }
+            SyncOutput::Progress {
+                link,
+                received,
+                total,
+            } => self.on_progress(link, received, total),
+            SyncOutput::Finished {
+                link,
+                end,
+                received,
+                gained,
+            } => self.on_finished(link, end, received, gained),
+        }
+    }
+
+    fn read_heads(&self, ticket: Ticket, read: ReadHeads, context: &mut Context<Self>) {
+        let matcher = self.node.refs.matcher.clone();
+        let asking = async move { matcher.query(read, QUERY_MS).await };
+        context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
+            // A question without answer runs out at the peer.
+            if let Ok((heads, more)) = answer {
+                actor.sync.handle_heads_read(ticket, heads, more);
+                actor.drive(context);
+            }
+        }));
+    }
+
+    fn find_wants(
+        &self,
+        ticket: Ticket,
+        heads: Vec<bitfitech_core::wire::Head>,
+        context: &mut Context<Self>,
+    ) {
+        let matcher = self.node.refs.matcher.clone();
+        let asking = async move { matcher.query(FindWants(heads), QUERY_MS).await };
+        context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
+            // A round without answer runs out.
+            if let Ok(wants) = answer {
+                let now = actor.node.clock.now();
+                actor.sync.handle_wants_found(now, ticket, wants);
+                actor.drive(context);
+            }
+        }));
+    }
+
+    fn read_missing(
+        &self,
+        ticket: Ticket,
+        find: FindMissing,
+        bytes_max: usize,
+        context: &mut Context<Self>,
+    ) {
+        let node = Arc::clone(&self.node);
+        let asking = async move {
+            let (indices, remaining) = node.refs.matcher.query(find, QUERY_MS).await.ok()?;
+            let found = indices.len();
+            let read = Read { indices, bytes_max };
+            let page = node.refs.store.query(read, QUERY_MS).await.ok()?.ok()?;
+            let left = remaining + (found - page.len()) as u64;
+            let operations = page.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
+            Some((operations, left))
+        };
+        context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
+            // A question without answer runs out at the peer.
+            if let Some((operations, left)) = answer {
+                actor.sync.handle_missing_read(ticket, operations, left);
+                actor.drive(context);
+            }
+        }));
+    }
+
+    fn on_progress(&self, link: LinkId, received: u64, total: u64) {
+        if let Some(entry) = self.links.get(&link) {
+            tracing::debug!(
+                target: "gossip",
+                "synchronising with {}: {received} of {total} operations",
+                entry.node.short()
+            );
+            self.node.tell(Event::Sync(SyncEvent {
+                peer: entry.node,
+                received,
+                total,
+            }));
+        }
+    }
+
+    fn on_finished(&self, link: LinkId, end: RoundEnd, received: u64, gained: u64) {
+        if end == RoundEnd::Complete {
+            // A matcher that is down begins anew anyway.
+            drop(self.node.refs.matcher.control(Synchronised));
+        }
+        if let (Some(entry), true) = (self.links.get(&link), received > 0) {
+            tracing::info!(
+                target: "gossip",
+                "synchronised with {}: {received} operations, {gained} of them new ({end:?})",
+                entry.node.short()
+            );
+        }
+    }
+}
+
+/// Checks signatures on a thread of the blocking pool, then hands everything to the matcher.
+async fn check_and_deliver(node: Arc<NodeContext>, incoming: Vec<Incoming>) -> Vec<Delivered> {
+    let checking = tokio::task::spawn_blocking(move || {
+        let counts: Vec<usize> = incoming.iter().map(|one| one.operations.len()).collect();
+        let mut frames = Vec::with_capacity(incoming.len());
+        let mut all = Vec::with_capacity(counts.iter().sum());
+        for mut one in incoming {
+            all.append(&mut one.operations);
+            frames.push(one);
+        }
+        let ids: Vec<OpId> = all.iter().map(Operation::id).collect();
+        let mut verdicts = signature::verify(all).into_iter().zip(ids);
+        let take = |(frame, count): (Incoming, usize)| {
+            let verdicts: Vec<_> = verdicts.by_ref().take(count).collect();
+            (frame, verdicts)
+        };
+        frames.into_iter().zip(counts).map(take).collect::<Vec<_>>()
+    });
+    let checked = checking.await.expect("checking signatures does not panic");
+    let mut delivered = Vec::with_capacity(checked.len());
+    for (frame, verdicts) in checked {
+        let mut good = Vec::new();
+        let mut refused = Vec::new();
+        for (verdict, id) in verdicts {
+            match verdict {
+                Ok(operation) => good.push(operation),
+                Err(error) => refused.push((id, error)),
+            }
+        }
+        delivered.push(deliver(&node, frame, good, refused).await);
+    }
+    delivered
+}
+
+/// Hands one frame's operations to the matcher.
+async fn deliver(
+    node: &NodeContext,
+    frame: Incoming,
+    operations: Vec<Verified>,
+    refused: Vec<(OpId, OperationError)>,
+) -> Delivered {
+    let Incoming { source, ticket, .. } = frame;
+    let ids: Vec<OpId> = operations.iter().map(|operation| operation.id()).collect();
+    let deliver = Deliver { source, operations };
+    let matcher = &node.refs.matcher;
+    let gained = match ticket {
+        Some(_) => matcher.query(DeliverPage(deliver), QUERY_MS).await.ok(),
+        None => matcher.data(deliver).await.ok().map(|()| 0),
+    };
+    Delivered {
+        source,
+        ticket,
+        gained,
+        undelivered: if gained.is_none() { ids } else { Vec::new() },
+        refused,
+    }
+}
+
+impl Actor for GossipActor {
+    type Context = Context<Self>;
+}
+
+impl Child for GossipActor {
+    fn on_begin(&mut self, started: Started, _context: &mut Context<Self>) {
+        for entry in &self.node.directory {
+            // A connection that is going down introduces itself no more.
+            drop(entry.value().peer.control(Register));
+        }
+        started.report();
+    }
+}
+supervised!(GossipActor);
+
+impl Handler<SessionUp> for GossipActor {
+    type Result = Result<(), Goodbye>;
+
+    fn handle(&mut self, up: SessionUp, context: &mut Context<Self>) -> Self::Result {
+        if self.links.contains_key(&up.link) {
+            return Ok(());
+        }
+        self.admit(&up)?;
+        let now = self.node.clock.now();
+        self.gossip.handle_link_up(up.link, up.node);
+        self.sync.handle_link_up(now, up.link);
+        let change = self.clock.handle_peer(up.node, up.clock_offset_ms);
+        self.on_clock_change(change);
+        self.links.insert(
+            up.link,
+            Link {
+                node: up.node,
+                facts: up.facts,
+                peer: up.peer,
+            },
+        );
+        self.drive(context);
+        Ok(())
+    }
+}
+
+impl Handler<SessionDown> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, down: SessionDown, context: &mut Context<Self>) {
+        self.forget(down.0);
+        self.drive(context);
+    }
+}
+
+impl Handler<Data<PeerFrame>> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, data: Data<PeerFrame>, context: &mut Context<Self>) {
+        let PeerFrame { link, frame } = data.message;
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        if let Frame::Ops(pushed) = frame {
+            self.on_pushed(link, &pushed.operations, data.permit);
+        } else if let Err(violation) = self.sync.handle_frame(self.node.clock.now(), link, frame) {
+            self.punish(link, &violation.to_string());
+        }
+        self.check(context);
+        self.drive(context);
+    }
+}
+
+impl Handler<Written> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, written: Written, context: &mut Context<Self>) {
+        self.gossip.handle_written(written.link, written.cost_bytes);
+        self.drive(context);
+    }
+}
+
+impl Handler<Applied> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, applied: Applied, context: &mut Context<Self>) {
+        let now = self.node.clock.now();
+        for (id, wire, source) in applied.0 {
+            let bytes = wire.to_vec();
+            let operations = vec![WireOperation { id, bytes }];
+            self.gossip.handle_applied(now, operations, source);
+        }
+        self.drive(context);
+    }
+}
+
+impl Handler<Faulty> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, faulty: Faulty, context: &mut Context<Self>) {
+        let Faulty { link, id, reason } = faulty;
+        self.gossip.handle_not_applied(&[id], Some(link));
+        self.punish(link, &format!("operation {}: {reason}", id.short()));
+        self.drive(context);
+    }
+}
+
+impl Handler<FindGap> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, gap: FindGap, context: &mut Context<Self>) {
+        self.sync.request(self.node.clock.now(), gap.0);
+        self.drive(context);
+    }
+}
+
+impl Handler<MatcherUp> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, _up: MatcherUp, context: &mut Context<Self>) {
+        let now = self.node.clock.now();
+        let offset_ms = self.clock.off_by_ms().unwrap_or(0);
+        drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
+        for link in self.links.keys() {
+            self.sync.request(now, *link);
+        }
+        self.drive(context);
+    }
+}
+
+impl Handler<AskPeers> for GossipActor {
+    type Result = MessageResult<AskPeers>;
+
+    fn handle(&mut self, _ask: AskPeers, _context: &mut Context<Self>) -> Self::Result {
+        let row = |(link, entry): (&LinkId, &Link)| {
+            let session = self.node.directory.get(link)?;
+            Some(PeerRow {
+                node: entry.node,
+                address: session.address.clone(),
+                direction: session.direction,
+                state: "established",
+                rtt_ms: session.rtt_ms,
+                behind: self.gossip.behind(*link),
+                score: 0,
+            })
+        };
+        MessageResult(self.links.iter().filter_map(row).collect())
+    }
+}

@@ -1,0 +1,230 @@
+//! The supervision tree of a node.
+//!
+//! ```text
+//! root (one_for_one)
+//! ├── store                       operations on disk
+//! ├── exchange (rest_for_one)
+//! │   ├── matcher                 applied operations, books, own chain
+//! │   └── orderbook               what users see of it
+//! ├── net (one_for_one)
+//! │   ├── breaker                 circuits of peer addresses
+//! │   ├── gossip                  getting operations everywhere
+//! │   ├── peers (one_for_one)     peer:<address>, one per connection
+//! │   └── listener                takes connections in
+//! └── edge (one_for_one)
+//!     └── command                 the console
+//! ```
+//!
+//! Started in this order, stopped in reverse. The orderbook lives on what the matcher tells it, so
+//! it is restarted with it; all others find each other again through their references.
+
+use std::sync::Arc;
+
+use actix_rt::ArbiterHandle;
+use bitfitech_core::supervision::{Backoff, Config, Intensity, Order, Restart, Strategy};
+use bitfitech_io::config::{HostPort, Settings};
+
+use crate::breaker::BreakerActor;
+use crate::child::ChildSpec;
+use crate::command::{AtEnd, CommandActor, Speech};
+use crate::context::NodeContext;
+use crate::gossip::GossipActor;
+use crate::listener::{ListenerActor, PEER_CAPACITY};
+use crate::mailbox::ActorRef;
+use crate::matcher::MatcherActor;
+use crate::messages::Ready;
+use crate::orderbook::OrderbookActor;
+use crate::peer::{Origin, PeerActor};
+use crate::root::Root;
+use crate::store::StoreActor;
+use crate::supervisor::{SupervisorSpec, nested};
+
+/// First wait before a lost peer is dialled again, in milliseconds; it doubles from there.
+const REDIAL_FIRST_MS: u64 = 100;
+
+/// A dialled peer counts as stable after this time, in milliseconds: longer than a dial may take.
+const REDIAL_STABLE_MS: u64 = 60_000;
+
+/// Room among the connections for those that are not sessions yet, beside that for sessions.
+const STRANGERS_MAX: usize = 256;
+
+/// The root gives up after this many restarts of its children within [`ROOT_WINDOW_MS`]. Few in a
+/// long time, because each of them already means that a supervisor below gave up.
+const ROOT_RESTARTS_MAX: u32 = 3;
+
+/// See [`ROOT_RESTARTS_MAX`].
+const ROOT_WINDOW_MS: u64 = 120_000;
+
+/// How the console is used.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsoleUse {
+    /// How it speaks.
+    pub speech: Speech,
+    /// What happens when its input ends.
+    pub at_end: AtEnd,
+}
+
+/// Starts all actors of a node. The exchange runs on `exchange_thread`, the store on a thread of
+/// its own, everything else on the present one.
+pub fn start(
+    node: &Arc<NodeContext>,
+    bound: std::net::TcpListener,
+    console: ConsoleUse,
+    exchange_thread: &ArbiterHandle,
+) -> Root {
+    let environment = &node.environment;
+    let settings = &node.settings;
+    let branch = |strategy| SupervisorSpec::new(rules(settings, strategy));
+    let exchange = branch(Strategy::RestForOne)
+        .child(matcher(node).on(exchange_thread.clone()))
+        .child(orderbook(node).on(exchange_thread.clone()));
+    let net = branch(Strategy::OneForOne)
+        .child(breaker(node))
+        .child(gossip(node))
+        .child(nested(&node.refs.peers, peers(node), environment))
+        .child(listener(node, bound));
+    let edge = branch(Strategy::OneForOne).child(command(node, console));
+    let root = SupervisorSpec::new(Config {
+        intensity: Some(Intensity {
+            restarts_max: ROOT_RESTARTS_MAX,
+            window_ms: ROOT_WINDOW_MS,
+        }),
+        ..rules(settings, Strategy::OneForOne)
+    });
+    let root = root
+        .child(store(node))
+        .child(nested(&node.refs.exchange, exchange, environment))
+        .child(nested(&node.refs.net, net, environment))
+        .child(nested(&node.refs.edge, edge, environment));
+    Root::start(&node.refs.root, root, environment)
+}
+
+/// Rules of a supervisor, as configured.
+fn rules(settings: &Settings, strategy: Strategy) -> Config {
+    let settings = &settings.supervisor;
+    Config {
+        strategy,
+        intensity: Some(Intensity {
+            restarts_max: settings.intensity,
+            window_ms: settings.window_ms,
+        }),
+        probe_ms: Some(settings.probe_interval_ms),
+        ..Config::default()
+    }
+}
+
+/// Treats a child as configured.
+fn configured(node: &NodeContext, child: ChildSpec) -> ChildSpec {
+    let settings = &node.settings.supervisor;
+    let backoff = Backoff {
+        first_ms: settings.backoff_min_ms,
+        max_ms: settings.backoff_max_ms,
+        stable_ms: settings.stable_after_ms,
+    };
+    child.backoff(backoff).stop_ms(settings.shutdown_timeout_ms)
+}
+
+fn store(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::fallible(&node.refs.store, move |child| {
+        StoreActor::open(&shared, child)
+    });
+    configured(node, child).own_thread()
+}
+
+/// Reading a long history takes as long as it takes.
+fn matcher(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.matcher, move |child| {
+        MatcherActor::new(Arc::clone(&shared), child)
+    });
+    configured(node, child).start_ms(None)
+}
+
+fn orderbook(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.orderbook, move |_child| {
+        OrderbookActor::new(Arc::clone(&shared))
+    });
+    configured(node, child).start_ms(None)
+}
+
+fn breaker(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.breaker, move |_child| {
+        BreakerActor::new(Arc::clone(&shared))
+    });
+    configured(node, child)
+}
+
+fn gossip(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.gossip, move |_child| {
+        GossipActor::new(Arc::clone(&shared))
+    });
+    configured(node, child)
+}
+
+fn listener(node: &Arc<NodeContext>, bound: std::net::TcpListener) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::fallible(&node.refs.listener, move |_child| {
+        ListenerActor::new(Arc::clone(&shared), &bound)
+    });
+    configured(node, child)
+}
+
+fn command(node: &Arc<NodeContext>, console: ConsoleUse) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.command, move |child| {
+        CommandActor::new(Arc::clone(&shared), console.speech, console.at_end, &child)
+    });
+    configured(node, child)
+}
+
+/// The connections: they fail all the time and by the dozen, which is no reason to give up.
+fn peers(node: &Arc<NodeContext>) -> SupervisorSpec {
+    let settings = &node.settings;
+    let config = Config {
+        order: Order::AllAtOnce,
+        intensity: None,
+        children_max: settings.p2p.max_peers + STRANGERS_MAX,
+        ..rules(settings, Strategy::OneForOne)
+    };
+    let bootstrap = settings.discovery.bootstrap_peers.iter();
+    bootstrap.fold(SupervisorSpec::new(config), |spec, address| {
+        spec.child(outbound_peer(node, address))
+    })
+}
+
+/// The child that dials an address, again and again until it is that of this node itself.
+pub fn outbound_peer(node: &Arc<NodeContext>, address: &HostPort) -> ChildSpec {
+    let me = ActorRef::new(format!("peer:{address}"), PEER_CAPACITY);
+    let (node, reference, address) = (Arc::clone(node), me.clone(), address.clone());
+    let backoff = Backoff {
+        first_ms: REDIAL_FIRST_MS,
+        max_ms: node.settings.p2p.reconnect_interval_ms,
+        stable_ms: REDIAL_STABLE_MS,
+    };
+    ChildSpec::new(&me, move |child| {
+        let origin = Origin::Dial(address.clone());
+        PeerActor::new(Arc::clone(&node), reference.clone(), child, origin)
+    })
+    .restart(Restart::Transient)
+    .backoff(backoff)
+    .quiet()
+}
+
+/// Where the node can be reached.
+pub fn ready(node: &NodeContext) -> Ready {
+    let listen = node.local.listen.as_deref();
+    Ready {
+        node: node.identity.author(),
+        p2p: listen.and_then(|listen| listen.parse().ok()),
+        api: None,
+        grape_dht: None,
+        grape_api: None,
+        grape_rpc: None,
+        mode: node.settings.mode.name().to_string(),
+        network: node.genesis.network.clone(),
+    }
+}
