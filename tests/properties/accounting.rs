@@ -1,0 +1,195 @@
+//! Properties 8, 9, 10 and 13: every quantity is accounted for, the book is never crossed, every
+//! fill is within both limits at the maker's price, and nobody trades with himself.
+
+use std::collections::BTreeMap;
+
+use bitfitech_core::matching::EndReason;
+use bitfitech_core::op::{Action, Verified};
+use bitfitech_core::types::{OrderId, Side};
+use bitfitech_core::view::{OrderRow, OrderStatus, TradeRow};
+
+use crate::facts::{Facts, markets};
+use crate::network::{Books, Network, Peer};
+use crate::scenario::for_all_scenarios;
+
+/// Tries a property on the facts of every node after every merge.
+fn for_all_facts(cases: u32, property: impl Fn(&Facts, &Peer)) {
+    for_all_scenarios(cases, |scenario| {
+        let check = |peer: &Peer| property(&Facts::of(peer.exchange.replica()), peer);
+        let mut network = Network::run_with(&scenario, |network, node, books| {
+            if books == Books::Merged {
+                check(&network.peers[node]);
+            }
+        });
+        network.settle(scenario.shuffle);
+        network.peers.iter().for_each(check);
+    });
+}
+
+/// What each order has traded, by the tape.
+fn traded(facts: &Facts) -> BTreeMap<OrderId, u64> {
+    let mut traded = BTreeMap::new();
+    for trade in &facts.trades {
+        *traded.entry(trade.buy).or_insert(0) += trade.quantity.0;
+        *traded.entry(trade.sell).or_insert(0) += trade.quantity.0;
+    }
+    traded
+}
+
+#[test]
+fn the_orders_and_the_tape_agree_and_no_order_trades_more_than_its_quantity() {
+    for_all_facts(64, |facts, _| {
+        let traded = traded(facts);
+        let mut by_side = [0_u128; 2];
+        for row in &facts.orders {
+            let by_tape = traded.get(&row.order).copied().unwrap_or(0);
+            assert_eq!(row.filled.0, by_tape, "order and tape disagree");
+            assert!(row.filled <= row.quantity, "more is filled than there was");
+            by_side[usize::from(row.side == Side::Buy)] += u128::from(row.filled.0);
+            let nothing_left = row.filled == row.quantity;
+            assert_eq!(nothing_left, row.status() == OrderStatus::Filled, "{row:?}");
+            if row.status() == OrderStatus::Rejected {
+                assert_eq!(row.filled.0, 0, "a rejected order has traded");
+            }
+        }
+        assert_eq!(by_side[0], by_side[1], "bought is not sold");
+    });
+}
+
+/// The quantity that each action gave its order: its own, or for a replaced one what was left.
+fn placed(operations: &[Verified], facts: &Facts) -> BTreeMap<OrderId, u64> {
+    let mut placed = BTreeMap::new();
+    for operation in operations {
+        for (action, index) in operation.body().actions.iter().zip(0..) {
+            let id = OrderId::new(&operation.id(), index);
+            match action {
+                Action::Place(place) => {
+                    placed.insert(id, place.quantity.0);
+                }
+                Action::Replace {
+                    order, quantity, ..
+                } => {
+                    let retired = facts.orders.iter().find(|row| row.order == *order);
+                    let total = quantity.or(retired.map(|old| old.quantity));
+                    let left = total
+                        .zip(retired)
+                        .map(|(total, old)| total.0 - old.filled.0.min(total.0));
+                    placed.insert(id, left.unwrap_or(0));
+                }
+                Action::Cancel { .. } => {}
+            }
+        }
+    }
+    placed
+}
+
+#[test]
+fn every_placed_quantity_is_open_or_filled_or_ended_for_a_reason() {
+    for_all_facts(64, |facts, peer| {
+        let placed = placed(&peer.applied, facts);
+        let mut ended: BTreeMap<OrderStatus, u128> = BTreeMap::new();
+        let (mut total, mut open, mut filled) = (0_u128, 0_u128, 0_u128);
+        for row in &facts.orders {
+            assert!(row.quantity.0 <= placed[&row.order], "an order has grown");
+            total += u128::from(row.quantity.0);
+            open += u128::from(row.remaining().0);
+            filled += u128::from(row.filled.0);
+            let rest = row.quantity.0 - row.filled.0 - row.remaining().0;
+            *ended.entry(row.status()).or_insert(0) += u128::from(rest);
+        }
+        assert_eq!(ended.get(&OrderStatus::Filled).copied().unwrap_or(0), 0);
+        assert_eq!(ended.get(&OrderStatus::Open).copied().unwrap_or(0), 0);
+        assert_eq!(total, open + filled + ended.values().sum::<u128>());
+        assert_eq!(open, in_books(facts), "open orders and books disagree");
+    });
+}
+
+/// The quantity in all books.
+fn in_books(facts: &Facts) -> u128 {
+    let levels = facts.levels.iter().flatten().flatten();
+    levels.map(|level| level.quantity).sum()
+}
+
+/// Exactly one order follows from a replace that retired another, and each is its author's.
+#[test]
+fn a_retired_order_has_exactly_one_successor_of_the_same_author_and_side() {
+    for_all_facts(32, |facts, peer| {
+        for retired in facts
+            .orders
+            .iter()
+            .filter(|row| row.ended == Some(EndReason::Replaced))
+        {
+            let successors: Vec<&OrderRow> = peer
+                .applied
+                .iter()
+                .flat_map(|operation| {
+                    let actions = operation.body().actions.iter().zip(0..);
+                    actions.map(|(action, index)| (action, OrderId::new(&operation.id(), index)))
+                })
+                .filter(|(action, _)| {
+                    matches!(action, Action::Replace { order, .. } if *order == retired.order)
+                })
+                .filter_map(|(_, id)| facts.orders.iter().find(|row| row.order == id))
+                .collect();
+            let [successor] = successors[..] else {
+                panic!("{} successors", successors.len());
+            };
+            assert_eq!(successor.author, retired.author);
+            assert_eq!(
+                (successor.side, successor.market),
+                (retired.side, retired.market)
+            );
+        }
+    });
+}
+
+#[test]
+fn the_book_is_never_crossed() {
+    for_all_facts(64, |facts, _| {
+        for market in markets() {
+            let [bids, asks] = &facts.levels[usize::from(market.0)];
+            if let (Some(bid), Some(ask)) = (bids.first(), asks.first()) {
+                assert!(bid.price < ask.price, "{market:?} is crossed");
+            }
+        }
+    });
+}
+
+/// Maker and taker of a trade.
+fn parties<'a>(trade: &TradeRow, facts: &'a Facts) -> (&'a OrderRow, &'a OrderRow) {
+    let (buy, sell) = (facts.order(&trade.buy), facts.order(&trade.sell));
+    match trade.taker {
+        Side::Buy => (sell, buy),
+        Side::Sell => (buy, sell),
+    }
+}
+
+#[test]
+fn fills_are_within_both_limits_at_the_makers_price() {
+    for_all_facts(64, |facts, _| {
+        for trade in &facts.trades {
+            let (maker, taker) = parties(trade, facts);
+            assert_eq!(Some(trade.price), maker.price, "not at the maker's price");
+            let within = taker
+                .price
+                .is_none_or(|limit| taker.side.accepts(limit, trade.price));
+            assert!(within, "worse than the taker's limit");
+            assert!(trade.quantity.0 > 0);
+            assert_eq!((maker.market, taker.market), (trade.market, trade.market));
+            assert_eq!(
+                (maker.side, taker.side),
+                (trade.taker.opposite(), trade.taker)
+            );
+        }
+    });
+}
+
+#[test]
+fn nobody_trades_with_himself() {
+    for_all_facts(64, |facts, _| {
+        for trade in &facts.trades {
+            let (maker, taker) = parties(trade, facts);
+            assert_ne!(maker.author, taker.author);
+        }
+    });
+}

@@ -1,0 +1,163 @@
+//! Property 6: folding the changes that a replica reports gives its tape, its book and its orders;
+//! and every single change is true news.
+
+use std::collections::BTreeMap;
+
+use bitfitech_core::board::Board;
+use bitfitech_core::types::{OrderId, TradeId};
+use bitfitech_core::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
+
+use crate::facts::{Facts, markets};
+use crate::network::{Books, MARKETS, Network, Peer};
+use crate::scenario::for_all_scenarios;
+
+/// The board that a node would show if it began with what its replica holds now.
+fn fresh_board(peer: &Peer) -> Board {
+    let mut board = Board::new(peer.author, usize::from(MARKETS));
+    let snapshot = peer.exchange.replica().snapshot();
+    snapshot.iter().for_each(|change| board.apply(change));
+    board
+}
+
+#[test]
+fn folded_changes_equal_a_fold_of_the_whole_state() {
+    for_all_scenarios(64, |scenario| {
+        let check = |network: &Network, node: usize, books: Books| {
+            if books == Books::Merged {
+                check_board(&network.peers[node]);
+            }
+        };
+        let mut network = Network::run_with(&scenario, check);
+        network.settle(scenario.shuffle);
+        network.peers.iter().for_each(check_board);
+    });
+}
+
+/// Compares the board of a node with a fresh one, and with the engine's own levels.
+fn check_board(peer: &Peer) {
+    let (folded, fresh) = (&peer.board, fresh_board(peer));
+    let facts = Facts::of(peer.exchange.replica());
+    for market in markets() {
+        let book = folded.book(market, usize::MAX);
+        assert_eq!(book, fresh.book(market, usize::MAX));
+        let [bids, asks] = &facts.levels[usize::from(market.0)];
+        assert_eq!((&book.bids, &book.asks), (bids, asks));
+        let tape = folded.trades(market, usize::MAX);
+        assert_eq!(tape, fresh.trades(market, usize::MAX));
+        let in_log_order = facts.trades.iter().filter(|row| row.market == market);
+        assert!(
+            tape.iter()
+                .map(|row| row.trade)
+                .eq(in_log_order.map(|row| row.trade)),
+            "the tape is not in log order"
+        );
+    }
+    assert_eq!(folded.trade_count(), fresh.trade_count());
+    assert_eq!(folded.order_count(), fresh.order_count());
+    assert_eq!(folded.order_count(), facts.orders.len());
+    assert!(folded.own_orders().eq(fresh.own_orders()));
+    for row in &facts.orders {
+        assert_eq!(folded.order(&row.order), fresh.order(&row.order));
+        assert_eq!(
+            folded.find_order(row.order, row.order),
+            Ok(folded.order(&row.order).expect("it was found just now"))
+        );
+    }
+}
+
+/// What a reader of the changes knows.
+#[derive(Default)]
+struct Reader {
+    trades: BTreeMap<TradeId, (TradePosition, TradeRow)>,
+    revisions: BTreeMap<TradeId, u32>,
+    orders: BTreeMap<OrderId, OrderRow>,
+}
+
+impl Reader {
+    /// Takes a change in and objects if it is none.
+    fn read(&mut self, change: &Change) {
+        match change {
+            Change::Order(row) => {
+                let before = self.orders.insert(row.order, row.clone());
+                assert_ne!(before.as_ref(), Some(row), "no news about an order");
+            }
+            Change::OrderGone(order) => {
+                assert!(
+                    self.orders.remove(order).is_some(),
+                    "an unknown order is gone"
+                );
+            }
+            Change::Trade {
+                position,
+                row,
+                change,
+                ..
+            } => self.read_trade(*position, row, *change),
+        }
+    }
+
+    fn read_trade(&mut self, position: TradePosition, row: &TradeRow, change: TradeChange) {
+        let before = match change {
+            TradeChange::Busted => self.trades.remove(&row.trade),
+            _ => self.trades.insert(row.trade, (position, row.clone())),
+        };
+        let amounts = before.as_ref().map(|(_, old)| (old.price, old.quantity));
+        let same_amounts = amounts == Some((row.price, row.quantity));
+        match change {
+            TradeChange::New => assert!(before.is_none(), "a known trade is new"),
+            TradeChange::Amended => assert!(before.is_some() && !same_amounts),
+            TradeChange::Moved => {
+                assert!(same_amounts, "a trade moved that was another before");
+                assert_ne!(
+                    before.map(|(old, _)| old),
+                    Some(position),
+                    "it did not move"
+                );
+            }
+            TradeChange::Busted => assert!(same_amounts, "a trade is busted that was not there"),
+        }
+        let status = match change {
+            TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
+            TradeChange::Amended => TradeStatus::Amended,
+            TradeChange::Busted => TradeStatus::Busted,
+        };
+        assert_eq!(row.status, status);
+        let revision = self.revisions.entry(row.trade).or_insert(0);
+        if change != TradeChange::Moved {
+            *revision += 1;
+        }
+        assert_eq!(
+            row.revision, *revision,
+            "a revision is left out or given twice"
+        );
+    }
+
+    /// Takes in what is news to nobody.
+    fn begin_with(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Order(row) => {
+                    self.orders.insert(row.order, row.clone());
+                }
+                Change::Trade { position, row, .. } => {
+                    self.revisions.insert(row.trade, row.revision);
+                    self.trades.insert(row.trade, (*position, row.clone()));
+                }
+                Change::OrderGone(_) => panic!("a beginning takes nothing away"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_change_is_news_and_every_revision_is_told_once() {
+    for_all_scenarios(64, |scenario| {
+        let mut network = Network::run(&scenario);
+        network.settle(scenario.shuffle);
+        for peer in &network.peers {
+            let mut reader = Reader::default();
+            reader.begin_with(&peer.baseline);
+            peer.history.iter().for_each(|change| reader.read(change));
+        }
+    });
+}

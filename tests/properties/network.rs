@@ -1,0 +1,546 @@
+//! A random network at work: honest nodes, their clocks, their disks, and liars among them.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bitfitech_core::board::Board;
+use bitfitech_core::exchange::{Exchange, Output, SubmitError};
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::market::{Market, MarketSpec};
+use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
+use bitfitech_core::op::{Action, Operation, Place, Verified};
+use bitfitech_core::types::{
+    AuthorKey, Digest, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source, Ticks, Via,
+};
+use bitfitech_core::view::Change;
+use ed25519_zebra::{SigningKey, VerificationKeyBytes};
+
+use crate::liar::Liar;
+use crate::scenario::{Draft, Scenario, Step};
+
+/// The exchange of an honest node.
+pub type Node = Exchange<Book>;
+
+/// When every network begins.
+pub const BEGIN_MS: u64 = 1_700_000_000_000;
+
+/// How many markets there are.
+pub const MARKETS: u16 = 2;
+
+/// The author of a signing key.
+pub fn author_of(key: &SigningKey) -> AuthorKey {
+    AuthorKey(VerificationKeyBytes::from(key).into())
+}
+
+/// Two small markets.
+pub fn genesis(network: &str) -> Genesis {
+    let market = |pair| {
+        Market::new(&MarketSpec {
+            pair,
+            tick: "1",
+            lot: "1",
+            max_price: "1000",
+            max_quantity: "1000",
+        })
+        .expect("a valid market")
+    };
+    Genesis {
+        network: network.to_string(),
+        markets: vec![market("AAA/ZZZ"), market("BBB/ZZZ")],
+        bucket_ms: 50,
+        lease_ms: 90_000,
+        answer_ms: 15_000,
+        allow_list: Vec::new(),
+    }
+    .checked()
+    .expect("a valid genesis")
+}
+
+/// An exchange whose engines know a secret of their own, for no secret may show.
+pub fn new_node(genesis: &Genesis, key: &SigningKey) -> Node {
+    let secret = author_of(key).0;
+    Exchange::new(genesis.clone(), *key, || Book::new(&secret))
+}
+
+/// The way over a link.
+pub fn source(link: u8) -> Source {
+    Source {
+        link: LinkId(u64::from(link)),
+        via: Via::Push,
+    }
+}
+
+/// An honest node with its clock, its disk and what it shows.
+pub struct Peer {
+    pub key: SigningKey,
+    pub author: AuthorKey,
+    skew_ms: i64,
+    pub exchange: Node,
+    /// What the disk has acknowledged.
+    pub disk: Vec<Arc<[u8]>>,
+    /// What the disk was given and has not acknowledged.
+    in_flight: VecDeque<Arc<[u8]>>,
+    /// Everything applied, in order.
+    pub applied: Vec<Verified>,
+    pub board: Board,
+    /// What the node began its life with, and every change since.
+    pub baseline: Vec<Change>,
+    pub history: Vec<Change>,
+    /// What others call a proof against someone.
+    pub accused: BTreeSet<AuthorKey>,
+}
+
+/// Whether a node's books are up to date with what it has applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// It has just merged.
+    Merged,
+    /// Something may wait for the next tick.
+    Behind,
+}
+
+/// The network.
+pub struct Network {
+    pub genesis: Genesis,
+    pub digest: Digest,
+    pub true_ms: u64,
+    pub peers: Vec<Peer>,
+    pub liars: Vec<Liar>,
+    /// Every operation that has left its author, in that order.
+    pub published: Vec<Verified>,
+    published_ids: BTreeSet<OpId>,
+    /// Every order that anyone has ever placed.
+    orders: Vec<(AuthorKey, MarketIndex, OrderId)>,
+}
+
+impl Network {
+    pub fn new(scenario: &Scenario) -> Self {
+        let genesis = genesis("properties");
+        let digest = genesis.digest();
+        let key = |number: usize| SigningKey::from([u8::try_from(number).expect("few nodes"); 32]);
+        let skews = scenario.skews_ms.iter().enumerate();
+        let peers = skews
+            .map(|(at, skew_ms)| Peer::new(&genesis, key(at + 1), *skew_ms))
+            .collect();
+        let liars = usize::from(scenario.liars);
+        Self {
+            genesis,
+            digest,
+            true_ms: BEGIN_MS,
+            peers,
+            liars: (0..liars).map(|at| Liar::new(key(at + 100))).collect(),
+            published: Vec::new(),
+            published_ids: BTreeSet::new(),
+            orders: Vec::new(),
+        }
+    }
+
+    /// Runs a scenario to its end.
+    pub fn run(scenario: &Scenario) -> Self {
+        Self::run_with(scenario, |_, _, _| {})
+    }
+
+    /// Runs a scenario; `inspect` looks at the node that each step was about.
+    pub fn run_with(scenario: &Scenario, mut inspect: impl FnMut(&Network, usize, Books)) -> Self {
+        let mut network = Self::new(scenario);
+        for step in &scenario.steps {
+            if let Some((node, books)) = network.step(step) {
+                inspect(&network, node, books);
+            }
+        }
+        network
+    }
+
+    /// Lets everyone hear of everything, each in an order of its own.
+    pub fn settle(&mut self, shuffle: u64) {
+        self.publish_all();
+        self.true_ms += 20_000;
+        let all = self.published.clone();
+        for node in 0..self.peers.len() {
+            let order = shuffled(&all, shuffle.wrapping_add(node as u64));
+            for (number, chunk) in order.chunks(1 + node * 3).enumerate() {
+                let link = u8::try_from(number % 3).expect("few links");
+                self.receive(node, link, chunk.to_vec());
+                if number % 5 == node {
+                    self.tick(node);
+                }
+            }
+            self.tick(node);
+        }
+    }
+
+    /// Every disk acknowledges everything, so that everything own is published.
+    pub fn publish_all(&mut self) {
+        for node in 0..self.peers.len() {
+            self.persist(node, usize::MAX);
+        }
+    }
+
+    /// Takes a step; the node that it was about.
+    fn step(&mut self, step: &Step) -> Option<(usize, Books)> {
+        let nodes = self.peers.len();
+        let at = |node: &u8| usize::from(*node) % nodes;
+        match step {
+            Step::Submit { node, actions } => Some((at(node), self.submit(at(node), actions))),
+            Step::Craft { liar, lie, actions } => {
+                self.craft(usize::from(*liar), lie, actions);
+                None
+            }
+            Step::Deliver { node, link, picks } => {
+                let newest_first = || self.published.iter().rev().cycle();
+                let picked = |pick: &u8| newest_first().nth(usize::from(*pick)).cloned();
+                let operations = picks.iter().filter_map(picked).collect();
+                self.receive(at(node), *link, operations);
+                Some((at(node), Books::Behind))
+            }
+            Step::Synchronise { node, from } => {
+                self.synchronise(at(node), at(from));
+                Some((at(node), Books::Behind))
+            }
+            Step::Persist { node, count } => {
+                self.persist(at(node), usize::from(*count));
+                None
+            }
+            Step::Tick { node } => {
+                self.tick(at(node));
+                Some((at(node), Books::Merged))
+            }
+            Step::Pass { ms } => {
+                self.true_ms += u64::from(*ms);
+                None
+            }
+            Step::LinkDown { node, link } => {
+                let link = LinkId(u64::from(*link));
+                self.peers[at(node)].exchange.handle_link_down(link);
+                None
+            }
+            Step::Crash { node, kept } => {
+                self.crash(at(node), usize::from(*kept));
+                Some((at(node), Books::Merged))
+            }
+        }
+    }
+
+    /// A node writes, if it may.
+    fn submit(&mut self, node: usize, drafts: &[Draft]) -> Books {
+        let author = self.peers[node].author;
+        let actions = self.actions(&author, drafts);
+        let now = self.now(node);
+        let peer = &mut self.peers[node];
+        let result = peer.exchange.submit(now, actions.clone());
+        self.pump(node);
+        match result {
+            Ok(id) => {
+                self.learn_orders(author, id, &actions);
+                Books::Merged
+            }
+            Err(SubmitError::ClockAhead(_) | SubmitError::OwnChain) => Books::Behind,
+            Err(SubmitError::Operation(error)) => panic!("honest actions are refused: {error}"),
+        }
+    }
+
+    /// A liar signs something and publishes it at once.
+    fn craft(&mut self, liar: usize, lie: &crate::scenario::Lie, drafts: &[Draft]) {
+        let count = self.liars.len().max(1);
+        let Some(author) = self.liars.get(liar % count).map(|liar| liar.author) else {
+            return;
+        };
+        let actions = self.actions(&author, drafts);
+        let context = (self.true_ms, &self.genesis);
+        let liar = &mut self.liars[liar % count];
+        let crafted = liar.craft(lie, actions.clone(), &self.published, context);
+        if let Some(operation) = crafted {
+            self.learn_orders(author, operation.id(), &actions);
+            self.publish(operation);
+        }
+    }
+
+    /// Operations reach a node over a link.
+    pub fn receive(&mut self, node: usize, link: u8, operations: Vec<Verified>) {
+        let now = self.now(node);
+        let exchange = &mut self.peers[node].exchange;
+        exchange.receive(now, source(link), operations);
+        self.pump(node);
+    }
+
+    /// A node pulls all that another has on disk.
+    fn synchronise(&mut self, node: usize, from: usize) {
+        let wires = self.peers[from].disk.clone();
+        let operations = wires.iter().map(|wire| self.decode(wire)).collect();
+        self.receive(node, 0, operations);
+        self.peers[node].exchange.handle_synchronised();
+    }
+
+    /// The disk of a node acknowledges the next `count` operations.
+    fn persist(&mut self, node: usize, count: usize) {
+        let peer = &mut self.peers[node];
+        let count = count.min(peer.in_flight.len());
+        peer.disk.extend(peer.in_flight.drain(..count));
+        peer.exchange.handle_persisted(peer.disk.len());
+        self.pump(node);
+    }
+
+    pub fn tick(&mut self, node: usize) {
+        let now = self.now(node);
+        self.peers[node].exchange.handle_tick(now);
+        self.pump(node);
+    }
+
+    /// A node dies, and starts again from its disk, on which `kept` operations had arrived that
+    /// were never acknowledged.
+    fn crash(&mut self, node: usize, kept: usize) {
+        let now = self.now(node);
+        let peer = &mut self.peers[node];
+        let kept = kept.min(peer.in_flight.len());
+        peer.disk.extend(peer.in_flight.drain(..kept));
+        let mut reborn = Peer::new(&self.genesis, peer.key, peer.skew_ms);
+        reborn.disk = std::mem::take(&mut peer.disk);
+        for wire in &reborn.disk {
+            reborn
+                .exchange
+                .restore(wire)
+                .expect("what was written can be read");
+        }
+        reborn.exchange.handle_restored(now);
+        let decode = |wire: &Arc<[u8]>| decode(wire, &self.genesis, &self.digest);
+        reborn.applied = reborn.disk.iter().map(decode).collect();
+        reborn.baseline = reborn.exchange.replica().snapshot();
+        reborn
+            .baseline
+            .iter()
+            .for_each(|change| reborn.board.apply(change));
+        // What arrived on disk unacknowledged was applied by the first life, so the next one has
+        // it, and no one else can tell the difference: it may be passed on now.
+        let own = reborn
+            .applied
+            .iter()
+            .filter(|operation| operation.body().author == reborn.author);
+        let own: Vec<Verified> = own.cloned().collect();
+        *peer = reborn;
+        own.into_iter()
+            .for_each(|operation| self.publish(operation));
+        self.pump(node);
+    }
+
+    /// Does what a node wants done.
+    fn pump(&mut self, node: usize) {
+        while let Some(output) = self.peers[node].exchange.poll_output() {
+            let peer = &mut self.peers[node];
+            match output {
+                Output::Persist { index, wire } => {
+                    assert_eq!(index.0 as usize, peer.applied.len(), "a gap in the store");
+                    peer.applied
+                        .push(decode(&wire, &self.genesis, &self.digest));
+                    peer.in_flight.push_back(wire);
+                }
+                Output::Relay {
+                    wire, from: None, ..
+                } => {
+                    let durable = peer.disk.iter().rev().any(|stored| *stored == wire);
+                    assert!(
+                        durable,
+                        "an own operation is passed on before it is on disk"
+                    );
+                    self.publish(decode(&wire, &self.genesis, &self.digest));
+                }
+                Output::Changed(changes) => {
+                    changes.iter().for_each(|change| peer.board.apply(change));
+                    peer.history.extend(changes);
+                }
+                Output::Forked {
+                    author,
+                    first,
+                    second,
+                } => {
+                    assert_ne!(first, second);
+                    peer.accused.insert(author);
+                }
+                Output::Written(_)
+                | Output::Relay { .. }
+                | Output::Gap(_)
+                | Output::Invalid { .. } => {}
+            }
+        }
+    }
+
+    /// An operation leaves its author.
+    pub fn publish(&mut self, operation: Verified) {
+        if self.published_ids.insert(operation.id()) {
+            self.published.push(operation);
+        }
+    }
+
+    fn decode(&self, wire: &Arc<[u8]>) -> Verified {
+        decode(wire, &self.genesis, &self.digest)
+    }
+
+    /// The clocks of a node.
+    pub fn now(&self, node: usize) -> Now {
+        Now {
+            monotonic_ms: self.true_ms - BEGIN_MS,
+            unix_ms: self.true_ms.saturating_add_signed(self.peers[node].skew_ms),
+        }
+    }
+
+    /// Notes the orders that an operation makes or may make.
+    fn learn_orders(&mut self, author: AuthorKey, id: OpId, actions: &[Action]) {
+        for (action, index) in actions.iter().zip(0..) {
+            if !matches!(action, Action::Cancel { .. }) {
+                let order = OrderId::new(&id, index);
+                self.orders.push((author, action.market(), order));
+            }
+        }
+    }
+
+    /// The order that a number means to an author: mostly one of his own, now and then another's,
+    /// one in the wrong market or an unknown one.
+    fn target(&self, author: &AuthorKey, number: u8) -> (MarketIndex, OrderId) {
+        let own_only = number % 5 != 4;
+        let mut newest_first = self
+            .orders
+            .iter()
+            .rev()
+            .filter(|(owner, ..)| !own_only || owner == author)
+            .map(|(_, market, order)| (*market, *order))
+            .cycle();
+        match newest_first.nth(usize::from(number)) {
+            None => (MarketIndex(0), OrderId([0xaa; 32])),
+            Some((market, order)) if number == 11 => (MarketIndex(1 - market.0), order),
+            Some(target) => target,
+        }
+    }
+
+    fn actions(&self, author: &AuthorKey, drafts: &[Draft]) -> Vec<Action> {
+        drafts
+            .iter()
+            .map(|draft| self.action(author, draft))
+            .collect()
+    }
+
+    fn action(&self, author: &AuthorKey, draft: &Draft) -> Action {
+        match *draft {
+            Draft::Limit {
+                market,
+                buys,
+                price,
+                quantity,
+                time_in_force,
+                self_trade,
+            } => {
+                let pricing = Pricing::Limit(Ticks(u64::from(price)));
+                place(market, buys, pricing, (quantity, time_in_force, self_trade))
+            }
+            Draft::Market {
+                market,
+                buys,
+                protection,
+                quantity,
+                time_in_force,
+                self_trade,
+            } => {
+                let pricing = Pricing::Market(protection.map(|price| Ticks(u64::from(price))));
+                place(market, buys, pricing, (quantity, time_in_force, self_trade))
+            }
+            Draft::Cancel { order } => {
+                let (market, order) = self.target(author, order);
+                Action::Cancel { market, order }
+            }
+            Draft::Replace {
+                order,
+                price,
+                quantity,
+            } => {
+                let (market, order) = self.target(author, order);
+                let price = price.map(|price| Ticks(u64::from(price)));
+                let quantity = quantity.map(|quantity| Lots(u64::from(quantity)));
+                let quantity = quantity.or(price.is_none().then_some(Lots(1)));
+                Action::Replace {
+                    market,
+                    order,
+                    price,
+                    quantity,
+                }
+            }
+        }
+    }
+}
+
+impl Peer {
+    fn new(genesis: &Genesis, key: SigningKey, skew_ms: i64) -> Self {
+        let author = author_of(&key);
+        Self {
+            key,
+            author,
+            skew_ms,
+            exchange: new_node(genesis, &key),
+            disk: Vec::new(),
+            in_flight: VecDeque::new(),
+            applied: Vec::new(),
+            board: Board::new(author, usize::from(MARKETS)),
+            baseline: Vec::new(),
+            history: Vec::new(),
+            accused: BTreeSet::new(),
+        }
+    }
+}
+
+/// Reads what some node has accepted.
+pub fn decode(wire: &[u8], genesis: &Genesis, digest: &Digest) -> Verified {
+    Operation::decode(wire, genesis, digest)
+        .expect("what a node has accepted can be read")
+        .trust()
+}
+
+/// A new order with these terms, by number.
+fn place(
+    market: bool,
+    buys: bool,
+    pricing: Pricing,
+    (quantity, time_in_force, self_trade): (u8, u8, u8),
+) -> Action {
+    Action::Place(Place {
+        market: MarketIndex(u16::from(market)),
+        side: if buys { Side::Buy } else { Side::Sell },
+        pricing,
+        quantity: Lots(u64::from(quantity)),
+        time_in_force: match time_in_force {
+            0 => TimeInForce::GoodTillCancel,
+            1 => TimeInForce::ImmediateOrCancel,
+            2 => TimeInForce::FillOrKill,
+            _ => TimeInForce::PostOnly,
+        },
+        self_trade: match self_trade {
+            0 => SelfTrade::CancelNewest,
+            1 => SelfTrade::CancelOldest,
+            _ => SelfTrade::CancelBoth,
+        },
+    })
+}
+
+/// A good-till-cancelled limit order in the first market.
+pub fn limit(side: Side, price: u64, quantity: u64) -> Action {
+    Action::Place(Place {
+        market: MarketIndex(0),
+        side,
+        pricing: Pricing::Limit(Ticks(price)),
+        quantity: Lots(quantity),
+        time_in_force: TimeInForce::GoodTillCancel,
+        self_trade: SelfTrade::CancelNewest,
+    })
+}
+
+/// A permutation that a number decides, with every fourth item twice.
+pub fn shuffled<T: Clone>(items: &[T], seed: u64) -> Vec<T> {
+    let again = items.iter().step_by(4);
+    let mut order: Vec<T> = items.iter().chain(again).cloned().collect();
+    let mut state = seed;
+    for last in (1..order.len()).rev() {
+        // Knuth's constants for a linear congruential generator ("MMIX").
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let other = (state >> 33) as usize % (last + 1);
+        order.swap(last, other);
+    }
+    order
+}
