@@ -217,7 +217,8 @@ impl fmt::Display for CommandError {
         match self {
             Self::TooLong { bytes } => write!(
                 out,
-                "the line has {bytes} bytes, at most {LINE_BYTES_MAX} are read: write one command a line"
+                "the line has {bytes} bytes, at most {LINE_BYTES_MAX} are read: \
+                 write one command a line"
             )?,
             Self::UnknownCommand {
                 word,

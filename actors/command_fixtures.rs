@@ -2,6 +2,16 @@
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::{Market, MarketSpec};
+use bitfitech_core::matching::{EndReason, Level};
+use bitfitech_core::types::{
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
+};
+use bitfitech_core::view::{BookView, Digests, OrderRow, TradeRow, TradeStatus};
+
+use crate::messages::{
+    ActorChange, ActorEvent, BreakerRow, CircuitState, Direction, Event, PeerChange, PeerEvent,
+    PeerRow, Ready, SyncEvent, TradeEvent, TreeRow,
+};
 
 /// A market with everyday limits.
 fn market(pair: &str, tick: &str, lot: &str) -> Market {
@@ -31,4 +41,198 @@ pub(crate) fn genesis() -> Genesis {
     }
     .checked()
     .expect("a valid genesis")
+}
+
+/// A resting buy order in the first market, partly filled.
+pub(crate) fn order_row() -> OrderRow {
+    OrderRow {
+        order: OrderId([0x3f; 32]),
+        author: AuthorKey([0xaa; 32]),
+        market: MarketIndex(0),
+        side: Side::Buy,
+        price: Some(Ticks(3_000_001)),
+        quantity: Lots(50_000_000),
+        filled: Lots(30_000_000),
+        ended: None,
+        time: HybridTime::from_unix_ms(TIME_MS),
+        late_ms: 12,
+    }
+}
+
+/// 12:34:56.789 UTC of some day.
+pub(crate) const TIME_MS: u64 = 20_000 * 86_400_000 + 45_296_789;
+
+/// A market order to sell in the second market that found too little.
+pub(crate) fn ended_row() -> OrderRow {
+    OrderRow {
+        order: OrderId([0x40; 32]),
+        market: MarketIndex(1),
+        side: Side::Sell,
+        price: None,
+        quantity: Lots(2_000),
+        filled: Lots(0),
+        ended: Some(EndReason::Unfilled),
+        late_ms: 1_500,
+        ..order_row()
+    }
+}
+
+/// A tentative trade of the first order.
+pub(crate) fn trade_row() -> TradeRow {
+    TradeRow {
+        trade: TradeId([0x77; 32]),
+        market: MarketIndex(0),
+        price: Ticks(3_000_000),
+        quantity: Lots(30_000_000),
+        buy: OrderId([0x3f; 32]),
+        sell: OrderId([0x41; 32]),
+        taker: Side::Buy,
+        status: TradeStatus::Tentative,
+        time: HybridTime::from_unix_ms(TIME_MS),
+        revision: 1,
+    }
+}
+
+/// Two levels of asks, one of bids.
+pub(crate) fn book() -> BookView {
+    let level = |price, quantity, orders| Level {
+        price: Ticks(price),
+        quantity,
+        orders,
+    };
+    BookView {
+        market: MarketIndex(0),
+        bids: vec![level(2_999_900, 150_000_000, 2)],
+        asks: vec![
+            level(3_000_001, 50_000_000, 1),
+            level(3_001_000, 100_000, 12),
+        ],
+        digest: Digest([0xd1; 32]),
+    }
+}
+
+/// Five digests that differ.
+pub(crate) fn digests() -> Digests {
+    Digests {
+        operations: 42,
+        set: Digest([1; 32]),
+        book: Digest([2; 32]),
+        trades: Digest([3; 32]),
+        final_trades: Digest([4; 32]),
+        orders: Digest([5; 32]),
+    }
+}
+
+/// An outbound session, and an inbound one that was not measured yet.
+pub(crate) fn peers() -> Vec<PeerRow> {
+    let measured = PeerRow {
+        node: AuthorKey([0xbb; 32]),
+        address: "192.0.2.7:3000".to_string(),
+        direction: Direction::Outbound,
+        state: "established",
+        rtt_ms: Some(12),
+        behind: 3,
+        score: -5,
+    };
+    let unmeasured = PeerRow {
+        node: AuthorKey([0xbc; 32]),
+        address: "[::1]:40000".to_string(),
+        direction: Direction::Inbound,
+        rtt_ms: None,
+        behind: 0,
+        score: 100,
+        ..measured.clone()
+    };
+    vec![measured, unmeasured]
+}
+
+/// One open circuit, one closed.
+pub(crate) fn breakers() -> Vec<BreakerRow> {
+    let open = BreakerRow {
+        address: "192.0.2.9:3000".to_string(),
+        state: CircuitState::Open,
+        failures: 3,
+        retry_in_ms: 25_400,
+    };
+    let closed = BreakerRow {
+        address: "node.example:3000".to_string(),
+        state: CircuitState::Closed,
+        failures: 0,
+        retry_in_ms: 0,
+    };
+    vec![open, closed]
+}
+
+/// A supervisor with a supervisor and two actors.
+pub(crate) fn tree() -> TreeRow {
+    let row = |name: &str, restarts, children| TreeRow {
+        name: name.to_string(),
+        state: "running",
+        restarts,
+        generation: restarts + 1,
+        mailbox: 0,
+        children,
+    };
+    let exchange = row(
+        "exchange",
+        0,
+        vec![row("matcher", 2, vec![]), row("orderbook", 0, vec![])],
+    );
+    row("root", 0, vec![exchange, row("store", 0, vec![])])
+}
+
+/// A node without a Grape.
+pub(crate) fn ready() -> Event {
+    Event::Ready(Box::new(Ready {
+        node: AuthorKey([0xaa; 32]),
+        p2p: Some(([0, 0, 0, 0], 3000).into()),
+        api: Some(([127, 0, 0, 1], 8080).into()),
+        grape_dht: None,
+        grape_api: None,
+        grape_rpc: None,
+        mode: "p2p".to_string(),
+        network: "main".to_string(),
+    }))
+}
+
+/// A trade that a late operation took away.
+pub(crate) fn busted() -> Event {
+    Event::Trade(TradeEvent {
+        row: TradeRow {
+            status: TradeStatus::Busted,
+            revision: 2,
+            ..trade_row()
+        },
+        reason: Some("late"),
+        cause: Some(OpId([0xcc; 32])),
+    })
+}
+
+/// A session that ended for a reason of foreign origin.
+pub(crate) fn disconnected() -> Event {
+    Event::Peer(PeerEvent {
+        node: AuthorKey([0xbb; 32]),
+        address: "192.0.2.7:3000".to_string(),
+        change: PeerChange::Disconnected,
+        reason: Some("bye\n\u{1b}[31m".to_string()),
+    })
+}
+
+/// An actor that panicked.
+pub(crate) fn crashed() -> Event {
+    Event::Actor(ActorEvent {
+        name: "matcher".to_string(),
+        change: ActorChange::Crashed,
+        reason: Some("fault drill".to_string()),
+        generation: 3,
+    })
+}
+
+/// Half of the operations are here.
+pub(crate) fn syncing() -> Event {
+    Event::Sync(SyncEvent {
+        peer: AuthorKey([0xbb; 32]),
+        received: 500,
+        total: 1000,
+    })
 }

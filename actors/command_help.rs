@@ -79,8 +79,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "cancel",
         syntax: &["cancel ORDER|all"],
         summary: "take own orders out of the book",
-        meaning: "Ends one own open order, or all of them. What has traded stays. An order that is\n\
-                  over already cannot be cancelled.",
+        meaning: "Ends one own open order, or all of them. What has traded stays. An order\n\
+                  that is over already cannot be cancelled.",
         examples: &[
             ("cancel 3f9ac1d2", "cancel the order whose id begins so"),
             ("cancel all", "cancel every own open order"),
@@ -91,9 +91,9 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "replace",
         syntax: &["replace ORDER [QTY] [@ PRICE]"],
         summary: "change quantity or price of an own order",
-        meaning: "QTY is the new total, the part that has traded included. An order that only gets\n\
-                  smaller at the same price keeps its id and its place in the queue; any other\n\
-                  change ends it and places a new order, whose id the reply shows.",
+        meaning: "QTY is the new total, the part that has traded included. An order that only\n\
+                  gets smaller at the same price keeps its id and its place in the queue; any\n\
+                  other change ends it and places a new order, whose id the reply shows.",
         examples: &[
             ("replace 3f9ac1d2 0.3", "make it 0.3 in total"),
             ("replace 3f9ac1d2 @ 29500", "move it to 29500"),
@@ -105,8 +105,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "order",
         syntax: &["order ORDER"],
         summary: "show one order",
-        meaning: "Shows what has become of an order of anyone, ended ones too. `late` says how much\n\
-                  later than its claimed time it reached this node.",
+        meaning: "Shows what has become of an order of anyone, ended ones too. `late` says how\n\
+                  much later than its claimed time it reached this node.",
         examples: &[("order 3f9ac1d2", "show the order whose id begins so")],
         read: grammar::read_order,
     },
@@ -125,8 +125,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "book",
         syntax: &["book [PAIR] [DEPTH]"],
         summary: "show bids and asks",
-        meaning: "Shows the best DEPTH price levels of both sides (default 50, at most 10000). The\n\
-                  digest covers the whole book: nodes with equal digests have equal books.",
+        meaning: "Shows the best DEPTH price levels of both sides (default 50, at most 10000).\n\
+                  The digest covers the whole book: nodes with equal digests have equal books.",
         examples: &[
             ("book", "the first market"),
             ("book BTC/USD 5", "five levels a side"),
@@ -137,9 +137,9 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "trades",
         syntax: &["trades [PAIR] [N]"],
         summary: "list trades, newest last",
-        meaning: "Lists the newest N trades (default 50, at most 1000000). A tentative trade can\n\
-                  still change when a late operation arrives; a final one is confirmed by both\n\
-                  owners and never changes.",
+        meaning: "Lists the newest N trades (default 50, at most 1000000). A tentative trade\n\
+                  can still change when a late operation arrives; a final one is confirmed by\n\
+                  both owners and never changes.",
         examples: &[
             ("trades", "the last 50"),
             ("trades BTC/USD 1000", "the last 1000"),
@@ -150,8 +150,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "peers",
         syntax: &["peers"],
         summary: "list connected nodes",
-        meaning: "Lists the nodes with an established session: key, address, who dialled, round\n\
-                  trip time, how many operations behind, and standing.",
+        meaning: "Lists the nodes with an established session: key, address, who dialled,\n\
+                  round trip time, how many operations behind, and standing.",
         examples: &[("peers", "all of them")],
         read: grammar::read_peers,
     },
@@ -159,8 +159,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "connect",
         syntax: &["connect HOST:PORT"],
         summary: "dial a node",
-        meaning: "Dials a node, and goes on trying with growing pauses. An event tells when the\n\
-                  session is established. An IPv6 address stands in brackets.",
+        meaning: "Dials a node, and goes on trying with growing pauses. An event tells when\n\
+                  the session is established. An IPv6 address stands in brackets.",
         examples: &[
             ("connect 192.0.2.7:3000", "by address"),
             ("connect [::1]:3000", "by IPv6 address"),
@@ -179,8 +179,9 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "breakers",
         syntax: &["breakers"],
         summary: "list circuit breakers",
-        meaning: "Every address that was dialled has a circuit: closed (dialling is allowed), open\n\
-                  (it failed too often, no dialling for a while) or half_open (one probe decides).",
+        meaning: "Every address that was dialled has a circuit: closed (dialling is allowed),\n\
+                  open (it failed too often, no dialling for a while) or half_open (one probe\n\
+                  decides).",
         examples: &[("breakers", "all of them")],
         read: grammar::read_breakers,
     },
@@ -188,10 +189,10 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "clock",
         syntax: &["clock [ORDER [ORDER]]"],
         summary: "show or compare vector clocks",
-        meaning: "A vector clock counts, for every author, the operations that one could have known.\n\
-                  Without an order: the clock of this node. With one: the clock of the operation\n\
-                  that placed it. With two: whether the first came before or after the second, or\n\
-                  neither knew of the other (concurrent).",
+        meaning: "A vector clock counts, for every author, the operations that one could have\n\
+                  known. Without an order: the clock of this node. With one: the clock of the\n\
+                  operation that placed it. With two: whether the first came before or after\n\
+                  the second, or neither knew of the other (concurrent).",
         examples: &[
             ("clock", "this node's"),
             ("clock 3f9ac1d2", "an order's"),
@@ -203,8 +204,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "digest",
         syntax: &["digest"],
         summary: "show digests of the exchange's state",
-        meaning: "Nodes that have applied the same operations show the same digests of the set of\n\
-                  operations, the book, the trades, the final trades and the orders.",
+        meaning: "Nodes that have applied the same operations show the same digests of the set\n\
+                  of operations, the book, the trades, the final trades and the orders.",
         examples: &[("digest", "compare the output of two nodes")],
         read: grammar::read_digest,
     },
@@ -220,8 +221,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "tree",
         syntax: &["tree"],
         summary: "show actors and their supervisors",
-        meaning: "Shows the supervision tree: state, restarts, generation (which life of the actor\n\
-                  this is) and the messages waiting.",
+        meaning: "Shows the supervision tree: state, restarts, generation (which life of the\n\
+                  actor this is) and the messages waiting.",
         examples: &[("tree", "the names are those that `crash` takes")],
         read: grammar::read_tree,
     },
@@ -229,8 +230,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "log",
         syntax: &["log LEVEL [TARGET]"],
         summary: "change what is logged",
-        meaning: "LEVEL is off, error, warn, info, debug or trace. TARGET is the part of the program\n\
-                  that it is for; without it, the level is for all.",
+        meaning: "LEVEL is off, error, warn, info, debug or trace. TARGET is the part of the\n\
+                  program that it is for; without it, the level is for all.",
         examples: &[
             ("log info", "for all"),
             ("log debug gossip", "for one part"),
@@ -241,8 +242,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "crash",
         syntax: &["crash ACTOR"],
         summary: "fault drill: make an actor panic",
-        meaning: "Makes an actor panic, to see that its supervisor restarts it. Works only with\n\
-                  debug.drills = true. The names are those that `tree` shows.",
+        meaning: "Makes an actor panic, to see that its supervisor restarts it. Works only\n\
+                  with debug.drills = true. The names are those that `tree` shows.",
         examples: &[("crash matcher", "the book is rebuilt from the store")],
         read: grammar::read_crash,
     },

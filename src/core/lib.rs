@@ -11,8 +11,11 @@
 
 extern crate alloc;
 
+pub mod board;
 pub mod breaker;
 pub mod dag;
+pub mod delivery;
+pub mod exchange;
 pub mod genesis;
 pub mod handshake;
 pub mod market;

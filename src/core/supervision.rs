@@ -118,6 +118,17 @@ impl Supervision {
         Ok(id)
     }
 
+    /// Takes back an [`add`](Self::add) before any event has been handled since.
+    pub fn discard(&mut self, id: ChildId) {
+        if self
+            .children
+            .get(&id)
+            .is_some_and(|child| child.phase == Phase::Waiting)
+        {
+            self.children.remove(&id);
+        }
+    }
+
     /// The child of this name.
     pub fn find(&self, name: &str) -> Option<ChildId> {
         self.children

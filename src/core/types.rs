@@ -177,6 +177,10 @@ impl HybridTime {
     }
 }
 
+/// A connection to a peer, for as long as it lasts; never used again for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
 /// A reading of both local clocks, passed into every state machine that needs time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {

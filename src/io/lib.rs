@@ -3,10 +3,12 @@
 //! Nothing here decides anything about the exchange: bytes come in and go out, and every failure
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
-//! Read in this order: [`data_dir`] and [`identity`], then [`tls`] and [`transport`], then
+//! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`] and [`transport`], then
 //! [`store`].
 
+pub mod config;
 pub mod data_dir;
 pub mod identity;
+pub mod logging;
 pub mod tls;
 pub mod transport;

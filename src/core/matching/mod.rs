@@ -4,15 +4,26 @@
 //! of the log. It reports what happened as [`Effect`]s, in the order in which it happened, and it
 //! remembers how to take every step back ([`Engine::undo_to`]).
 //!
-//! There are two engines behind one test suite: an oracle that reads like the rulebook, and the
-//! fast one that the replica uses.
+//! There are two engines behind one test suite: an [`oracle`] that reads like the rulebook, which
+//! it also states, and the fast [`book`] that the replica uses.
 
+pub mod book;
 mod digest;
+mod digest_cache;
+mod id_table;
+mod ladder;
 pub mod oracle;
+mod prepare;
+mod slab;
+#[cfg(test)]
+mod tests;
+mod undo;
 
 use alloc::vec::Vec;
 
+pub use self::book::Book;
 pub use self::oracle::Oracle;
+pub use self::prepare::BATCH_MAX;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
 /// A local number for an author. Only equality matters; never part of any digest.
@@ -196,6 +207,29 @@ pub struct Replacement {
     pub quantity: Option<Lots>,
 }
 
+/// Anything that can be done to a book, as data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// See [`Engine::place`].
+    Place(NewOrder),
+    /// See [`Engine::cancel`].
+    Cancel {
+        /// The order to cancel.
+        order: OrderId,
+        /// Who asks; only the owner may.
+        by: Owner,
+    },
+    /// See [`Engine::replace`].
+    Replace(Replacement),
+    /// See [`Engine::end`].
+    End {
+        /// The order to end.
+        order: OrderId,
+        /// Why.
+        reason: EndReason,
+    },
+}
+
 /// A matching engine for one market.
 ///
 /// Every method appends what happened to `effects`, in order. The caller checks limits before
@@ -215,6 +249,20 @@ pub trait Engine {
 
     /// Ends a resting order from outside (`Expired`, `Lapsed`).
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>);
+
+    /// Does what the action says.
+    fn execute(&mut self, action: &Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Place(order) => self.place(order, effects),
+            Action::Cancel { order, by } => self.cancel(order, *by, effects),
+            Action::Replace(replacement) => self.replace(replacement, effects),
+            Action::End { order, reason } => self.end(order, *reason, effects),
+        }
+    }
+
+    /// A hint that these actions come next (the first [`BATCH_MAX`] count). Changes nothing that
+    /// can be seen, but an engine may use it to fetch what they will need.
+    fn prepare(&self, _upcoming: &[Action]) {}
 
     /// The present position in the undo log. Taken between actions.
     fn mark(&self) -> Mark;

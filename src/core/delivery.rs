@@ -1,0 +1,195 @@
+//! Causal delivery: operations wait here until they may be applied.
+//!
+//! An operation is applied when everything it names is there. Until then it *waits*, charged to
+//! the link that delivered it. One that is dated more than [`AHEAD_MS`] ahead of the gating clock
+//! is *parked* until its time comes: it may be honest and its author's clock wrong, so it is not
+//! refused. Both are bounded; what falls out at the bound comes back through a later
+//! synchronisation, for nobody counts it as received.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::op::Verified;
+use crate::types::{HybridTime, LinkId, Now, OpId};
+
+/// How far ahead of the gating clock an operation may be dated, in milliseconds.
+pub const AHEAD_MS: u64 = 500;
+
+/// Most operations waiting for ancestors, over all links. A guess: some 20 MB.
+pub const WAITING_MAX: usize = 65_536;
+
+/// Most operations waiting for ancestors from one link: an eighth of all.
+pub const WAITING_PER_LINK_MAX: usize = WAITING_MAX / 8;
+
+/// Most parked operations. A guess: some 5 MB.
+pub const PARKED_MAX: usize = 16_384;
+
+/// An operation without all of its ancestors.
+struct Waiting {
+    operation: Verified,
+    link: LinkId,
+    /// Its number among all that ever waited: the order of age.
+    number: u64,
+    /// How many ancestors are still missing.
+    missing: usize,
+}
+
+/// Operations that cannot be applied yet.
+#[derive(Default)]
+pub struct Delivery {
+    waiting: BTreeMap<OpId, Waiting>,
+    /// Which waiting operations an ancestor holds up.
+    held_up_by: BTreeMap<OpId, BTreeSet<OpId>>,
+    /// Waiting operations of a link by their number, so oldest first.
+    of_link: BTreeMap<LinkId, BTreeMap<u64, OpId>>,
+    next_number: u64,
+    parked: BTreeMap<(HybridTime, OpId), (Verified, LinkId)>,
+    parked_ids: BTreeSet<OpId>,
+    evicted: u64,
+}
+
+impl Delivery {
+    /// Whether this operation is waiting or parked.
+    pub fn contains(&self, id: &OpId) -> bool {
+        self.waiting.contains_key(id) || self.parked_ids.contains(id)
+    }
+
+    /// How many operations wait for ancestors.
+    pub fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many operations wait for their time.
+    pub fn parked_len(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// How many have been dropped at a bound since the start.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Lets an operation wait for these ancestors.
+    pub fn wait(&mut self, operation: Verified, link: LinkId, missing: &[OpId]) {
+        let id = operation.id();
+        if self.contains(&id) {
+            return;
+        }
+        let of_link = self.of_link.get(&link);
+        let full = self.waiting.len() >= WAITING_MAX
+            || of_link.is_some_and(|of_link| of_link.len() >= WAITING_PER_LINK_MAX);
+        if full {
+            self.evicted += 1;
+            let oldest = of_link.and_then(|of_link| of_link.first_key_value());
+            let Some(oldest) = oldest.map(|(_, id)| *id) else {
+                // All room is taken by other links: this one comes back later.
+                return;
+            };
+            self.take_waiting(&oldest);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.of_link.entry(link).or_default().insert(number, id);
+        for ancestor in missing {
+            self.held_up_by.entry(*ancestor).or_default().insert(id);
+        }
+        self.waiting.insert(
+            id,
+            Waiting {
+                operation,
+                link,
+                number,
+                missing: missing.len(),
+            },
+        );
+    }
+
+    /// Takes an operation out of the waiting ones.
+    fn take_waiting(&mut self, id: &OpId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(id)?;
+        let body = waiting.operation.body();
+        for ancestor in body.prev.iter().chain(&body.refs) {
+            if let Some(held_up) = self.held_up_by.get_mut(ancestor) {
+                held_up.remove(id);
+                if held_up.is_empty() {
+                    self.held_up_by.remove(ancestor);
+                }
+            }
+        }
+        if let Some(of_link) = self.of_link.get_mut(&waiting.link) {
+            of_link.remove(&waiting.number);
+            if of_link.is_empty() {
+                self.of_link.remove(&waiting.link);
+            }
+        }
+        Some(waiting)
+    }
+
+    /// An operation has been applied: hands out those that waited for nothing else.
+    pub fn release(&mut self, applied: &OpId) -> Vec<(Verified, LinkId)> {
+        let mut ready = Vec::new();
+        for id in self.held_up_by.remove(applied).unwrap_or_default() {
+            let Some(waiting) = self.waiting.get_mut(&id) else {
+                continue;
+            };
+            waiting.missing -= 1;
+            if waiting.missing == 0 {
+                let waiting = self.take_waiting(&id).expect("it was there just now");
+                ready.push((waiting.operation, waiting.link));
+            }
+        }
+        ready
+    }
+
+    /// Whether an operation of this time must be parked.
+    pub fn is_ahead(time: HybridTime, now: Now) -> bool {
+        time.unix_ms() > now.unix_ms.saturating_add(AHEAD_MS)
+    }
+
+    /// Parks an operation until its time comes. At the bound the one furthest ahead is dropped.
+    pub fn park(&mut self, operation: Verified, link: LinkId) {
+        let id = operation.id();
+        if self.contains(&id) {
+            return;
+        }
+        self.parked_ids.insert(id);
+        self.parked
+            .insert((operation.body().time, id), (operation, link));
+        if self.parked.len() > PARKED_MAX {
+            let (_, (furthest, _)) = self.parked.pop_last().expect("it is not empty");
+            self.parked_ids.remove(&furthest.id());
+            self.evicted += 1;
+        }
+    }
+
+    /// Hands out the parked operations whose time has come, earliest first.
+    pub fn unpark(&mut self, now: Now) -> Vec<(Verified, LinkId)> {
+        let mut due = Vec::new();
+        while let Some(first) = self.parked.first_entry() {
+            if Self::is_ahead(first.key().0, now) {
+                break;
+            }
+            let (operation, link) = first.remove();
+            self.parked_ids.remove(&operation.id());
+            due.push((operation, link));
+        }
+        due
+    }
+
+    /// In how many milliseconds of the gating clock the next parked operation is due.
+    pub fn next_unpark_in_ms(&self, now: Now) -> Option<u64> {
+        let (time, _) = self.parked.keys().next()?;
+        Some(
+            time.unix_ms()
+                .saturating_sub(now.unix_ms.saturating_add(AHEAD_MS)),
+        )
+    }
+
+    /// A link is gone: what it delivered, and perhaps nobody can complete any more, is forgotten.
+    pub fn forget_link(&mut self, link: LinkId) {
+        let of_link = self.of_link.get(&link).cloned().unwrap_or_default();
+        for id in of_link.values() {
+            self.take_waiting(id);
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! The exchange of one node: applied operations, the replica that follows from them, and the own
+//! chain that it writes.
+//!
+//! Operations of others come in verified ([`Exchange::receive`]), own ones are written
+//! ([`Exchange::submit`]). What is then to be done comes out ([`Exchange::poll_output`]): write to
+//! disk, pass on, report, ask for what is missing. Two rules are kept here and nowhere else:
+//!
+//! - everything goes to disk in the order in which it was applied, so that what is on disk is
+//!   always complete up to some point, and
+//! - nothing own is passed on or acknowledged before it is on disk
+//!   ([`Exchange::handle_persisted`]), or a crash would make the node forget its own signature and
+//!   fork its chain.
+//!
+//! An operation of the own author may also come *in*: the node was restored from an old copy and
+//! its peers remember more. It is applied like any other; so that it comes before anything new is
+//! written, a node with a history does not write before its first synchronisation or
+//! [`OWN_CHAIN_WAIT_MS`].
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use ed25519_zebra::{SigningKey, VerificationKeyBytes};
+
+use crate::dag::{Admission, AncestryError, Dag, OpIndex};
+use crate::delivery::Delivery;
+use crate::genesis::Genesis;
+use crate::matching::Engine;
+use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, Verified};
+use crate::replica::Replica;
+use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId};
+use crate::view::{Change, Digests};
+
+/// How long a node with a history waits for its first synchronisation before it writes.
+pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write this operation to disk, in the order of the indices, and say so.
+    Persist {
+        /// Its place in the store.
+        index: OpIndex,
+        /// Its bytes.
+        wire: Arc<[u8]>,
+    },
+    /// Pass this operation on to the peers.
+    Relay {
+        /// Its id.
+        id: OpId,
+        /// Its bytes.
+        wire: Arc<[u8]>,
+        /// The link that delivered it; `None` for an own one.
+        from: Option<LinkId>,
+    },
+    /// An own operation is on disk: whoever asked for it may be told.
+    Written(OpId),
+    /// The state has changed.
+    Changed(Vec<Change>),
+    /// This link delivered operations whose ancestors are missing: synchronise with it.
+    Gap(LinkId),
+    /// This link delivered an operation that contradicts its ancestors.
+    Invalid {
+        /// The link.
+        link: LinkId,
+        /// The operation.
+        id: OpId,
+        /// What is wrong with it.
+        error: AncestryError,
+    },
+    /// An author has signed two operations for the same place in his chain.
+    Forked {
+        /// The author.
+        author: AuthorKey,
+        /// One of them.
+        first: OpId,
+        /// The other.
+        second: OpId,
+    },
+}
+
+/// Why nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    /// The next operation would be dated this much ahead of the clock, in milliseconds.
+    ClockAhead(u64),
+    /// The own chain is not known to be complete yet (see [`Exchange::may_write`]).
+    OwnChain,
+    /// The actions break a rule.
+    Operation(OperationError),
+}
+
+impl fmt::Display for SubmitError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClockAhead(by_ms) => write!(
+                out,
+                "the newest known operation is dated {by_ms} ms ahead of this node's clock: \
+                 check the clock, or wait that long"
+            ),
+            Self::OwnChain => {
+                write!(
+                    out,
+                    "peers are still being asked for this node's own newest operation"
+                )
+            }
+            Self::Operation(error) => write!(out, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for SubmitError {}
+
+/// Why an operation in the own store is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// It is no operation of this network.
+    Operation(OperationError),
+    /// It contradicts its ancestors.
+    Ancestry(AncestryError),
+    /// It is there twice, or before its ancestors.
+    Order,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operation(error) => write!(out, "{error}"),
+            Self::Ancestry(error) => write!(out, "{error}"),
+            Self::Order => out.write_str("operation is stored twice or before its ancestors"),
+        }
+    }
+}
+
+impl core::error::Error for RestoreError {}
+
+/// Whether the node may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriteGate {
+    Open,
+    /// Peers may know own operations that the store lost.
+    AskingPeers {
+        until_ms: u64,
+    },
+}
+
+/// The exchange of one node.
+pub struct Exchange<E> {
+    genesis: Genesis,
+    digest: Digest,
+    key: SigningKey,
+    author: AuthorKey,
+    dag: Dag,
+    delivery: Delivery,
+    replica: Replica<E>,
+    /// How many operations are on disk.
+    persisted: usize,
+    /// Own operations that are not on disk yet, oldest first.
+    unwritten: VecDeque<(OpIndex, Verified)>,
+    /// The applied operation of another author that stands last in the total order.
+    last_foreign: Option<OpIndex>,
+    /// The one that the own chain refers to already.
+    referred: Option<OpIndex>,
+    write_gate: WriteGate,
+    outputs: VecDeque<Output>,
+}
+
+impl<E: Engine> Exchange<E> {
+    /// An empty exchange; `make_engine` is called once per market.
+    pub fn new(genesis: Genesis, key: SigningKey, mut make_engine: impl FnMut() -> E) -> Self {
+        let digest = genesis.digest();
+        let author = AuthorKey(VerificationKeyBytes::from(&key).into());
+        let replica = Replica::new(digest, genesis.markets.iter().map(|_| make_engine()));
+        Self {
+            genesis,
+            digest,
+            key,
+            author,
+            dag: Dag::default(),
+            delivery: Delivery::default(),
+            replica,
+            persisted: 0,
+            unwritten: VecDeque::new(),
+            last_foreign: None,
+            referred: None,
+            write_gate: WriteGate::Open,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The network.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The own key.
+    pub fn author(&self) -> AuthorKey {
+        self.author
+    }
+
+    /// The set of applied operations.
+    pub fn dag(&self) -> &Dag {
+        &self.dag
+    }
+
+    /// What follows from it.
+    pub fn replica(&self) -> &Replica<E> {
+        &self.replica
+    }
+
+    /// Operations that wait.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// How many operations are on disk.
+    pub fn persisted(&self) -> usize {
+        self.persisted
+    }
+
+    /// The next thing to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes the next operation of the own store in, whose signature was checked before it was
+    /// written. Call [`Exchange::handle_restored`] after the last.
+    ///
+    /// # Errors
+    /// When the store does not hold what this node wrote.
+    pub fn restore(&mut self, wire: &[u8]) -> Result<(), RestoreError> {
+        let operation = Operation::decode(wire, &self.genesis, &self.digest);
+        let operation = operation.map_err(RestoreError::Operation)?.trust();
+        match self.dag.admit(&operation).map_err(RestoreError::Ancestry)? {
+            Admission::Ready => {}
+            Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
+        }
+        self.enter(&operation, 0);
+        self.persisted = self.dag.len();
+        Ok(())
+    }
+
+    /// The own store has been read to its end.
+    pub fn handle_restored(&mut self, now: Now) {
+        self.replica.merge_all();
+        if !self.dag.heads_of(&self.author).is_empty() {
+            let until_ms = now.monotonic_ms + OWN_CHAIN_WAIT_MS;
+            self.write_gate = WriteGate::AskingPeers { until_ms };
+        }
+    }
+
+    /// A synchronisation with some peer is complete.
+    pub fn handle_synchronised(&mut self) {
+        self.write_gate = WriteGate::Open;
+    }
+
+    /// Whether the node may write now; if not, until when it waits at the most.
+    ///
+    /// # Errors
+    /// The monotonic time in milliseconds from which on it writes in any case.
+    pub fn may_write(&self, now: Now) -> Result<(), u64> {
+        match self.write_gate {
+            WriteGate::AskingPeers { until_ms } if now.monotonic_ms < until_ms => Err(until_ms),
+            WriteGate::AskingPeers { .. } | WriteGate::Open => Ok(()),
+        }
+    }
+
+    /// Operations came in over a link, in any order, their signatures checked.
+    pub fn receive(&mut self, now: Now, link: LinkId, operations: Vec<Verified>) {
+        let mut gap = false;
+        for operation in operations {
+            gap |= self.consider(now, link, operation);
+        }
+        if gap {
+            self.outputs.push_back(Output::Gap(link));
+        }
+    }
+
+    /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
+    fn consider(&mut self, now: Now, link: LinkId, operation: Verified) -> bool {
+        let mut ready = VecDeque::from([(operation, link)]);
+        let mut gap = false;
+        while let Some((operation, link)) = ready.pop_front() {
+            let id = operation.id();
+            match self.dag.admit(&operation) {
+                Err(error) => self.outputs.push_back(Output::Invalid { link, id, error }),
+                Ok(Admission::Known) => {}
+                Ok(_) if Delivery::is_ahead(operation.body().time, now) => {
+                    self.delivery.park(operation, link);
+                }
+                Ok(Admission::Missing(missing)) => {
+                    gap |= missing
+                        .iter()
+                        .any(|ancestor| !self.delivery.contains(ancestor));
+                    self.delivery.wait(operation, link, &missing);
+                }
+                Ok(Admission::Ready) => {
+                    self.apply_foreign(now, link, operation);
+                    ready.extend(self.delivery.release(&id));
+                }
+            }
+        }
+        gap
+    }
+
+    /// Applies an operation that came in.
+    fn apply_foreign(&mut self, now: Now, link: LinkId, operation: Verified) {
+        let (id, wire) = (operation.id(), operation.wire().clone());
+        let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
+        let index = self.enter(&operation, late_ms);
+        self.outputs.push_back(Output::Persist {
+            index,
+            wire: wire.clone(),
+        });
+        self.outputs.push_back(Output::Relay {
+            id,
+            wire,
+            from: Some(link),
+        });
+    }
+
+    /// Puts an operation into the set; it acts at the next merge.
+    fn enter(&mut self, operation: &Verified, late_ms: u64) -> OpIndex {
+        let author = operation.body().author;
+        let was_forked = self.dag.fork_of(&author).is_some();
+        let index = self.dag.insert(operation, self.genesis.bucket_ms);
+        let position = self.dag.position(index);
+        self.replica
+            .stage(operation, self.dag.author(index), position, late_ms);
+        if author != self.author {
+            let last = self.last_foreign.map(|last| self.dag.position(last));
+            if last.is_none_or(|last| position >= last) {
+                self.last_foreign = Some(index);
+            }
+        } else if let Some(first) = operation.body().refs.first() {
+            self.referred = self.dag.find(first);
+        }
+        if let (false, Some((first, second))) = (was_forked, self.dag.fork_of(&author)) {
+            self.outputs.push_back(Output::Forked {
+                author,
+                first,
+                second,
+            });
+        }
+        index
+    }
+
+    /// Brings what was applied into the books; call it at every tick or when nothing else is due.
+    pub fn handle_tick(&mut self, now: Now) {
+        let mut gaps = Vec::new();
+        for (operation, link) in self.delivery.unpark(now) {
+            if self.consider(now, link, operation) && !gaps.contains(&link) {
+                gaps.push(link);
+            }
+        }
+        self.outputs.extend(gaps.into_iter().map(Output::Gap));
+        let changes = self.replica.merge(now.monotonic_ms);
+        self.report(changes);
+    }
+
+    /// When [`Exchange::handle_tick`] has something to do without new input, in milliseconds of
+    /// the monotonic clock.
+    pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
+        let unpark = self
+            .delivery
+            .next_unpark_in_ms(now)
+            .map(|in_ms| now.monotonic_ms + in_ms);
+        [unpark, self.replica.next_merge_ms()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Hands changes out, if there are any.
+    fn report(&mut self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.outputs.push_back(Output::Changed(changes));
+        }
+    }
+
+    /// Writes an operation of the own author. It is applied at once, and acknowledged and passed on
+    /// when it is on disk ([`Output::Written`]).
+    ///
+    /// # Errors
+    /// Nothing is written when the own clock or chain does not allow it, or an action breaks a rule.
+    pub fn submit(&mut self, now: Now, actions: Vec<Action>) -> Result<OpId, SubmitError> {
+        self.may_write(now).map_err(|_| SubmitError::OwnChain)?;
+        let changes = self.replica.merge(now.monotonic_ms);
+        self.report(changes);
+        let body = self.next_body(now, actions)?;
+        let signed = Verified::sign(body, &self.key, &self.genesis, &self.digest);
+        let operation = signed.map_err(SubmitError::Operation)?;
+        let index = self.enter(&operation, 0);
+        let (id, wire) = (operation.id(), operation.wire().clone());
+        self.outputs.push_back(Output::Persist { index, wire });
+        self.unwritten.push_back((index, operation));
+        let changes = self.replica.merge(now.monotonic_ms);
+        self.report(changes);
+        Ok(id)
+    }
+
+    /// The body of the next own operation: later than everything applied, and referring to what
+    /// stands last, so that what its user saw sorts before it.
+    fn next_body(&self, now: Now, actions: Vec<Action>) -> Result<Body, SubmitError> {
+        let after_all = self
+            .dag
+            .latest_time()
+            .next()
+            .unwrap_or(HybridTime(u64::MAX));
+        let time = after_all.max(HybridTime::from_unix_ms(now.unix_ms));
+        if Delivery::is_ahead(time, now) {
+            return Err(SubmitError::ClockAhead(time.unix_ms() - now.unix_ms));
+        }
+        let heads = self.dag.heads_of(&self.author).iter();
+        let head = heads
+            .copied()
+            .max_by_key(|head| (self.dag.seq(*head), self.dag.id(*head)));
+        let news = self
+            .last_foreign
+            .filter(|last| self.referred != Some(*last));
+        Ok(Body {
+            version: OPERATION_VERSION,
+            author: self.author,
+            seq: head.map_or(0, |head| self.dag.seq(head) + 1),
+            prev: head.map(|head| self.dag.id(head)),
+            time,
+            refs: news.into_iter().map(|last| self.dag.id(last)).collect(),
+            checkpoint: 0,
+            actions,
+        })
+    }
+
+    /// The first `count` operations are on disk.
+    pub fn handle_persisted(&mut self, count: usize) {
+        assert!(
+            count <= self.dag.len(),
+            "the store acknowledges what it was never given"
+        );
+        self.persisted = self.persisted.max(count);
+        while let Some((index, _)) = self.unwritten.front() {
+            if index.0 as usize >= self.persisted {
+                return;
+            }
+            let (_, operation) = self.unwritten.pop_front().expect("it was there just now");
+            let (id, wire) = (operation.id(), operation.wire().clone());
+            self.outputs.push_back(Output::Written(id));
+            self.outputs.push_back(Output::Relay {
+                id,
+                wire,
+                from: None,
+            });
+        }
+    }
+
+    /// A link is gone.
+    pub fn handle_link_down(&mut self, link: LinkId) {
+        self.delivery.forget_link(link);
+    }
+
+    /// The digests of the state that follows from all applied operations.
+    pub fn digests(&mut self) -> Digests {
+        let changes = self.replica.merge_all();
+        self.report(changes);
+        Digests {
+            operations: self.dag.len() as u64,
+            set: self.dag.digest(),
+            book: self.replica.books_digest(),
+            trades: self.replica.trades_digest(),
+            final_trades: self.replica.final_trades_digest(),
+            orders: self.replica.orders_digest(),
+        }
+    }
+}

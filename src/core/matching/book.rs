@@ -1,0 +1,707 @@
+//! The fast engine.
+//!
+//! Its rules are the oracle's ([`oracle`](super::oracle)); here is how it keeps out of its own way.
+//! What an operation costs is how many cache lines it has to fetch, so everything is laid out by
+//! who needs it together:
+//!
+//! - an order is one line of 64 bytes in a [`slab`](super::slab): id, quantities, owner, and its
+//!   neighbours in the queue of its level;
+//! - a level is half a line: both ends of its queue, its sums, its price;
+//! - the [`ladder`](super::ladder) of a side finds levels by price, and the best one;
+//! - the [`id_table`](super::id_table) finds orders by id with eight bytes an entry;
+//! - the [`undo`](super::undo) log is written and forgotten in sequence.
+//!
+//! Links are true only where they are needed: the order at the front of a queue has no valid link
+//! to the front, the one at the back none to the back. So an order leaves either end without a
+//! visit to its neighbour.
+//!
+//! An order that ended stays in its slot and in the id table, marked as absent, until its undo
+//! record is forgotten. Undoing is then a matter of a few links, and ending an order costs nothing
+//! in the table. Levels that become empty are freed at once; their slots form a stack, and as undo
+//! runs exactly backwards the same slot comes back, which an assertion watches over.
+
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use super::digest::LevelHasher;
+use super::digest_cache::{DigestCache, Levels};
+use super::id_table::{IdTable, Tag, TagKey};
+use super::ladder::Ladder;
+use super::prepare;
+use super::slab::{SLOT_BITS, Slab, Slot};
+use super::undo::{Deed, Record, UndoLog};
+use super::{
+    Action, Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing,
+    Replacement, Resting, SelfTrade, TimeInForce,
+};
+use crate::types::{Digest, Lots, OrderId, Side, Ticks};
+
+/// An order, in exactly one cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub(super) struct Order {
+    id: OrderId,
+    remaining: u64,
+    total: u64,
+    pub(super) next: Slot,
+    pub(super) previous: Slot,
+    owner: u32,
+    /// The slot of its level, and above it what else there is to know in bits.
+    level_and_terms: u32,
+}
+
+/// Set while the order is in the book.
+const PRESENT: u32 = 1 << 31;
+const SELL: u32 = 1 << 30;
+const POST_ONLY: u32 = 1 << 29;
+const SELF_TRADE_SHIFT: u32 = SLOT_BITS;
+const SELF_TRADES: [SelfTrade; 4] = [
+    SelfTrade::CancelNewest,
+    SelfTrade::CancelOldest,
+    SelfTrade::CancelBoth,
+    SelfTrade::Allow,
+];
+
+impl Order {
+    fn new(order: &NewOrder, remaining: u64, level: Slot, previous: Slot) -> Self {
+        let mut terms = PRESENT | (order.self_trade as u32) << SELF_TRADE_SHIFT;
+        if order.side == Side::Sell {
+            terms |= SELL;
+        }
+        if order.time_in_force == TimeInForce::PostOnly {
+            terms |= POST_ONLY;
+        }
+        Self {
+            id: order.id,
+            remaining,
+            total: order.quantity.0,
+            next: Slot::NONE,
+            previous,
+            owner: order.owner.0,
+            level_and_terms: terms | level.0,
+        }
+    }
+
+    pub(super) fn level(&self) -> Slot {
+        Slot(self.level_and_terms & ((1 << SLOT_BITS) - 1))
+    }
+
+    fn is_present(&self) -> bool {
+        self.level_and_terms & PRESENT != 0
+    }
+
+    fn side(&self) -> Side {
+        if self.level_and_terms & SELL == 0 {
+            Side::Buy
+        } else {
+            Side::Sell
+        }
+    }
+
+    fn time_in_force(&self) -> TimeInForce {
+        if self.level_and_terms & POST_ONLY == 0 {
+            TimeInForce::GoodTillCancel
+        } else {
+            TimeInForce::PostOnly
+        }
+    }
+
+    fn self_trade(&self) -> SelfTrade {
+        SELF_TRADES[(self.level_and_terms >> SELF_TRADE_SHIFT) as usize & 3]
+    }
+
+    fn filled(&self) -> u64 {
+        self.total - self.remaining
+    }
+}
+
+/// The orders at one price. Two of them share a cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(32))]
+pub(super) struct PriceLevel {
+    price: Ticks,
+    /// The sum of what remains of its orders has up to 91 bits: 2^27 orders of 64 bits.
+    quantity_low: u64,
+    quantity_high: u32,
+    orders: u32,
+    pub(super) front: Slot,
+    pub(super) back: Slot,
+}
+
+impl PriceLevel {
+    fn quantity(&self) -> u128 {
+        u128::from(self.quantity_high) << 64 | u128::from(self.quantity_low)
+    }
+
+    fn add(&mut self, quantity: u64) {
+        let (low, carry) = self.quantity_low.overflowing_add(quantity);
+        self.quantity_low = low;
+        self.quantity_high += u32::from(carry);
+    }
+
+    fn subtract(&mut self, quantity: u64) {
+        let (low, borrow) = self.quantity_low.overflowing_sub(quantity);
+        self.quantity_low = low;
+        self.quantity_high -= u32::from(borrow);
+    }
+}
+
+/// The fast engine. See the [module](self) for how it is built.
+#[derive(Clone)]
+pub struct Book {
+    pub(super) orders: Slab<Order>,
+    pub(super) levels: Slab<PriceLevel>,
+    bids: Ladder,
+    asks: Ladder,
+    pub(super) ids: IdTable,
+    pub(super) key: TagKey,
+    undo: UndoLog,
+    digests: RefCell<DigestCache>,
+    len: usize,
+}
+
+impl Book {
+    /// An empty book. The secret keeps peers from choosing ids that are slow to find; it changes
+    /// nothing that can be seen, so it may differ from node to node, and should.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self {
+            orders: Slab::new(),
+            levels: Slab::new(),
+            bids: Ladder::new(Side::Buy),
+            asks: Ladder::new(Side::Sell),
+            ids: IdTable::new(),
+            key: TagKey::new(secret),
+            undo: UndoLog::default(),
+            digests: RefCell::new(DigestCache::new()),
+            len: 0,
+        }
+    }
+
+    pub(super) fn ladder(&self, side: Side) -> &Ladder {
+        match side {
+            Side::Buy => &self.bids,
+            Side::Sell => &self.asks,
+        }
+    }
+
+    fn ladder_mut(&mut self, side: Side) -> &mut Ladder {
+        match side {
+            Side::Buy => &mut self.bids,
+            Side::Sell => &mut self.asks,
+        }
+    }
+
+    fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
+        self.ids.candidates(tag).find(|&slot| {
+            let order = &self.orders[slot];
+            order.id == *id && order.is_present()
+        })
+    }
+
+    /// The slot of an order that `by` may change, or why there is none.
+    fn slot_of_own(&self, id: &OrderId, tag: Tag, by: Owner) -> Result<Slot, IgnoredReason> {
+        let slot = self.slot_of(id, tag).ok_or(IgnoredReason::NotResting)?;
+        if self.orders[slot].owner == by.0 {
+            Ok(slot)
+        } else {
+            Err(IgnoredReason::NotOwner)
+        }
+    }
+
+    fn price_of(&self, slot: Slot) -> Ticks {
+        self.levels[self.orders[slot].level()].price
+    }
+
+    /// The slots of a level's orders, front of the queue first.
+    fn queue(&self, level: Slot) -> impl Iterator<Item = Slot> {
+        let PriceLevel { front, back, .. } = self.levels[level];
+        core::iter::successors(Some(front), move |&slot| {
+            (slot != back).then(|| self.orders[slot].next)
+        })
+    }
+
+    fn describe(&self, slot: Slot) -> Resting {
+        let order = &self.orders[slot];
+        Resting {
+            id: order.id,
+            owner: Owner(order.owner),
+            price: self.price_of(slot),
+            remaining: Lots(order.remaining),
+        }
+    }
+
+    /// The best opposite level, if `taker` accepts its price.
+    fn facing(&self, taker: &NewOrder) -> Option<(Ticks, Slot)> {
+        let best = self.ladder(taker.side.opposite()).best();
+        best.filter(|(price, _)| accepts(taker, *price))
+    }
+
+    /// Whether the walk would fill all of `taker`.
+    fn would_fill(&self, taker: &NewOrder) -> bool {
+        let mut open = u128::from(taker.quantity.0);
+        let levels = self.ladder(taker.side.opposite()).iter();
+        for (_, level) in levels.take_while(|(price, _)| accepts(taker, *price)) {
+            if taker.self_trade == SelfTrade::Allow {
+                open = open.saturating_sub(self.levels[level].quantity());
+            } else if !self.would_take(taker, level, &mut open) {
+                return false;
+            }
+            if open == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes a level into account in a dry run; whether the walk goes on.
+    fn would_take(&self, taker: &NewOrder, level: Slot, open: &mut u128) -> bool {
+        for slot in self.queue(level) {
+            let maker = &self.orders[slot];
+            if maker.owner != taker.owner.0 {
+                *open = open.saturating_sub(u128::from(maker.remaining));
+            } else if taker.self_trade != SelfTrade::CancelOldest {
+                return false;
+            }
+            if *open == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Whether `taker` may not even enter, and why.
+    fn refusal(&self, taker: &NewOrder) -> Option<EndReason> {
+        match taker.time_in_force {
+            TimeInForce::FillOrKill if !self.would_fill(taker) => Some(EndReason::KilledUnfilled),
+            TimeInForce::PostOnly if self.facing(taker).is_some() => Some(EndReason::WouldTake),
+            _ => None,
+        }
+    }
+
+    /// Takes what `taker` can get. Returns what is left, or `None` if self-trade prevention ended
+    /// it.
+    fn take(&mut self, taker: &NewOrder, effects: &mut Vec<Effect>) -> Option<u64> {
+        let mut open = taker.quantity.0;
+        while open > 0 {
+            let Some((price, level)) = self.facing(taker) else {
+                break;
+            };
+            let slot = self.levels[level].front;
+            let maker = &self.orders[slot];
+            if maker.owner != taker.owner.0 || taker.self_trade == SelfTrade::Allow {
+                let quantity = open.min(maker.remaining);
+                open -= quantity;
+                let (maker, taker) = (maker.id, taker.id);
+                effects.push(Effect::Fill {
+                    maker,
+                    taker,
+                    price,
+                    quantity: Lots(quantity),
+                });
+                self.fill(slot, quantity, effects);
+                continue;
+            }
+            if taker.self_trade != SelfTrade::CancelNewest {
+                self.leave_and_end(slot, EndReason::SelfTrade, effects);
+            }
+            if taker.self_trade != SelfTrade::CancelOldest {
+                return None;
+            }
+        }
+        Some(open)
+    }
+
+    fn fill(&mut self, slot: Slot, quantity: u64, effects: &mut Vec<Effect>) {
+        let order = &mut self.orders[slot];
+        if order.remaining == quantity {
+            self.leave_and_end(slot, EndReason::Filled, effects);
+            return;
+        }
+        order.remaining -= quantity;
+        let (side, level) = (order.side(), order.level());
+        self.levels[level].subtract(quantity);
+        let price = self.levels[level].price;
+        self.digests.get_mut().note_change(side, price);
+        self.undo
+            .push(Record::new(Deed::Filled, slot, Tag(0), quantity));
+    }
+
+    /// What becomes of an incoming order with `open` left after its walk.
+    fn settle(&mut self, taker: &NewOrder, tag: Tag, open: u64, effects: &mut Vec<Effect>) {
+        let order = taker.id;
+        let rests = matches!(
+            taker.time_in_force,
+            TimeInForce::GoodTillCancel | TimeInForce::PostOnly
+        );
+        effects.push(match taker.pricing {
+            _ if open == 0 => Effect::Ended {
+                order,
+                reason: EndReason::Filled,
+            },
+            Pricing::Limit(price) if rests => {
+                self.rest(taker, tag, open, price);
+                Effect::Rested {
+                    order,
+                    quantity: Lots(open),
+                }
+            }
+            _ => Effect::Ended {
+                order,
+                reason: EndReason::Unfilled,
+            },
+        });
+    }
+
+    fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
+        self.digests.get_mut().note_change(order.side, price);
+        let ladder = self.ladder_mut(order.side);
+        ladder.note_access(price);
+        let slot = match ladder.get(price) {
+            Some(level) => {
+                let previous = self.levels[level].back;
+                let slot = self
+                    .orders
+                    .insert(Order::new(order, remaining, level, previous));
+                self.orders[previous].next = slot;
+                slot
+            }
+            None => {
+                let level = self.levels.insert(PriceLevel {
+                    price,
+                    ..PriceLevel::default()
+                });
+                let slot = self
+                    .orders
+                    .insert(Order::new(order, remaining, level, Slot::NONE));
+                self.levels[level].front = slot;
+                self.ladder_mut(order.side).insert(price, level);
+                slot
+            }
+        };
+        let level = self.orders[slot].level();
+        let level = &mut self.levels[level];
+        level.back = slot;
+        level.orders += 1;
+        level.add(remaining);
+        self.ids.insert(tag, slot);
+        self.undo.push(Record::new(Deed::Rested, slot, tag, 0));
+        self.len += 1;
+    }
+
+    /// Takes an order out of its queue. It keeps its slot, as the undo log may want it back.
+    fn leave(&mut self, slot: Slot) {
+        let order = self.orders[slot];
+        self.orders[slot].level_and_terms &= !PRESENT;
+        self.len -= 1;
+        let level = &mut self.levels[order.level()];
+        let price = level.price;
+        level.orders -= 1;
+        level.subtract(order.remaining);
+        let deed = if level.orders == 0 {
+            self.levels.free(order.level());
+            self.ladder_mut(order.side()).remove(price);
+            Deed::LeftAlone
+        } else if level.front == slot {
+            level.front = order.next;
+            Deed::LeftFront
+        } else if level.back == slot {
+            level.back = order.previous;
+            Deed::LeftBack
+        } else {
+            self.orders[order.previous].next = order.next;
+            self.orders[order.next].previous = order.previous;
+            Deed::LeftMiddle
+        };
+        self.digests.get_mut().note_change(order.side(), price);
+        self.undo
+            .push(Record::new(deed, slot, self.key.tag(&order.id), price.0));
+    }
+
+    fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
+        self.leave(slot);
+        effects.push(Effect::Ended {
+            order: self.orders[slot].id,
+            reason,
+        });
+    }
+
+    fn reduce(&mut self, slot: Slot, by: u64) {
+        let order = &mut self.orders[slot];
+        order.total -= by;
+        order.remaining -= by;
+        let (side, level) = (order.side(), order.level());
+        self.levels[level].subtract(by);
+        let price = self.levels[level].price;
+        self.digests.get_mut().note_change(side, price);
+        self.undo.push(Record::new(Deed::Reduced, slot, Tag(0), by));
+    }
+
+    fn take_back(&mut self, record: Record) {
+        let (slot, side) = (record.slot(), self.orders[record.slot()].side());
+        match record.deed() {
+            Deed::Rested => self.take_back_rest(slot, record.tag),
+            Deed::Filled | Deed::Reduced => {
+                let order = &mut self.orders[slot];
+                order.remaining += record.value;
+                if record.deed() == Deed::Reduced {
+                    order.total += record.value;
+                }
+                let level = &mut self.levels[order.level()];
+                level.add(record.value);
+                let price = level.price;
+                self.digests.get_mut().note_change(side, price);
+            }
+            Deed::LeftAlone => {
+                let price = Ticks(record.value);
+                let level = self.levels.insert(PriceLevel {
+                    price,
+                    ..PriceLevel::default()
+                });
+                assert_eq!(
+                    level,
+                    self.orders[slot].level(),
+                    "undo runs exactly backwards"
+                );
+                self.levels[level].front = slot;
+                self.levels[level].back = slot;
+                self.ladder_mut(side).insert(price, level);
+                self.come_back(slot);
+            }
+            Deed::LeftFront | Deed::LeftBack | Deed::LeftMiddle => {
+                let order = self.orders[slot];
+                let level = &mut self.levels[order.level()];
+                if record.deed() == Deed::LeftFront {
+                    level.front = slot;
+                } else {
+                    self.orders[order.previous].next = slot;
+                }
+                if record.deed() == Deed::LeftBack {
+                    level.back = slot;
+                } else {
+                    self.orders[order.next].previous = slot;
+                }
+                self.come_back(slot);
+            }
+        }
+    }
+
+    /// Counts an order again whose links are in order.
+    fn come_back(&mut self, slot: Slot) {
+        let order = &mut self.orders[slot];
+        order.level_and_terms |= PRESENT;
+        let (side, remaining) = (order.side(), order.remaining);
+        let level = &mut self.levels[order.level()];
+        level.orders += 1;
+        level.add(remaining);
+        let price = level.price;
+        self.digests.get_mut().note_change(side, price);
+        self.len += 1;
+    }
+
+    fn take_back_rest(&mut self, slot: Slot, tag: Tag) {
+        let order = self.orders[slot];
+        let level = &mut self.levels[order.level()];
+        let price = level.price;
+        level.orders -= 1;
+        level.subtract(order.remaining);
+        level.back = order.previous;
+        if level.orders == 0 {
+            self.levels.free(order.level());
+            self.ladder_mut(order.side()).remove(price);
+        }
+        self.ids.remove(tag, slot);
+        self.orders.free(slot);
+        self.digests.get_mut().note_change(order.side(), price);
+        self.len -= 1;
+    }
+}
+
+/// Whether `taker` trades at this price.
+fn accepts(taker: &NewOrder, price: Ticks) -> bool {
+    match taker.pricing {
+        Pricing::Limit(limit) | Pricing::Market(Some(limit)) => taker.side.accepts(limit, price),
+        Pricing::Market(None) => true,
+    }
+}
+
+impl Levels for Book {
+    fn best_between(&self, side: Side, lowest: Ticks, highest: Ticks) -> Option<Ticks> {
+        self.ladder(side)
+            .best_between(lowest, highest)
+            .map(|(price, _)| price)
+    }
+
+    fn level_digest(&self, side: Side, price: Ticks) -> Digest {
+        let mut hasher = LevelHasher::new(side, price);
+        for slot in self
+            .ladder(side)
+            .get(price)
+            .into_iter()
+            .flat_map(|level| self.queue(level))
+        {
+            let order = &self.orders[slot];
+            hasher.add(&order.id, Lots(order.remaining), Lots(order.total));
+        }
+        hasher.finish()
+    }
+}
+
+impl Engine for Book {
+    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
+        assert!(order.quantity.0 > 0, "an order must have a quantity");
+        let tag = self.key.tag(&order.id);
+        if self.slot_of(&order.id, tag).is_some() {
+            let reason = IgnoredReason::Duplicate;
+            effects.push(Effect::Ignored {
+                order: order.id,
+                reason,
+            });
+        } else if let Some(reason) = self.refusal(order) {
+            effects.push(Effect::Ended {
+                order: order.id,
+                reason,
+            });
+        } else {
+            match self.take(order, effects) {
+                Some(open) => self.settle(order, tag, open, effects),
+                None => {
+                    let reason = EndReason::SelfTrade;
+                    effects.push(Effect::Ended {
+                        order: order.id,
+                        reason,
+                    });
+                }
+            }
+        }
+    }
+
+    fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
+        match self.slot_of_own(order, self.key.tag(order), by) {
+            Ok(slot) => self.leave_and_end(slot, EndReason::Cancelled, effects),
+            Err(reason) => effects.push(Effect::Ignored {
+                order: *order,
+                reason,
+            }),
+        }
+    }
+
+    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>) {
+        let Replacement {
+            order: id,
+            by,
+            new_id,
+            price,
+            quantity,
+        } = *replacement;
+        let slot = match self.slot_of_own(&id, self.key.tag(&id), by) {
+            Ok(slot) => slot,
+            Err(reason) => return effects.push(Effect::Ignored { order: id, reason }),
+        };
+        let (old, old_price) = (self.orders[slot], self.price_of(slot));
+        let price = price.unwrap_or(old_price);
+        let total = quantity.map_or(old.total, |quantity| quantity.0);
+        assert!(total > 0, "an order must have a quantity");
+        if total <= old.filled() {
+            let filled = total == old.filled();
+            let reason = if filled {
+                EndReason::Filled
+            } else {
+                EndReason::Cancelled
+            };
+            self.leave_and_end(slot, reason, effects);
+        } else if price == old_price && total < old.total {
+            self.reduce(slot, old.total - total);
+            effects.push(Effect::Reduced {
+                order: id,
+                quantity: Lots(total),
+            });
+        } else if self.slot_of(&new_id, self.key.tag(&new_id)).is_some() {
+            let reason = IgnoredReason::Duplicate;
+            effects.push(Effect::Ignored {
+                order: new_id,
+                reason,
+            });
+        } else {
+            self.leave_and_end(slot, EndReason::Replaced, effects);
+            let new_order = NewOrder {
+                id: new_id,
+                owner: by,
+                side: old.side(),
+                pricing: Pricing::Limit(price),
+                quantity: Lots(total - old.filled()),
+                time_in_force: old.time_in_force(),
+                self_trade: old.self_trade(),
+            };
+            self.place(&new_order, effects);
+        }
+    }
+
+    fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>) {
+        match self.slot_of(order, self.key.tag(order)) {
+            Some(slot) => self.leave_and_end(slot, reason, effects),
+            None => {
+                let reason = IgnoredReason::NotResting;
+                effects.push(Effect::Ignored {
+                    order: *order,
+                    reason,
+                });
+            }
+        }
+    }
+
+    fn prepare(&self, upcoming: &[Action]) {
+        prepare::touch(self, upcoming);
+    }
+
+    fn mark(&self) -> Mark {
+        self.undo.mark()
+    }
+
+    fn undo_to(&mut self, mark: Mark) {
+        while let Some(record) = self.undo.pop_after(mark) {
+            self.take_back(record);
+        }
+    }
+
+    fn forget_before(&mut self, mark: Mark) {
+        while let Some(record) = self.undo.forget_one_before(mark) {
+            if record.holds_slot() {
+                self.ids.remove(record.tag, record.slot());
+                self.orders.free(record.slot());
+            }
+        }
+    }
+
+    fn state_hash(&self) -> Digest {
+        self.digests.borrow_mut().book(self)
+    }
+
+    fn levels(&self, side: Side, depth: usize) -> Vec<Level> {
+        let levels = self.ladder(side).iter().take(depth).map(|(price, level)| {
+            let level = &self.levels[level];
+            Level {
+                price,
+                quantity: level.quantity(),
+                orders: level.orders,
+            }
+        });
+        levels.collect()
+    }
+
+    fn resting(&self, side: Side) -> Vec<Resting> {
+        let queues = self
+            .ladder(side)
+            .iter()
+            .flat_map(|(_, level)| self.queue(level));
+        queues.map(|slot| self.describe(slot)).collect()
+    }
+
+    fn find(&self, order: &OrderId) -> Option<Resting> {
+        self.slot_of(order, self.key.tag(order))
+            .map(|slot| self.describe(slot))
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+}

@@ -1,0 +1,145 @@
+//! Storage for many small values of one type, addressed by number.
+//!
+//! A value stays at its place in memory for its whole life, freed places are used again (the last
+//! freed first, while it is still in the cache), and growing never copies more than the first
+//! chunk. Chunks start on the alignment of the type, so a value of 64 bytes that asks for it is
+//! exactly one cache line.
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
+
+/// How many bits of a slot number count within a chunk. A guess: 4096 orders are 256 KiB, so that
+/// one insertion in 4096 pays for fresh memory, less often than the 99.9th percentile looks.
+const CHUNK_BITS: u32 = 12;
+const CHUNK_LEN: usize = 1 << CHUNK_BITS;
+
+/// The first chunk starts this small and doubles, so that an idle market costs little.
+const FIRST_LEN: usize = 64;
+
+/// How many bits a slot number has; what lies above is free for the flags of its holder.
+pub(super) const SLOT_BITS: u32 = 27;
+
+/// The number of a value's place. Zero stands for nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot(pub(super) u32);
+
+impl Slot {
+    pub(super) const NONE: Self = Self(0);
+}
+
+/// Values by slot.
+#[derive(Clone, Debug)]
+pub(super) struct Slab<T> {
+    chunks: Vec<Box<[T]>>,
+    /// The first slot that was never used.
+    fresh: u32,
+    free: Vec<Slot>,
+}
+
+impl<T: Copy + Default> Slab<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            fresh: 1,
+            free: Vec::new(),
+        }
+    }
+
+    /// Stores a value.
+    ///
+    /// # Panics
+    /// With 2^27 values in it, which for orders are 8 GiB.
+    pub(super) fn insert(&mut self, value: T) -> Slot {
+        let slot = self.free.pop().unwrap_or_else(|| self.take_fresh());
+        self[slot] = value;
+        slot
+    }
+
+    /// Gives a place back. Its value stays readable until the place is used again.
+    pub(super) fn free(&mut self, slot: Slot) {
+        self.free.push(slot);
+    }
+
+    /// The slot that the insertion number `ahead` from now will use, if it exists by now.
+    pub(super) fn upcoming(&self, ahead: usize) -> Option<Slot> {
+        self.free
+            .len()
+            .checked_sub(ahead + 1)
+            .map(|position| self.free[position])
+    }
+
+    fn take_fresh(&mut self) -> Slot {
+        let slot = self.fresh;
+        assert!(
+            slot < 1 << SLOT_BITS,
+            "a slab holds at most 2^{SLOT_BITS} values"
+        );
+        let (chunk, offset) = split(Slot(slot));
+        match self.chunks.get_mut(chunk) {
+            None => {
+                let len = if chunk == 0 { FIRST_LEN } else { CHUNK_LEN };
+                self.chunks.push(vec![T::default(); len].into_boxed_slice());
+            }
+            Some(first) if offset == first.len() => {
+                let mut longer = vec![T::default(); 2 * offset];
+                longer[..offset].copy_from_slice(first);
+                *first = longer.into_boxed_slice();
+            }
+            Some(_) => {}
+        }
+        self.fresh += 1;
+        Slot(slot)
+    }
+}
+
+fn split(slot: Slot) -> (usize, usize) {
+    let number = slot.0 as usize;
+    (number >> CHUNK_BITS, number & (CHUNK_LEN - 1))
+}
+
+impl<T> Index<Slot> for Slab<T> {
+    type Output = T;
+
+    fn index(&self, slot: Slot) -> &T {
+        let (chunk, offset) = split(slot);
+        &self.chunks[chunk][offset]
+    }
+}
+
+impl<T> IndexMut<Slot> for Slab<T> {
+    fn index_mut(&mut self, slot: Slot) -> &mut T {
+        let (chunk, offset) = split(slot);
+        &mut self.chunks[chunk][offset]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_keep_their_slot_while_the_slab_grows() {
+        let mut slab = Slab::new();
+        let slots: Vec<Slot> = (0..3 * CHUNK_LEN).map(|value| slab.insert(value)).collect();
+        assert!(slots.iter().all(|slot| *slot != Slot::NONE));
+        assert!(
+            slots
+                .iter()
+                .enumerate()
+                .all(|(value, slot)| slab[*slot] == value)
+        );
+    }
+
+    #[test]
+    fn the_last_freed_slot_is_used_first() {
+        let mut slab = Slab::new();
+        let slots: Vec<Slot> = (0..3).map(|value| slab.insert(value)).collect();
+        slab.free(slots[0]);
+        slab.free(slots[2]);
+        assert_eq!(slab.upcoming(1), Some(slots[0]));
+        assert_eq!(slab.upcoming(2), None);
+        assert_eq!([slab.insert(7), slab.insert(8)], [slots[2], slots[0]]);
+    }
+}

@@ -1,0 +1,489 @@
+//! One suite for both engines: they do the same, and what they do obeys the rules.
+//!
+//! Each case is a random history of actions mixed with undo, redo and forgetting. Both engines live
+//! through it side by side; after each step their effects and all views are equal, and the effects
+//! are judged against the book as it was before. `PROPTEST_CASES` sets the number of histories.
+
+use alloc::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A step of a history. Orders are numbers from a small pool, so that actions often meet.
+#[derive(Clone, Debug)]
+enum Step {
+    Do(Action),
+    /// Take back that many actions.
+    Undo(usize),
+    /// Do again that many of the actions that were taken back.
+    Redo(usize),
+    /// Forget all but that many actions.
+    Forget(usize),
+}
+
+/// What an observer can see of a book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct View {
+    digest: Digest,
+    bids: Vec<Resting>,
+    asks: Vec<Resting>,
+}
+
+impl View {
+    fn of(engine: &impl Engine) -> Self {
+        Self {
+            digest: engine.state_hash(),
+            bids: engine.resting(Side::Buy),
+            asks: engine.resting(Side::Sell),
+        }
+    }
+
+    fn side(&self, side: Side) -> &[Resting] {
+        match side {
+            Side::Buy => &self.bids,
+            Side::Sell => &self.asks,
+        }
+    }
+
+    fn find(&self, id: &OrderId) -> Option<&Resting> {
+        self.bids
+            .iter()
+            .chain(&self.asks)
+            .find(|order| order.id == *id)
+    }
+}
+
+/// An action that was done, and the state before it.
+#[derive(Clone, Debug)]
+struct Done {
+    action: Action,
+    effects: Vec<Effect>,
+    before: View,
+    oracle_mark: Mark,
+    book_mark: Mark,
+}
+
+struct Pair {
+    oracle: Oracle,
+    book: Book,
+    done: Vec<Done>,
+    undone: Vec<Done>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            oracle: Oracle::new(),
+            book: Book::new(&[42; 32]),
+            done: Vec::new(),
+            undone: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Do(action) => {
+                self.undone.clear();
+                self.act(action);
+            }
+            Step::Undo(count) => self.undo(*count),
+            Step::Redo(count) => {
+                for _ in 0..*count {
+                    let Some(again) = self.undone.pop() else {
+                        break;
+                    };
+                    self.act(&again.action);
+                    assert_eq!(
+                        self.done.last().unwrap().effects,
+                        again.effects,
+                        "redo = do"
+                    );
+                }
+            }
+            Step::Forget(keep) => {
+                self.done.drain(..self.done.len().saturating_sub(*keep));
+                let present = (self.oracle.mark(), self.book.mark());
+                let oldest = self
+                    .done
+                    .first()
+                    .map(|done| (done.oracle_mark, done.book_mark));
+                let (oracle_mark, book_mark) = oldest.unwrap_or(present);
+                self.oracle.forget_before(oracle_mark);
+                self.book.forget_before(book_mark);
+            }
+        }
+        self.compare();
+    }
+
+    fn act(&mut self, action: &Action) {
+        let before = View::of(&self.oracle);
+        let (oracle_mark, book_mark) = (self.oracle.mark(), self.book.mark());
+        let (mut effects, mut book_effects) = (Vec::new(), Vec::new());
+        self.oracle.execute(action, &mut effects);
+        self.book.prepare(core::slice::from_ref(action));
+        self.book.execute(action, &mut book_effects);
+        assert_eq!(effects, book_effects, "{action:?}");
+        judge(action, &effects, &before);
+        self.done.push(Done {
+            action: *action,
+            effects,
+            before,
+            oracle_mark,
+            book_mark,
+        });
+    }
+
+    fn undo(&mut self, count: usize) {
+        let from = self.done.len().saturating_sub(count);
+        let Some(first) = self.done.get(from).cloned() else {
+            return;
+        };
+        self.oracle.undo_to(first.oracle_mark);
+        self.book.undo_to(first.book_mark);
+        assert_eq!(
+            View::of(&self.oracle),
+            first.before,
+            "the oracle undoes exactly"
+        );
+        assert_eq!(
+            View::of(&self.book),
+            first.before,
+            "the book undoes exactly"
+        );
+        self.undone.extend(self.done.drain(from..).rev());
+    }
+
+    fn compare(&self) {
+        let view = View::of(&self.oracle);
+        assert_eq!(view, View::of(&self.book));
+        assert_eq!(view.bids.len() + view.asks.len(), self.book.len());
+        assert_eq!(self.oracle.len(), self.book.len());
+        assert_eq!(self.oracle.is_empty(), self.book.is_empty());
+        for side in [Side::Buy, Side::Sell] {
+            assert_eq!(self.oracle.levels(side, 3), self.book.levels(side, 3));
+        }
+        for number in 0..ORDERS {
+            assert_eq!(self.oracle.find(&id(number)), self.book.find(&id(number)));
+        }
+        if let (Some(bid), Some(ask)) = (view.bids.first(), view.asks.first()) {
+            assert!(bid.price < ask.price, "the book is never crossed");
+        }
+    }
+}
+
+/// Holds the effects of one action against the rules, given the book before it.
+fn judge(action: &Action, effects: &[Effect], before: &View) {
+    let Some(taker) = incoming(action, effects, before) else {
+        return;
+    };
+    let mut walk = before.side(taker.side.opposite()).iter();
+    let mut filled: BTreeMap<OrderId, u64> = BTreeMap::new();
+    let mut met = walk.next();
+    for effect in effects {
+        match *effect {
+            Effect::Fill {
+                maker,
+                taker: by,
+                price,
+                quantity,
+            } => {
+                let first = met.expect("a fill has a maker");
+                assert_eq!((maker, by), (first.id, taker.id), "price-time priority");
+                assert_eq!(price, first.price, "fills are at the maker's price");
+                assert!(accepts(&taker, price), "fills are within the taker's limit");
+                assert!(quantity.0 > 0);
+                let allowed = taker.self_trade == SelfTrade::Allow;
+                assert!(allowed || first.owner != taker.owner, "no self-trade");
+                *filled.entry(maker).or_default() += quantity.0;
+                *filled.entry(by).or_default() += quantity.0;
+                assert!(filled[&maker] <= first.remaining.0, "no more than rests");
+                assert!(
+                    filled[&by] <= taker.quantity.0,
+                    "no more than was asked for"
+                );
+            }
+            Effect::Ended { order, reason }
+                if order != taker.id && Some(order) != replaced(action) =>
+            {
+                let first = met.expect("only the order met can end");
+                assert_eq!(order, first.id, "price-time priority");
+                let all = filled.get(&order) == Some(&first.remaining.0);
+                assert_eq!(all, reason == EndReason::Filled);
+                met = walk.next();
+            }
+            Effect::Rested { order, quantity } => {
+                let taken = filled.get(&order).copied().unwrap_or(0);
+                assert_eq!(
+                    quantity.0,
+                    taker.quantity.0 - taken,
+                    "what was not filled rests"
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+fn replaced(action: &Action) -> Option<OrderId> {
+    match action {
+        Action::Replace(replacement) => Some(replacement.order),
+        _ => None,
+    }
+}
+
+/// The order that enters the book by this action, if one does.
+fn incoming(action: &Action, effects: &[Effect], before: &View) -> Option<NewOrder> {
+    match action {
+        Action::Place(order) => Some(*order),
+        Action::Replace(replacement) => {
+            let reason = EndReason::Replaced;
+            let retired = Effect::Ended {
+                order: replacement.order,
+                reason,
+            };
+            let old = before.find(&replacement.order)?;
+            // What the old order had been filled is not visible, so its quantity bounds nothing.
+            effects.contains(&retired).then(|| NewOrder {
+                id: replacement.new_id,
+                owner: old.owner,
+                side: if before.bids.contains(old) {
+                    Side::Buy
+                } else {
+                    Side::Sell
+                },
+                pricing: Pricing::Limit(replacement.price.unwrap_or(old.price)),
+                quantity: entered(effects, &replacement.new_id),
+                time_in_force: TimeInForce::GoodTillCancel,
+                self_trade: SelfTrade::Allow,
+            })
+        }
+        Action::Cancel { .. } | Action::End { .. } => None,
+    }
+}
+
+/// The quantity with which an order must have entered: its fills and what came to rest.
+fn entered(effects: &[Effect], id: &OrderId) -> Lots {
+    let parts = effects.iter().map(|effect| match effect {
+        Effect::Fill {
+            taker, quantity, ..
+        } if taker == id => quantity.0,
+        Effect::Rested { order, quantity } if order == id => quantity.0,
+        _ => 0,
+    });
+    Lots(parts.sum())
+}
+
+fn accepts(taker: &NewOrder, price: Ticks) -> bool {
+    match taker.pricing {
+        Pricing::Limit(limit) | Pricing::Market(Some(limit)) => taker.side.accepts(limit, price),
+        Pricing::Market(None) => true,
+    }
+}
+
+/// How many different orders a history knows.
+const ORDERS: u8 = 24;
+
+fn id(number: u8) -> OrderId {
+    let mut id = OrderId([0xab; 32]);
+    id.0[usize::from(number) % 32] ^= number + 1;
+    id
+}
+
+fn any_id() -> impl Strategy<Value = OrderId> {
+    (0..ORDERS).prop_map(id)
+}
+
+fn owner() -> impl Strategy<Value = Owner> {
+    (0_u32..3).prop_map(Owner)
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+}
+
+fn price() -> impl Strategy<Value = Ticks> {
+    let near = 3_000_000_u64;
+    let price = prop_oneof![
+        8 => near..near + 6,
+        2 => near - 200..near + 200,
+        1 => near - 140_000..near + 140_000,
+        1 => prop_oneof![Just(0), Just(1), Just(u64::MAX - 1), Just(u64::MAX), any::<u64>()],
+    ];
+    price.prop_map(Ticks)
+}
+
+fn quantity() -> impl Strategy<Value = Lots> {
+    prop_oneof![4 => 1_u64..20, 1 => Just(1), 1 => Just(u64::MAX), 1 => 1_u64..].prop_map(Lots)
+}
+
+fn self_trade() -> impl Strategy<Value = SelfTrade> {
+    prop_oneof![
+        Just(SelfTrade::CancelNewest),
+        Just(SelfTrade::CancelOldest),
+        Just(SelfTrade::CancelBoth),
+        Just(SelfTrade::Allow),
+    ]
+}
+
+fn time_in_force() -> impl Strategy<Value = TimeInForce> {
+    prop_oneof![
+        6 => Just(TimeInForce::GoodTillCancel),
+        1 => Just(TimeInForce::ImmediateOrCancel),
+        1 => Just(TimeInForce::FillOrKill),
+        1 => Just(TimeInForce::PostOnly),
+    ]
+}
+
+fn pricing() -> impl Strategy<Value = Pricing> {
+    prop_oneof![
+        8 => price().prop_map(Pricing::Limit),
+        1 => prop::option::of(price()).prop_map(Pricing::Market),
+    ]
+}
+
+fn new_order() -> impl Strategy<Value = NewOrder> {
+    let terms = (pricing(), quantity(), time_in_force(), self_trade());
+    (any_id(), owner(), side(), terms).prop_map(|(id, owner, side, terms)| {
+        let (pricing, quantity, time_in_force, self_trade) = terms;
+        NewOrder {
+            id,
+            owner,
+            side,
+            pricing,
+            quantity,
+            time_in_force,
+            self_trade,
+        }
+    })
+}
+
+fn replacement() -> impl Strategy<Value = Replacement> {
+    let change = (prop::option::of(price()), prop::option::of(quantity()));
+    (any_id(), owner(), any_id(), change).prop_map(|(order, by, new_id, (price, quantity))| {
+        Replacement {
+            order,
+            by,
+            new_id,
+            price,
+            quantity,
+        }
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let reason = prop_oneof![Just(EndReason::Expired), Just(EndReason::Lapsed)];
+    prop_oneof![
+        10 => new_order().prop_map(Action::Place),
+        2 => (any_id(), owner()).prop_map(|(order, by)| Action::Cancel { order, by }),
+        4 => replacement().prop_map(Action::Replace),
+        1 => (any_id(), reason).prop_map(|(order, reason)| Action::End { order, reason }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        16 => action().prop_map(Step::Do),
+        1 => (1_usize..30).prop_map(Step::Undo),
+        1 => (1_usize..30).prop_map(Step::Redo),
+        1 => (0_usize..20).prop_map(Step::Forget),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn both_engines_do_the_same_and_obey_the_rules(
+        steps in prop::collection::vec(step(), 1..150),
+    ) {
+        let mut pair = Pair::new();
+        for step in &steps {
+            pair.step(step);
+        }
+        pair.undo(usize::MAX);
+    }
+}
+
+/// Two levels far apart, the better one changing sides of the range each time.
+fn extremes(number: u64) -> NewOrder {
+    let side = if number.is_multiple_of(2) {
+        Side::Buy
+    } else {
+        Side::Sell
+    };
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2;
+    let price = match side {
+        Side::Buy => spread,
+        Side::Sell => u64::MAX - spread,
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    NewOrder {
+        id: OrderId(bytes),
+        owner: Owner(0),
+        side,
+        pricing: Pricing::Limit(Ticks(price)),
+        quantity: Lots(1),
+        time_in_force: TimeInForce::GoodTillCancel,
+        self_trade: SelfTrade::Allow,
+    }
+}
+
+#[test]
+fn many_levels_over_the_whole_range_are_the_same_in_both_and_come_back() {
+    let mut pair = Pair::new();
+    let mut effects = Vec::new();
+    for order in (0..600).map(extremes) {
+        pair.oracle.place(&order, &mut effects);
+        pair.book.place(&order, &mut effects);
+    }
+    pair.compare();
+    let (view, marks) = (
+        View::of(&pair.oracle),
+        (pair.oracle.mark(), pair.book.mark()),
+    );
+    for number in (0..600).step_by(3) {
+        let order = extremes(number);
+        pair.oracle.cancel(&order.id, order.owner, &mut effects);
+        pair.book.cancel(&order.id, order.owner, &mut effects);
+    }
+    pair.compare();
+    pair.oracle.undo_to(marks.0);
+    pair.book.undo_to(marks.1);
+    assert_eq!(View::of(&pair.book), view);
+}
+
+#[test]
+fn memory_does_not_grow_while_the_undo_log_is_kept_short() {
+    let mut book = Book::new(&[1; 32]);
+    let mut effects = Vec::new();
+    for number in 0..20_000 {
+        let order = NewOrder {
+            side: Side::Buy,
+            ..extremes(number)
+        };
+        book.place(&order, &mut effects);
+        book.cancel(&order.id, order.owner, &mut effects);
+        let mark = Mark(book.mark().0.saturating_sub(100));
+        book.forget_before(mark);
+        effects.clear();
+    }
+    assert!(book.orders.upcoming(0).is_some(), "slots were given back");
+    let order = book.orders.upcoming(0).unwrap();
+    assert!(order.0 < 128, "and used again");
+}
+
+#[test]
+#[should_panic(expected = "cannot undo what was forgotten")]
+fn what_was_forgotten_cannot_be_undone() {
+    let mut book = Book::new(&[1; 32]);
+    let start = book.mark();
+    book.place(&extremes(0), &mut Vec::new());
+    book.forget_before(book.mark());
+    book.undo_to(start);
+}
+
+#[test]
+fn an_order_is_one_cache_line_and_a_level_half_of_one() {
+    assert_eq!(size_of::<book::Order>(), 64);
+    assert_eq!(size_of::<book::PriceLevel>(), 32);
+}

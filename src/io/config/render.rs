@@ -1,0 +1,141 @@
+//! Shows keys: the configuration in force, the file with the defaults, the list of variables.
+
+use std::fmt::Write as _;
+
+use super::schema::{self, KEYS, Key, MARKET_KEYS, Scope};
+use super::value::Kind;
+use super::{Configuration, Effective};
+
+/// What stands at the head of the file with the defaults.
+const FILE_HEAD: &str = "\
+# The configuration of a BitfiTech node. Every key is here with its default.
+#
+# A key can be set, in order of precedence, by `-D section.key=value` on the command line, by the
+# environment variable BITFITECH__SECTION__KEY (or the well-known one named in brackets), or here.
+# Keys marked GENESIS must be the same on all nodes of a network: nodes that differ in one refuse
+# each other. `bitfitech config show` prints the values in force and where each comes from.
+";
+
+impl Configuration {
+    /// The values in force as TOML, each with its origin as a comment.
+    pub fn to_toml(&self) -> String {
+        let mut out = String::new();
+        let mut section = Section::default();
+        for name in schema::names(self.settings.markets.len()) {
+            if let Some(Effective { value, origin }) = self.effective.get(&name) {
+                let field = section.enter(&name, &mut out);
+                push_line(
+                    &mut out,
+                    &format!("{field} = {} # {origin}", value.to_toml()),
+                );
+            }
+        }
+        out
+    }
+
+    /// The values in force as one JSON object from key names to values and origins.
+    pub fn to_json(&self) -> serde_json::Value {
+        use super::value::Value;
+        let entry = |effective: &Effective| {
+            let value = match &effective.value {
+                Value::Boolean(value) => serde_json::json!(value),
+                Value::Integer(value) => serde_json::json!(value),
+                Value::Text(text) => serde_json::json!(text),
+                Value::List(items) => serde_json::json!(items),
+            };
+            serde_json::json!({"value": value, "origin": effective.origin})
+        };
+        let entries = self.effective.iter();
+        serde_json::Value::Object(
+            entries
+                .map(|(name, effective)| (name.clone(), entry(effective)))
+                .collect(),
+        )
+    }
+}
+
+/// The text of `config.toml` as it stands in the repository.
+pub fn default_file() -> String {
+    let mut out = FILE_HEAD.to_owned();
+    let mut section = Section::default();
+    out.push('\n');
+    for name in schema::names(1) {
+        let Some(key) = schema::find(&name) else {
+            continue;
+        };
+        let field = section.enter(&name, &mut out);
+        let value = key.kind.read_text(key.default);
+        let value = value.map(|value| value.to_toml()).unwrap_or_default();
+        push_line(&mut out, &comment(key));
+        push_line(&mut out, &format!("{field} = {value}"));
+    }
+    out
+}
+
+/// The well-known environment variables with their keys, one a line, for the help.
+pub fn variables_help() -> String {
+    let first_market = MARKET_KEYS.iter().map(|key| (key, "markets.0."));
+    let keys = KEYS.iter().map(|key| (key, "")).chain(first_market);
+    let mut out = String::new();
+    for (key, prefix) in keys {
+        if let Some(variable) = key.variable {
+            push_line(
+                &mut out,
+                &format!("  {variable:<34} {prefix}{} [{}]", key.name, key.default),
+            );
+        }
+    }
+    push_line(
+        &mut out,
+        "  EMBEDDED_GRAPE, DISCOVERY_GRENACHE mode (both false: p2p)",
+    );
+    out
+}
+
+/// The headings of tables, written when the section changes.
+#[derive(Default)]
+struct Section(Option<String>);
+
+impl Section {
+    /// Writes the heading if this key is the first of its section. Returns the key's last part.
+    fn enter<'n>(&mut self, name: &'n str, out: &mut String) -> &'n str {
+        let section = schema::section_of(name);
+        if self.0.as_deref() != section {
+            let heading = match section {
+                Some(section) if section.starts_with("markets.") => "[[markets]]".to_owned(),
+                Some(section) => format!("[{section}]"),
+                None => String::new(),
+            };
+            push_line(out, &format!("\n{heading}"));
+            self.0 = section.map(str::to_owned);
+        }
+        name.rsplit('.').next().unwrap_or(name)
+    }
+}
+
+/// The comment of a key in the file: what it does, its range, its variable, whether all nodes must
+/// agree on it.
+fn comment(key: &Key) -> String {
+    let mut text = format!("# {}", key.about);
+    match key.kind {
+        Kind::Integer { min, max, unit } => {
+            let space = if unit.is_empty() { "" } else { " " };
+            // Writing to a string cannot fail.
+            let _ = write!(text, " ({min} to {max}{space}{unit})");
+        }
+        Kind::Choice(words) => text.extend([" (", &words.join(", "), ")"]),
+        Kind::Mode => text.push_str(" (p2p; more modes come with the DHT)"),
+        _ => {}
+    }
+    if let Some(variable) = key.variable {
+        text.extend([" [", variable, "]"]);
+    }
+    if key.scope == Scope::Genesis {
+        text.push_str(" GENESIS");
+    }
+    text
+}
+
+fn push_line(out: &mut String, line: &str) {
+    out.extend([line, "\n"]);
+}

@@ -1,0 +1,431 @@
+//! The typed settings: one struct per section, one field per key.
+//!
+//! By the time these exist every value has been checked against the table of keys, so the ranges
+//! in the documentation hold and no user of a field needs to check it again.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use bitfitech_core::genesis::{Genesis, GenesisError};
+use bitfitech_core::market::{Market, MarketError, MarketSpec};
+use bitfitech_core::types::AuthorKey;
+use serde::Deserialize;
+
+use super::host_port::HostPort;
+use super::value::is_level;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How peers are found.
+    pub mode: Mode,
+    /// Directory of key, store and logs.
+    pub data_dir: PathBuf,
+    /// What all nodes of the network agree on.
+    pub network: NetworkSettings,
+    /// The markets, 1 to 256; an operation names one by its position.
+    pub markets: Vec<MarketSettings>,
+    /// Sessions with peers.
+    pub p2p: P2pSettings,
+    /// Where the first peers come from.
+    pub discovery: DiscoverySettings,
+    /// When an address is left alone.
+    pub breaker: BreakerSettings,
+    /// What peers and API clients may send.
+    pub limits: LimitSettings,
+    /// Matching.
+    pub exchange: ExchangeSettings,
+    /// Spreading of operations.
+    pub gossip: GossipSettings,
+    /// Comparison of what peers have.
+    pub sync: SyncSettings,
+    /// The operations on disk.
+    pub store: StoreSettings,
+    /// Restart of actors.
+    pub supervisor: SupervisorSettings,
+    /// What is logged and where.
+    pub log: LogSettings,
+    /// Means of testing.
+    pub debug: DebugSettings,
+}
+
+/// How peers are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// From configured and remembered addresses, without a DHT.
+    P2p,
+}
+
+/// The section `network`: all of it is part of the genesis.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSettings {
+    /// Name of the network.
+    pub name: String,
+    /// Width of a bucket of the total order, 1 to 60,000 ms.
+    pub bucket_ms: u32,
+    /// Silence after which an author's resting orders lapse, 1,000 to 86,400,000 ms.
+    pub lease_ms: u32,
+    /// Time within which both halves of a final trade must meet, 100 to 3,600,000 ms.
+    pub answer_ms: u32,
+    /// The only authors, each 64 hexadecimal digits; empty for everyone.
+    pub allow_list: Vec<String>,
+}
+
+/// One market, part of the genesis. Amounts are decimals.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketSettings {
+    /// BASE/QUOTE.
+    pub pair: String,
+    /// Smallest step of a price.
+    pub tick: String,
+    /// Smallest step of a quantity.
+    pub lot: String,
+    /// Largest price of an order.
+    pub max_price: String,
+    /// Largest quantity of an order.
+    pub max_quantity: String,
+}
+
+/// The section `p2p`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct P2pSettings {
+    /// Address on which peers are accepted.
+    pub host: IpAddr,
+    /// TCP port on which peers are accepted; 0 for any free one.
+    pub port: u16,
+    /// Whether the next free port is used when a port is taken. Holds for all ports.
+    pub port_fallback: bool,
+    /// Most sessions, 1 to 10,000.
+    pub max_peers: usize,
+    /// Most accepted connections that have not yet proved who they are, 1 to 10,000.
+    pub max_handshakes: usize,
+    /// Longest wait before a peer is dialled again, 100 to 3,600,000 ms.
+    pub reconnect_interval_ms: u64,
+    /// Longest wait for a connection to be established, 100 to 60,000 ms.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for a connection to prove who it is, 100 to 60,000 ms.
+    pub handshake_timeout_ms: u64,
+    /// Silence after which a peer is asked whether it is there, 100 to 600,000 ms.
+    pub ping_interval_ms: u64,
+    /// Silence after which a session is ended, 200 to 3,600,000 ms; not below the ping interval.
+    pub idle_timeout_ms: u64,
+    /// Most data waiting for one peer, 64 to 1,048,576 KiB; not below the largest message.
+    pub outbox_kb: u32,
+}
+
+/// The section `discovery`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscoverySettings {
+    /// Peers to dial at the start.
+    pub bootstrap_peers: Vec<HostPort>,
+}
+
+/// The section `breaker`: the circuit of each peer address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// Failures in a row that open the circuit, 1 to 1,000.
+    pub failure_threshold: u32,
+    /// First wait of an open circuit, 100 to 3,600,000 ms.
+    pub reset_timeout_ms: u64,
+    /// Longest wait of an open circuit, 100 to 86,400,000 ms; not below the first.
+    pub max_timeout_ms: u64,
+    /// Attempts that must succeed to close it again, 1 to 100.
+    pub half_open_probes: u32,
+}
+
+/// The section `limits`, per peer and per API client; the console is exempt.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Whether the rates hold. The size of a message is bounded in any case.
+    pub enabled: bool,
+    /// Most orders a second, 1 to 1,000,000.
+    pub orders_per_second: u32,
+    /// Most orders a minute, 1 to 60,000,000; not below those of a second.
+    pub orders_per_minute: u32,
+    /// Most other requests a minute, 1 to 60,000,000.
+    pub requests_per_minute: u32,
+    /// Largest message, 16 to 65,536 KiB.
+    pub max_message_kb: u32,
+}
+
+/// The section `exchange`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExchangeSettings {
+    /// Longest wait of an arrived operation before it is matched, 1 to 1,000 ms.
+    pub tick_ms: u64,
+}
+
+/// The section `gossip`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GossipSettings {
+    /// Longest wait of an operation for others to share its frame, 0 to 1,000 ms.
+    pub flush_ms: u64,
+    /// Peers that are sent operations at once, 1 to 100.
+    pub eager_peers: usize,
+    /// Peers that are only told of operations, 0 to 100.
+    pub lazy_peers: usize,
+    /// Ids remembered as seen, 1,000 to 10,000,000.
+    pub seen_max: usize,
+    /// Most operations waiting for the ones they build on, 100 to 1,000,000.
+    pub pending_max: usize,
+}
+
+/// The section `sync`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncSettings {
+    /// Time between two comparisons with a peer, 100 to 3,600,000 ms.
+    pub interval_ms: u64,
+    /// Most operations in one answer, 1 to 10,000.
+    pub batch_max: usize,
+}
+
+/// The section `store`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Most operations made durable by one commit, 1 to 100,000.
+    pub batch_max: usize,
+    /// Memory of the store's cache, 1 to 65,536 MiB.
+    pub cache_mb: u64,
+}
+
+/// The section `supervisor`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorSettings {
+    /// Restarts within the window after which a supervisor gives up, 1 to 1,000.
+    pub intensity: u32,
+    /// Time over which restarts are counted, 100 to 3,600,000 ms.
+    pub window_ms: u64,
+    /// Wait before the second restart in a row, 1 to 60,000 ms; then doubling.
+    pub backoff_min_ms: u64,
+    /// Longest such wait, 1 to 3,600,000 ms; not below the first.
+    pub backoff_max_ms: u64,
+    /// Time without a crash after which the wait starts small again, 100 to 3,600,000 ms.
+    pub stable_after_ms: u64,
+    /// Time between two liveness probes of an actor, 100 to 3,600,000 ms.
+    pub probe_interval_ms: u64,
+    /// Longest wait for the answer, 100 to 3,600,000 ms.
+    pub probe_timeout_ms: u64,
+    /// Longest wait for an actor to end in order, 100 to 600,000 ms.
+    pub shutdown_timeout_ms: u64,
+}
+
+/// The section `log`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// The level of every target without one of its own.
+    pub level: LogLevel,
+    /// Levels of single targets; of two for one target the later holds.
+    pub targets: Vec<TargetLevel>,
+    /// Form of a line.
+    pub format: LogFormat,
+    /// Directory of the files; empty for `logs` in the data directory
+    /// (see [`Settings::log_dir`]).
+    pub dir: PathBuf,
+    /// Size at which a new file begins, 1 to 10,240 MiB.
+    pub max_size_mb: u64,
+    /// Most files, 1 to 1,000, the newest included.
+    pub max_files: usize,
+}
+
+/// The section `debug`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DebugSettings {
+    /// Whether the command `crash` works.
+    pub drills: bool,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What failed and needs attention.
+    Error,
+    /// What went wrong and was dealt with.
+    Warn,
+    /// The story of the node: starts, peers, restarts.
+    Info,
+    /// Every step of discovery, routing and matching.
+    Debug,
+    /// Every message.
+    Trace,
+}
+
+/// The text is no log level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLevelError;
+
+impl fmt::Display for LogLevelError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "a log level is off, error, warn, info, debug or trace")
+    }
+}
+
+impl std::error::Error for LogLevelError {}
+
+impl FromStr for LogLevel {
+    type Err = LogLevelError;
+
+    fn from_str(text: &str) -> Result<Self, LogLevelError> {
+        match text {
+            "off" => Ok(Self::Off),
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            "trace" => Ok(Self::Trace),
+            _ => Err(LogLevelError),
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The level of one target, written `target=level`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TargetLevel {
+    /// Name of the target: that of an actor, such as `matcher`.
+    pub target: String,
+    /// Its level.
+    pub level: LogLevel,
+}
+
+impl FromStr for TargetLevel {
+    type Err = LogLevelError;
+
+    fn from_str(text: &str) -> Result<Self, LogLevelError> {
+        let (target, level) = text.split_once('=').ok_or(LogLevelError)?;
+        if !is_target(target) || !is_level(level) {
+            return Err(LogLevelError);
+        }
+        Ok(Self {
+            target: target.to_owned(),
+            level: level.parse()?,
+        })
+    }
+}
+
+impl TryFrom<String> for TargetLevel {
+    type Error = LogLevelError;
+
+    fn try_from(text: String) -> Result<Self, LogLevelError> {
+        text.parse()
+    }
+}
+
+/// Whether a text can name a target: 1 to 64 of letters, digits, `_`, `-` and `:`.
+pub(crate) fn is_target(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte))
+}
+
+/// Why the settings make no genesis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// A market cannot be.
+    Market {
+        /// Its position.
+        position: usize,
+        /// What is wrong with it.
+        error: MarketError,
+    },
+    /// The rest of the genesis cannot be.
+    Genesis(GenesisError),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Market { position, error } => write!(out, "markets.{position}: {error}"),
+            Self::Genesis(error) => write!(out, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl Settings {
+    /// What this node agrees on with every node of its network.
+    ///
+    /// # Errors
+    /// Never for settings that were loaded, for loading checks this.
+    pub fn genesis(&self) -> Result<Genesis, SettingsError> {
+        let markets = self.markets.iter().enumerate().map(|(position, market)| {
+            Market::new(&market.spec()).map_err(|error| SettingsError::Market { position, error })
+        });
+        let allowed = self.network.allow_list.iter();
+        Genesis {
+            network: self.network.name.clone(),
+            markets: markets.collect::<Result<_, _>>()?,
+            bucket_ms: self.network.bucket_ms,
+            lease_ms: self.network.lease_ms,
+            answer_ms: self.network.answer_ms,
+            allow_list: allowed.filter_map(|key| AuthorKey::from_hex(key)).collect(),
+        }
+        .checked()
+        .map_err(SettingsError::Genesis)
+    }
+
+    /// Where the log files are.
+    pub fn log_dir(&self) -> PathBuf {
+        if self.log.dir.as_os_str().is_empty() {
+            self.data_dir.join("logs")
+        } else {
+            self.log.dir.clone()
+        }
+    }
+}
+
+impl MarketSettings {
+    fn spec(&self) -> MarketSpec<'_> {
+        MarketSpec {
+            pair: &self.pair,
+            tick: &self.tick,
+            lot: &self.lot,
+            max_price: &self.max_price,
+            max_quantity: &self.max_quantity,
+        }
+    }
+}
