@@ -62,6 +62,8 @@ const CORE_LAYERS: [&[&str]; 5] = [
     ],
     &["dag", "matching", "op", "order_log", "signature", "view"],
     &[
+        "board",
+        "delivery",
         "exchange",
         "gossip",
         "handshake",
