@@ -23,8 +23,9 @@ pub const TOP_LEVEL: [&str; 9] = [
 ];
 
 /// The crates: folder, the own crates it may name, and whether actix may be named in it.
-const CRATES: [(&str, &[&str], Actix); 7] = [
+const CRATES: [(&str, &[&str], Actix); 8] = [
     ("src/core/", &[], Actix::Banned),
+    ("src/replay/", &["core"], Actix::Banned),
     ("src/sim/", &["core"], Actix::Banned),
     ("src/io/", &["core"], Actix::Banned),
     ("actors/", &["core", "io"], Actix::Allowed),
@@ -33,7 +34,7 @@ const CRATES: [(&str, &[&str], Actix); 7] = [
     ("tests/", ALL_CRATES, Actix::Allowed),
 ];
 
-const ALL_CRATES: &[&str] = &["core", "sim", "io", "actors", "web"];
+const ALL_CRATES: &[&str] = &["core", "replay", "sim", "io", "actors", "web"];
 
 /// How much of actix a crate may name.
 #[derive(Clone, Copy, PartialEq, Eq)]
