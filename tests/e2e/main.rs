@@ -11,6 +11,7 @@ mod bad_commands;
 mod bad_configuration;
 mod concurrency;
 mod drills;
+mod harness;
 mod hostile;
 mod lifecycle;
 mod links;
