@@ -214,12 +214,23 @@ fn write_amount(
 
 impl fmt::Display for CommandError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_problem(out)?;
+        match self.command().and_then(find_command) {
+            Some(command) => write!(out, "; usage: {}", command.syntax.join(" or ")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl CommandError {
+    /// Writes what is wrong, and what was expected.
+    fn write_problem(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong { bytes } => write!(
                 out,
                 "the line has {bytes} bytes, at most {LINE_BYTES_MAX} are read: \
                  write one command a line"
-            )?,
+            ),
             Self::UnknownCommand {
                 word,
                 nearest: Some(nearest),
@@ -228,61 +239,58 @@ impl fmt::Display for CommandError {
                     out,
                     "{} is no command: did you mean `{nearest}`?",
                     quoted(word)
-                )?;
+                )
             }
             Self::UnknownCommand {
                 word,
                 nearest: None,
             } => {
-                write!(out, "{} is no command: `help` lists all", quoted(word))?;
+                write!(out, "{} is no command: `help` lists all", quoted(word))
             }
-            Self::Missing { expected, .. } => write!(out, "expected {expected} at the end")?,
+            Self::Missing { expected, .. } => write!(out, "expected {expected} at the end"),
             Self::Unexpected { word, expected, .. } => {
-                write!(out, "expected {expected} instead of {}", quoted(word))?;
+                write!(out, "expected {expected} instead of {}", quoted(word))
             }
-            Self::Repeated { option, .. } => write!(out, "{option} is given twice: keep one")?,
+            Self::Repeated { option, .. } => write!(out, "{option} is given twice: keep one"),
             Self::Count {
                 name, word, max, ..
-            } => write!(
-                out,
-                "{name}: {} is not a whole number from 1 to {max}",
-                quoted(word)
-            )?,
+            } => {
+                let word = quoted(word);
+                write!(out, "{name}: {word} is not a whole number from 1 to {max}")
+            }
             Self::Amount {
                 amount,
                 pair,
                 error,
                 ..
-            } => write_amount(out, *amount, pair, error)?,
-            Self::UnknownPair { word, known } => write!(
-                out,
-                "{} is no market of this network, which has {}",
-                quoted(word),
-                listed(known)
-            )?,
-            Self::OrderId { word } => write!(
-                out,
-                "{} is no order: expected the first 8 to 64 hexadecimal digits of its id, \
-                 as `orders` shows them",
-                quoted(word)
-            )?,
-            Self::PeerId { word } => write!(
-                out,
-                "{} is no peer: expected the first 8 to 64 hexadecimal digits of its key, \
-                 as `peers` shows them",
-                quoted(word)
-            )?,
+            } => write_amount(out, *amount, pair, error),
+            Self::UnknownPair { word, known } => {
+                let (word, known) = (quoted(word), listed(known));
+                write!(
+                    out,
+                    "{word} is no market of this network, which has {known}"
+                )
+            }
+            Self::OrderId { word } => {
+                let expected = expected_id("its id", "orders");
+                write!(out, "{} is no order: {expected}", quoted(word))
+            }
+            Self::PeerId { word } => {
+                let expected = expected_id("its key", "peers");
+                write!(out, "{} is no peer: {expected}", quoted(word))
+            }
             Self::Address { word } => write!(
                 out,
-                "{} is no address: expected HOST:PORT, for example 192.0.2.7:3000 or [::1]:3000",
+                "{} is no address: expected HOST:PORT, such as 192.0.2.7:3000 or [::1]:3000",
                 quoted(word)
-            )?,
-        }
-        match self.command().and_then(find_command) {
-            Some(command) => write!(out, "; usage: {}", command.syntax.join(" or ")),
-            None => Ok(()),
+            ),
         }
     }
+}
+
+/// What an id should have looked like, and which command shows it.
+fn expected_id(id: &str, command: &str) -> String {
+    format!("expected the first 8 to 64 hexadecimal digits of {id}, as `{command}` shows them")
 }
 
 impl std::error::Error for CommandError {}
@@ -290,5 +298,42 @@ impl std::error::Error for CommandError {}
 impl From<CommandError> for ReplyError {
     fn from(error: CommandError) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_write_to_the_terminal() {
+        for (text, shown) in [
+            ("plain é 日本", "plain é 日本"),
+            ("\u{1b}[2J", "\\u{1b}[2J"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+            ("a\nb\u{7f}", "a\\u{a}b\\u{7f}"),
+            ("\u{202e}dlrow\u{2028}", "\\u{202e}dlrow\\u{2028}"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+    }
+
+    #[test]
+    fn quoted_words_are_short() {
+        assert_eq!(quoted("book"), "`book`");
+        assert_eq!(quoted(&"é".repeat(40)), format!("`{}`", "é".repeat(40)));
+        assert_eq!(quoted(&"é".repeat(41)), format!("`{}…`", "é".repeat(40)));
+    }
+
+    #[test]
+    fn long_lists_of_pairs_are_cut() {
+        let known: Vec<_> = (0..10).map(|number| format!("A{number}/B")).collect();
+        let error = CommandError::UnknownPair {
+            word: "X/Y".to_string(),
+            known,
+        };
+        let expected = "`X/Y` is no market of this network, which has A0/B, A1/B, A2/B, A3/B, \
+                        A4/B, A5/B, A6/B, A7/B and 2 more";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -25,14 +25,14 @@ fn market(pair: &str, tick: &str, lot: &str) -> Market {
     Market::new(&spec).expect("a valid market")
 }
 
-/// A network with three markets, two of which differ only in the case of letters.
+/// A network with three markets, two of whose pairs differ only in the case of letters.
 pub(crate) fn genesis() -> Genesis {
     Genesis {
         network: "test".to_string(),
         markets: vec![
             market("BTC/USD", "0.01", "0.00000001"),
             market("ETH/USD", "0.1", "0.001"),
-            market("eth/usd", "0.1", "0.001"),
+            market("eth/usd", "0.005", "0.001"),
         ],
         bucket_ms: 50,
         lease_ms: 90_000,

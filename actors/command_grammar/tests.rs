@@ -228,6 +228,8 @@ fn a_replace_is_read_in_the_market_of_its_order() {
 
 #[test]
 fn replace_amounts_that_no_market_allows_are_refused_at_once() {
+    let only_in_the_third = command("replace deadbeef @ 0.005");
+    assert!(matches!(only_in_the_third, Command::Replace(_)));
     assert_eq!(refusal("replace deadbeef @ 0.001").0, ErrorCode::BadAmount);
     assert_eq!(refusal("replace deadbeef x").0, ErrorCode::BadAmount);
     assert_eq!(refusal("replace deadbeef").0, ErrorCode::BadCommand);

@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::op::Verified;
-use crate::types::{HybridTime, LinkId, Now, OpId};
+use crate::types::{HybridTime, LinkId, Now, OpId, Source};
 
 /// How far ahead of the gating clock an operation may be dated, in milliseconds.
 pub const AHEAD_MS: u64 = 500;
@@ -27,7 +27,7 @@ pub const PARKED_MAX: usize = 16_384;
 /// An operation without all of its ancestors.
 struct Waiting {
     operation: Verified,
-    link: LinkId,
+    source: Source,
     /// Its number among all that ever waited: the order of age.
     number: u64,
     /// How many ancestors are still missing.
@@ -43,7 +43,7 @@ pub struct Delivery {
     /// Waiting operations of a link by their number, so oldest first.
     of_link: BTreeMap<LinkId, BTreeMap<u64, OpId>>,
     next_number: u64,
-    parked: BTreeMap<(HybridTime, OpId), (Verified, LinkId)>,
+    parked: BTreeMap<(HybridTime, OpId), (Verified, Source)>,
     parked_ids: BTreeSet<OpId>,
     evicted: u64,
 }
@@ -70,12 +70,12 @@ impl Delivery {
     }
 
     /// Lets an operation wait for these ancestors.
-    pub fn wait(&mut self, operation: Verified, link: LinkId, missing: &[OpId]) {
+    pub fn wait(&mut self, operation: Verified, source: Source, missing: &[OpId]) {
         let id = operation.id();
         if self.contains(&id) {
             return;
         }
-        let of_link = self.of_link.get(&link);
+        let of_link = self.of_link.get(&source.link);
         let full = self.waiting.len() >= WAITING_MAX
             || of_link.is_some_and(|of_link| of_link.len() >= WAITING_PER_LINK_MAX);
         if full {
@@ -89,7 +89,10 @@ impl Delivery {
         }
         let number = self.next_number;
         self.next_number += 1;
-        self.of_link.entry(link).or_default().insert(number, id);
+        self.of_link
+            .entry(source.link)
+            .or_default()
+            .insert(number, id);
         for ancestor in missing {
             self.held_up_by.entry(*ancestor).or_default().insert(id);
         }
@@ -97,7 +100,7 @@ impl Delivery {
             id,
             Waiting {
                 operation,
-                link,
+                source,
                 number,
                 missing: missing.len(),
             },
@@ -116,17 +119,17 @@ impl Delivery {
                 }
             }
         }
-        if let Some(of_link) = self.of_link.get_mut(&waiting.link) {
+        if let Some(of_link) = self.of_link.get_mut(&waiting.source.link) {
             of_link.remove(&waiting.number);
             if of_link.is_empty() {
-                self.of_link.remove(&waiting.link);
+                self.of_link.remove(&waiting.source.link);
             }
         }
         Some(waiting)
     }
 
     /// An operation has been applied: hands out those that waited for nothing else.
-    pub fn release(&mut self, applied: &OpId) -> Vec<(Verified, LinkId)> {
+    pub fn release(&mut self, applied: &OpId) -> Vec<(Verified, Source)> {
         let mut ready = Vec::new();
         for id in self.held_up_by.remove(applied).unwrap_or_default() {
             let Some(waiting) = self.waiting.get_mut(&id) else {
@@ -135,7 +138,7 @@ impl Delivery {
             waiting.missing -= 1;
             if waiting.missing == 0 {
                 let waiting = self.take_waiting(&id).expect("it was there just now");
-                ready.push((waiting.operation, waiting.link));
+                ready.push((waiting.operation, waiting.source));
             }
         }
         ready
@@ -147,14 +150,14 @@ impl Delivery {
     }
 
     /// Parks an operation until its time comes. At the bound the one furthest ahead is dropped.
-    pub fn park(&mut self, operation: Verified, link: LinkId) {
+    pub fn park(&mut self, operation: Verified, source: Source) {
         let id = operation.id();
         if self.contains(&id) {
             return;
         }
         self.parked_ids.insert(id);
         self.parked
-            .insert((operation.body().time, id), (operation, link));
+            .insert((operation.body().time, id), (operation, source));
         if self.parked.len() > PARKED_MAX {
             let (_, (furthest, _)) = self.parked.pop_last().expect("it is not empty");
             self.parked_ids.remove(&furthest.id());
@@ -163,15 +166,15 @@ impl Delivery {
     }
 
     /// Hands out the parked operations whose time has come, earliest first.
-    pub fn unpark(&mut self, now: Now) -> Vec<(Verified, LinkId)> {
+    pub fn unpark(&mut self, now: Now) -> Vec<(Verified, Source)> {
         let mut due = Vec::new();
         while let Some(first) = self.parked.first_entry() {
             if Self::is_ahead(first.key().0, now) {
                 break;
             }
-            let (operation, link) = first.remove();
+            let (operation, source) = first.remove();
             self.parked_ids.remove(&operation.id());
-            due.push((operation, link));
+            due.push((operation, source));
         }
         due
     }

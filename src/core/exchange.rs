@@ -29,7 +29,7 @@ use crate::genesis::Genesis;
 use crate::matching::Engine;
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, Verified};
 use crate::replica::Replica;
-use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId};
+use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
 
 /// How long a node with a history waits for its first synchronisation before it writes.
@@ -51,8 +51,8 @@ pub enum Output {
         id: OpId,
         /// Its bytes.
         wire: Arc<[u8]>,
-        /// The link that delivered it; `None` for an own one.
-        from: Option<LinkId>,
+        /// Where it came from; `None` for an own one.
+        from: Option<Source>,
     },
     /// An own operation is on disk: whoever asked for it may be told.
     Written(OpId),
@@ -267,36 +267,39 @@ impl<E: Engine> Exchange<E> {
     }
 
     /// Operations came in over a link, in any order, their signatures checked.
-    pub fn receive(&mut self, now: Now, link: LinkId, operations: Vec<Verified>) {
+    pub fn receive(&mut self, now: Now, source: Source, operations: Vec<Verified>) {
         let mut gap = false;
         for operation in operations {
-            gap |= self.consider(now, link, operation);
+            gap |= self.consider(now, source, operation);
         }
         if gap {
-            self.outputs.push_back(Output::Gap(link));
+            self.outputs.push_back(Output::Gap(source.link));
         }
     }
 
     /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
-    fn consider(&mut self, now: Now, link: LinkId, operation: Verified) -> bool {
-        let mut ready = VecDeque::from([(operation, link)]);
+    fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
+        let mut ready = VecDeque::from([(operation, source)]);
         let mut gap = false;
-        while let Some((operation, link)) = ready.pop_front() {
+        while let Some((operation, source)) = ready.pop_front() {
             let id = operation.id();
             match self.dag.admit(&operation) {
-                Err(error) => self.outputs.push_back(Output::Invalid { link, id, error }),
+                Err(error) => {
+                    let link = source.link;
+                    self.outputs.push_back(Output::Invalid { link, id, error });
+                }
                 Ok(Admission::Known) => {}
                 Ok(_) if Delivery::is_ahead(operation.body().time, now) => {
-                    self.delivery.park(operation, link);
+                    self.delivery.park(operation, source);
                 }
                 Ok(Admission::Missing(missing)) => {
                     gap |= missing
                         .iter()
                         .any(|ancestor| !self.delivery.contains(ancestor));
-                    self.delivery.wait(operation, link, &missing);
+                    self.delivery.wait(operation, source, &missing);
                 }
                 Ok(Admission::Ready) => {
-                    self.apply_foreign(now, link, operation);
+                    self.apply_foreign(now, source, operation);
                     ready.extend(self.delivery.release(&id));
                 }
             }
@@ -305,7 +308,7 @@ impl<E: Engine> Exchange<E> {
     }
 
     /// Applies an operation that came in.
-    fn apply_foreign(&mut self, now: Now, link: LinkId, operation: Verified) {
+    fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
         let (id, wire) = (operation.id(), operation.wire().clone());
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let index = self.enter(&operation, late_ms);
@@ -316,7 +319,7 @@ impl<E: Engine> Exchange<E> {
         self.outputs.push_back(Output::Relay {
             id,
             wire,
-            from: Some(link),
+            from: Some(source),
         });
     }
 
@@ -349,9 +352,9 @@ impl<E: Engine> Exchange<E> {
     /// Brings what was applied into the books; call it at every tick or when nothing else is due.
     pub fn handle_tick(&mut self, now: Now) {
         let mut gaps = Vec::new();
-        for (operation, link) in self.delivery.unpark(now) {
-            if self.consider(now, link, operation) && !gaps.contains(&link) {
-                gaps.push(link);
+        for (operation, source) in self.delivery.unpark(now) {
+            if self.consider(now, source, operation) && !gaps.contains(&source.link) {
+                gaps.push(source.link);
             }
         }
         self.outputs.extend(gaps.into_iter().map(Output::Gap));

@@ -181,6 +181,24 @@ impl HybridTime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
+/// How an operation came over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// The peer pushed it as it was news.
+    Push,
+    /// It was pulled in a synchronisation.
+    Sync,
+}
+
+/// Where an operation came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    /// Over which link.
+    pub link: LinkId,
+    /// How.
+    pub via: Via,
+}
+
 /// A reading of both local clocks, passed into every state machine that needs time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {

@@ -132,6 +132,21 @@ fn private_directory() -> DirBuilder {
     builder
 }
 
+/// Makes a rename in the parent directory of `path` durable.
+#[cfg(unix)]
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// This system cannot sync a directory; a rename is as durable as it makes it.
+#[cfg(not(unix))]
+pub(crate) fn sync_parent(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Why a data directory could not be opened.
 #[derive(Debug)]
 pub enum DataDirError {

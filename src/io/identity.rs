@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use bitfitech_core::types::AuthorKey;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
-use crate::data_dir::private_file;
+use crate::data_dir::{private_file, sync_parent};
 
 /// Bytes of an ed25519 key in PKCS#8 version 2.
 pub const PKCS8_BYTES: usize = 83;
@@ -183,21 +183,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;
     sync_parent(path)
-}
-
-/// Makes a rename in the parent directory of `path` durable.
-#[cfg(unix)]
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
-}
-
-/// This system cannot sync a directory; a rename is as durable as it makes it.
-#[cfg(not(unix))]
-fn sync_parent(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]

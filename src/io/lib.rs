@@ -10,5 +10,6 @@ pub mod config;
 pub mod data_dir;
 pub mod identity;
 pub mod logging;
+pub mod store;
 pub mod tls;
 pub mod transport;

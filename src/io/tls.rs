@@ -32,8 +32,8 @@ use rustls::crypto::{
 use rustls::pki_types::{
     CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
+use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
@@ -147,7 +147,6 @@ fn server_config(
         .with_client_cert_verifier(Arc::new(KeyVerifier::new(provider, None)))
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![ALPN.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(config)
@@ -432,7 +431,11 @@ mod tests {
                 assert!(!matches!(read, Ok(1..)), "{read:?}");
             }
         };
-        tokio::join!(dial, listener.accept(far)).1
+        let both = async { tokio::join!(dial, listener.accept(far)).1 };
+        let limit = std::time::Duration::from_secs(10);
+        tokio::time::timeout(limit, both)
+            .await
+            .expect("ends in time")
     }
 
     #[tokio::test]
@@ -533,8 +536,9 @@ mod tests {
             far.write_all(b"!").await.expect("writes");
             far.flush().await.expect("flushes");
             near.read_exact(&mut [0]).await.expect("reads");
-            let kind = near.get_ref().1.handshake_kind();
-            assert_eq!(kind, Some(rustls::HandshakeKind::Full));
+            let session = near.get_ref().1;
+            assert_eq!(session.tls13_tickets_received(), 0);
+            assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::Full));
         }
     }
 

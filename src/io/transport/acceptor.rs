@@ -8,9 +8,9 @@
 //!   with the most pending handshakes the oldest. An attacker with few addresses so displaces his
 //!   own, and one with many displaces whoever took longest. A limit per address beside it would
 //!   add nothing.
-//! - But a handshake is left alone for `grace_ms`. Else a burst of honest diallers, say all nodes of
-//!   a cluster on one machine, would displace each other before any of them has had a chance. While
-//!   all are that young, newcomers wait in the operating system's queue.
+//! - But a handshake is left alone for `grace_ms`. Else a burst of honest diallers, say all nodes
+//!   of a cluster on one machine, would displace each other before any of them has had a chance.
+//!   While all are that young, newcomers wait in the operating system's queue.
 //!
 //! With the defaults silent connections are worked off at 128 per 100 ms, so that 300 of them delay
 //! an honest dialler by about 0.2 s. An honest handshake takes one round trip; under an attack from
