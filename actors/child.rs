@@ -1,10 +1,10 @@
 //! What makes an actor a child of a supervisor, and one life of it from start to exit.
 //!
-//! To be supervised, an actor implements [`Child`] (usually empty) and calls [`supervised!`] with
-//! its type; from then on it takes [`Lifecycle`] messages: begin, probe, stop and, for drills,
-//! crash. A [`ChildSpec`] holds what the supervisor needs to make it again and again: a factory
-//! that builds a *fresh* object, the [`ActorRef`] that others know it by, where it runs and how
-//! long it may take.
+//! To be supervised, an actor implements [`Child`] (usually empty) and calls
+//! [`supervised!`](crate::supervised) with its type; from then on it takes [`Lifecycle`] messages:
+//! begin, probe, stop and, for drills, crash. A [`ChildSpec`] holds what the supervisor needs to
+//! make it again and again: a factory that builds a *fresh* object, the [`ActorRef`] that others
+//! know it by, where it runs and how long it may take.
 //!
 //! # One life
 //!
@@ -40,7 +40,7 @@ use crate::panics::{Guarded, describe, guard};
 /// that is on a blocked thread.
 const SUBTREE_MS: u64 = 5_000;
 
-/// A message from the supervisor to a child, opaque to it; see [`supervised!`].
+/// A message from the supervisor to a child, opaque to it; see [`supervised!`](crate::supervised).
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Lifecycle(Command);
@@ -411,7 +411,6 @@ where
         let obituary = self.obituary;
         actix_rt::spawn(async move {
             let ended = watch(task, cut).await;
-            obituary.reference.close(obituary.generation);
             // Nothing is ever sent: the answer comes when the last of the subtree is gone.
             let gone = tokio::time::timeout(Duration::from_millis(SUBTREE_MS), below.recv());
             drop(gone.await);
@@ -432,6 +431,7 @@ async fn watch(
     cut: oneshot::Receiver<Infallible>,
 ) -> Ended {
     tokio::select! {
+        biased;
         ended = &mut task => ended,
         _ = cut => {
             task.abort();

@@ -1,6 +1,6 @@
 //! What a panic was and where, kept for the one log line that the supervisor writes.
 //!
-//! A supervised actor is polled inside a [`Guarded`] future. A panic in a handler is caught there,
+//! A supervised actor is polled inside a guarded future. A panic in a handler is caught there,
 //! with its text and its place, and the actor is dropped at once: its state is not trusted any
 //! more. Dropping runs the actor's `stopping` and `stopped`; were they to panic while the first
 //! panic still unwinds, the process would abort, so the first one is caught before and the second

@@ -6,12 +6,16 @@
 //! that the supervisor held, and its own supervisor starts it afresh, children included. Children
 //! added while it ran are not in its specification and do not come back by themselves.
 //!
-//! Supervisors are children of supervisors, up to the [`Root`](crate::root::Root). When restarting does not help, a
+//! Supervisors are children of supervisors, up to the [`Root`]. When restarting does not help, a
 //! supervisor gives up: it stops its children and exits with the reason, and its supervisor
 //! counts that as a failure of this child. When the root gives up, the process should end:
-//! [`Root::ended`](crate::root::Root::ended) tells.
+//! [`Root::ended`] tells.
 //!
-//! Each crash, restart and escalation is one log line and one [`ActorEvent`](crate::environment::ActorEvent).
+//! Each crash, restart and escalation is one log line and one [`ActorEvent`].
+//!
+//! [`ActorEvent`]: crate::environment::ActorEvent
+//! [`Root`]: crate::root::Root
+//! [`Root::ended`]: crate::root::Root::ended
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -302,9 +306,10 @@ impl Supervisor {
             return;
         };
         let name = slot.spec.name();
-        let next = match delay {
-            Some(delay_ms) => format!("restart in {delay_ms} ms"),
-            None => "not restarted".to_string(),
+        let next = match (delay, self.policy.status(child)) {
+            (Some(delay_ms), _) => format!("restart in {delay_ms} ms"),
+            (None, Some(Status::Restarting)) => "restart with its siblings".to_string(),
+            (None, _) => "not restarted".to_string(),
         };
         // A supervisor that gave up has said so itself, once.
         let told_below = matches!(exit, Exit::Escalated(_));

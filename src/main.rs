@@ -1,3 +1,36 @@
 //! The bitfitech node: composition root.
+//!
+//! Understands the command line, and starts what it asks for. There is no logic here.
 
-fn main() {}
+mod cli;
+mod commands;
+mod exit;
+
+use std::process::ExitCode;
+
+use cli::{Command, Options};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(stop) => return exit::finish_early(stop),
+    };
+    let options = &invocation.options;
+    match invocation.command {
+        Command::Run(_) => exit::finish(run(options)),
+        Command::KeysShow => exit::finish(commands::keys_show(options)),
+        Command::KeysNew => exit::finish(commands::keys_new(options)),
+        Command::ConfigShow => exit::finish(commands::config_show(options)),
+        Command::ConfigCheck => exit::finish(commands::config_check(options)),
+        Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
+    }
+}
+
+/// Starts a node.
+fn run(options: &Options) -> Result<String, Failure> {
+    commands::load(options)?;
+    Err(Failure::RunTime(
+        "run: this build cannot start a node: use keys, config or completions".to_owned(),
+    ))
+}

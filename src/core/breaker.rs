@@ -40,7 +40,8 @@ pub struct BreakerConfig {
 }
 
 impl Default for BreakerConfig {
-    /// Guesses: five failures, from 5 s up to 5 min; a probe has the time of a dial and a handshake.
+    /// Guesses: five failures, from 5 s up to 5 min; a probe has the time of a dial and a
+    /// handshake.
     fn default() -> Self {
         Self {
             failure_threshold: 5,

@@ -15,7 +15,7 @@ use core::ops::Bound;
 use crate::matching::Owner;
 use crate::op::{Body, Operation, REFS_MAX};
 use crate::order_log::Position;
-use crate::types::{AuthorKey, Digest, HybridTime, OpId};
+use crate::types::{AuthorKey, Digest, HybridTime, OpId, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Head, HeadCursor, LOCATOR_MAX, WantEntry};
 
@@ -123,6 +123,14 @@ impl Dag {
     /// Where an operation is.
     pub fn find(&self, id: &OpId) -> Option<OpIndex> {
         self.index_of.get(id).copied()
+    }
+
+    /// The operation that placed an order.
+    pub fn find_order(&self, order: &OrderId) -> Option<OpIndex> {
+        let (mut low, mut high) = (order.0, order.0);
+        (low[31], high[31]) = (0, 0xff);
+        let mut found = self.index_of.range(OpId(low)..=OpId(high));
+        found.next().map(|(_, index)| *index)
     }
 
     /// The id of an operation.

@@ -167,11 +167,17 @@ pub struct Exchange<E> {
 }
 
 impl<E: Engine> Exchange<E> {
-    /// An empty exchange; `make_engine` is called once per market.
-    pub fn new(genesis: Genesis, key: SigningKey, mut make_engine: impl FnMut() -> E) -> Self {
+    /// An empty exchange; `make_engine` is called once per market, with a secret for its tables:
+    /// ids come from peers, and what is keyed by a secret cannot be ground to collide.
+    pub fn new(
+        genesis: Genesis,
+        key: SigningKey,
+        mut make_engine: impl FnMut(&[u8; 32]) -> E,
+    ) -> Self {
+        let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let replica = Replica::new(digest, genesis.markets.iter().map(|_| make_engine()));
+        let replica = Replica::new(digest, genesis.markets.iter().map(|_| make_engine(&secret)));
         Self {
             genesis,
             digest,

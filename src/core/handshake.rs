@@ -13,7 +13,8 @@
 //! session is enough, and both sides must keep the *same* one, or each closes what the other keeps.
 //! So the choice uses only what both sides know, which is the two Hellos of each session:
 //!
-//! 1. If the peer's `instance` differs between the two sessions, the peer's process was restarted in
+//! 1. If the peer's `instance` differs between the two sessions, the peer's process was restarted
+//!    in
 //!    between: its old session is dead, whatever the socket still says, and **the session that came
 //!    later stays**. Only this side has two sessions then, so there is nothing to agree on.
 //! 2. Otherwise both processes live, and of sessions dialled by different sides **the one dialled
@@ -31,9 +32,9 @@
 //! # Clocks
 //!
 //! A Hello carries the sender's clock. The difference includes the time of travel, which is small
-//! against the 500 ms that matter. [`MedianClock`] compares: one peer proves nothing, but a node that
-//! is far off the median of three or more should believe them rather than itself, for operations
-//! dated in the future are parked by everyone else.
+//! against the 500 ms that matter. [`MedianClock`] compares: one peer proves nothing, but a node
+//! that is far off the median of three or more should believe them rather than itself, for
+//! operations dated in the future are parked by everyone else.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};

@@ -13,7 +13,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use crate::matching::{
     Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
@@ -135,11 +134,9 @@ impl<E: Engine> Replica<E> {
         self.orders.get(id)
     }
 
-    /// All orders from this id on, in the order of their ids.
-    pub fn orders_from(&self, first: OrderId) -> impl Iterator<Item = &OrderRow> {
-        self.orders
-            .range((Bound::Included(first), Bound::Unbounded))
-            .map(|(_, row)| row)
+    /// All orders whose ids lie between these, both included, in the order of their ids.
+    pub fn orders_between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = &OrderRow> {
+        self.orders.range(low..=high).map(|(_, row)| row)
     }
 
     /// How many orders there have been.

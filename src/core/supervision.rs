@@ -385,7 +385,9 @@ impl Supervision {
         let (restarts_max, window_ms) = self.config.intensity.map_or((0, 0), |intensity| {
             (intensity.restarts_max, intensity.window_ms)
         });
-        format!("more than {restarts_max} restarts in {window_ms} ms; the last: {name}: {exit}")
+        format!(
+            "restart limit reached ({restarts_max} in {window_ms} ms); the last: {name}: {exit}"
+        )
     }
 
     /// Begins to end: all children are to be stopped. The first outcome stands.

@@ -199,6 +199,24 @@ pub struct Source {
     pub via: Via,
 }
 
+impl Source {
+    /// Pushed by a link.
+    pub fn push(link: LinkId) -> Self {
+        Self {
+            link,
+            via: Via::Push,
+        }
+    }
+
+    /// Pulled from a link.
+    pub fn sync(link: LinkId) -> Self {
+        Self {
+            link,
+            via: Via::Sync,
+        }
+    }
+}
+
 /// A reading of both local clocks, passed into every state machine that needs time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {

@@ -229,3 +229,14 @@ pub enum Change {
         cause: OpId,
     },
 }
+
+impl Change {
+    /// The market that it concerns, if that is known.
+    pub fn market(&self) -> Option<MarketIndex> {
+        match self {
+            Self::Order(row) => Some(row.market),
+            Self::Trade { row, .. } => Some(row.market),
+            Self::OrderGone(_) => None,
+        }
+    }
+}

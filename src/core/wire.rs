@@ -236,6 +236,8 @@ pub struct HeadsPage {
 pub struct Want {
     /// Is repeated in the answer.
     pub request: u64,
+    /// `next` of the page before, 0 at first: the responder leaves out what stands before it.
+    pub from: u64,
     /// What is wanted.
     #[serde(deserialize_with = "bounded::list::<_, _, WANTS_MAX>")]
     pub wants: Vec<WantEntry>,
@@ -263,6 +265,8 @@ pub struct Page {
     pub operations: Vec<Vec<u8>>,
     /// How many the same question would still bring after these; an estimate, but 0 only if none.
     pub remaining: u64,
+    /// Where in the responder's own order these end. Means something to the responder only.
+    pub next: u64,
 }
 
 /// Why a peer is refused.

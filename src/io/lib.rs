@@ -3,8 +3,8 @@
 //! Nothing here decides anything about the exchange: bytes come in and go out, and every failure
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
-//! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`] and [`transport`], then
-//! [`store`].
+//! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
+//! and [`transport`], then [`store`].
 
 pub mod config;
 pub mod data_dir;

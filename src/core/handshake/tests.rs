@@ -238,7 +238,7 @@ struct Observed {
 }
 
 impl Observed {
-    fn from_left(self) -> SessionFacts {
+    fn seen_on_left(self) -> SessionFacts {
         SessionFacts {
             dialler: if self.left_dialled {
                 Dialler::Local
@@ -250,7 +250,7 @@ impl Observed {
         }
     }
 
-    fn from_right(self) -> SessionFacts {
+    fn seen_on_right(self) -> SessionFacts {
         SessionFacts {
             dialler: if self.left_dialled {
                 Dialler::Peer
@@ -316,10 +316,10 @@ proptest! {
             }
         };
         let on_left = survivor(left_sees_first_first, &|earlier, later| {
-            keep_session(left, right, earlier.from_left(), later.from_left())
+            keep_session(left, right, earlier.seen_on_left(), later.seen_on_left())
         });
         let on_right = survivor(right_sees_first_first, &|earlier, later| {
-            keep_session(right, left, earlier.from_right(), later.from_right())
+            keep_session(right, left, earlier.seen_on_right(), later.seen_on_right())
         });
         prop_assert_eq!(on_left, on_right);
     }

@@ -88,12 +88,15 @@ pub(super) struct Child {
 impl Child {
     /// Marks the child to be taken down; `Rest` overrides, other intents keep a `Forget`.
     pub(super) fn condemn(&mut self, then: Then) {
+        if then == Then::Again && matches!(self.phase, Phase::Waiting | Phase::Backoff { .. }) {
+            self.phase = Phase::Waiting;
+            return;
+        }
         let then = match self.spec.restart {
             Restart::Temporary if then == Then::Again => Then::Forget,
             _ => then,
         };
         self.phase = match mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Waiting | Phase::Backoff { .. } if then == Then::Again => Phase::Waiting,
             Phase::Waiting | Phase::Backoff { .. } | Phase::Ended => Phase::Ended,
             Phase::Starting { .. } | Phase::Running { .. } => Phase::Condemned { then },
             Phase::Condemned { then: old } => Phase::Condemned {

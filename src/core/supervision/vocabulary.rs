@@ -44,6 +44,9 @@ pub enum Order {
 }
 
 /// How many restarts are granted in how long a time.
+///
+/// Levels multiply: a supervisor that gives up every eight seconds is itself only one failure in
+/// eight seconds to the one above. Give upper levels a longer window or fewer restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intensity {
     /// Restarts granted within the window; one more failure escalates.
@@ -70,17 +73,19 @@ pub struct Backoff {
     pub first_ms: u64,
     /// Longest wait, in milliseconds.
     pub max_ms: u64,
-    /// After a life of so many milliseconds a failure counts as the first again.
+    /// After so many milliseconds since it reported that it is up, a failure counts as the first
+    /// again.
     pub stable_ms: u64,
 }
 
 impl Default for Backoff {
-    /// 100 ms doubling up to 5 s, forgotten after 30 s of life: guesses that spend the default
-    /// intensity within its window when a child fails at once every time.
+    /// 100 ms doubling up to 1 s, forgotten after 30 s of life: guesses, but such that a child
+    /// that fails at once every time spends the default intensity within its window (ten waits
+    /// are 7.5 s at most), so that a lasting fault escalates instead of being retried for ever.
     fn default() -> Self {
         Self {
             first_ms: 100,
-            max_ms: 5_000,
+            max_ms: 1_000,
             stable_ms: 30_000,
         }
     }

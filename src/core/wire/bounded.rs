@@ -1,8 +1,8 @@
 //! Lists and byte strings that refuse to grow beyond a bound while they are decoded.
 //!
-//! The stock decoders of `Vec` read whatever length the other side claims, element by element. These
-//! stop at the claim if it is honest, at the first element too many if it is not, and set nothing
-//! aside for elements that have not come.
+//! The stock decoders of `Vec` read whatever length the other side claims, element by element.
+//! These stop at the claim if it is honest, at the first element too many if it is not, and set
+//! nothing aside for elements that have not come.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -87,13 +87,19 @@ fn any_frame() -> impl Strategy<Value = Frame> {
                 more
             })
         ),
-        (any::<u64>(), vector(any_want(), 0..30))
-            .prop_map(|(request, wants)| Frame::Want(Want { request, wants })),
-        (any::<u64>(), any_operations(), any::<u64>()).prop_map(
-            |(request, operations, remaining)| Frame::Page(Page {
+        (any::<u64>(), any::<u64>(), vector(any_want(), 0..30)).prop_map(
+            |(request, from, wants)| Frame::Want(Want {
+                request,
+                from,
+                wants
+            })
+        ),
+        (any::<[u64; 3]>(), any_operations()).prop_map(
+            |([request, remaining, next], operations)| Frame::Page(Page {
                 request,
                 operations,
-                remaining
+                remaining,
+                next
             })
         ),
     ]
@@ -187,21 +193,23 @@ fn vectors() -> Vec<(Frame, String)> {
         (
             Frame::Want(Want {
                 request: 2,
+                from: 6,
                 wants: vec![WantEntry {
                     author,
                     head: id(2),
                     locator: vec![id(1)],
                 }],
             }),
-            alloc::format!("0a 92029193{}{}91{}", bin(0xaa), bin(2), bin(1)),
+            alloc::format!("0a 9302069193{}{}91{}", bin(0xaa), bin(2), bin(1)),
         ),
         (
             Frame::Page(Page {
                 request: 2,
                 operations: vec![vec![0xff]],
                 remaining: 0,
+                next: 7,
             }),
-            "0b 930291c401ff00".to_string(),
+            "0b 940291c401ff0007".to_string(),
         ),
     ];
     list.into_iter().collect()
@@ -270,6 +278,7 @@ fn lists_are_refused_one_beyond_their_bound() {
     let wants = |count, locator| {
         Frame::Want(Want {
             request: 0,
+            from: 0,
             wants: vec![want(locator); count],
         })
     };

@@ -35,9 +35,9 @@ impl fmt::Display for Place {
     }
 }
 
-/// One fault of a configuration.
+/// Why the configuration file cannot be taken in at all.
 #[derive(Debug)]
-pub enum ConfigError {
+pub enum FileError {
     /// The configuration file cannot be read.
     Unreadable {
         /// The file.
@@ -59,6 +59,35 @@ pub enum ConfigError {
         /// What the parser says.
         message: String,
     },
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, source } => write!(
+                out,
+                "{}: the configuration file cannot be read ({source}): \
+                 mend that, or name another with --config",
+                path.display()
+            ),
+            Self::TooLarge { path, bytes_max } => write!(
+                out,
+                "{}: the configuration file is larger than {bytes_max} bytes: shorten it, \
+                 or name another with --config",
+                path.display()
+            ),
+            Self::Syntax { place, message } => write!(out, "{place}: no valid TOML: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// One fault of a configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The configuration file cannot be taken in at all.
+    File(FileError),
     /// An argument of `-D` is not `key=value`.
     Assignment(String),
     /// No key has this name.
@@ -98,6 +127,11 @@ pub enum ConfigError {
         /// What it must be.
         expected: String,
     },
+    /// The mode in force is one that this version does not have.
+    Mode {
+        /// Where it is given.
+        place: String,
+    },
     /// A market has no pair.
     MissingPair {
         /// The key that is missing.
@@ -130,19 +164,7 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { path, source } => write!(
-                out,
-                "{}: the configuration file cannot be read ({source}): \
-                 mend that, or name another with --config",
-                path.display()
-            ),
-            Self::TooLarge { path, bytes_max } => write!(
-                out,
-                "{}: the configuration file is larger than {bytes_max} bytes: shorten it, \
-                 or name another with --config",
-                path.display()
-            ),
-            Self::Syntax { place, message } => write!(out, "{place}: no valid TOML: {message}"),
+            Self::File(error) => write!(out, "{error}"),
             Self::Assignment(text) => write!(
                 out,
                 "-D {text}: must be key=value, for example -D p2p.port=3001"
@@ -173,6 +195,11 @@ impl fmt::Display for ConfigError {
                 shown,
                 expected,
             } => write!(out, "{place}: {key} is {shown}, must be {expected}"),
+            Self::Mode { place } => write!(
+                out,
+                "{place}: the modes grenache and legacy need the DHT, which this version does not \
+                 have: set mode to p2p (with EMBEDDED_GRAPE: make it and DISCOVERY_GRENACHE false)"
+            ),
             Self::MissingPair { key } => write!(
                 out,
                 "{key} is missing: positions count from 0 without gaps, and each market needs \

@@ -75,14 +75,13 @@ impl LayerBuilder {
 impl Layer {
     /// The built-in defaults of a configuration with so many markets.
     ///
-    /// Only the first market has a default pair: a further one without a pair is a mistake.
+    /// Those of the pair count for the first market alone: that further ones name theirs is
+    /// checked before the layers meet.
     pub(super) fn defaults(market_count: usize) -> Self {
         let mut builder = LayerBuilder::default();
         for name in schema::names(market_count) {
-            let further_pair = matches!(schema::split_market(&name), Some((1.., "pair")));
-            if let Some(key) = schema::find(&name).filter(|_| !further_pair) {
-                builder.put(Place::Default, &name, key.kind.read_text(key.default));
-            }
+            let key = schema::find(&name).expect("a listed name is a key");
+            builder.put(Place::Default, &name, key.kind.read_text(key.default));
         }
         assert!(builder.errors.is_empty(), "every default must be allowed");
         builder.layer

@@ -124,7 +124,6 @@ fn comment(key: &Key) -> String {
             let _ = write!(text, " ({min} to {max}{space}{unit})");
         }
         Kind::Choice(words) => text.extend([" (", &words.join(", "), ")"]),
-        Kind::Mode => text.push_str(" (p2p; more modes come with the DHT)"),
         _ => {}
     }
     if let Some(variable) = key.variable {

@@ -95,7 +95,12 @@ pub(super) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "t
 
 /// All keys but those of the markets, in the order in which they are shown.
 pub(super) const KEYS: &[Key] = &[
-    key("mode", Kind::Mode, "p2p", "How peers are found"),
+    key(
+        "mode",
+        Kind::Choice(&["grenache", "p2p", "legacy"]),
+        "p2p",
+        "How peers are found; this version has only p2p",
+    ),
     key(
         "data_dir",
         Kind::Directory,

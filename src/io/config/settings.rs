@@ -56,8 +56,12 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// From configured and remembered addresses, without a DHT.
+    /// Through the DHT of the embedded Grape too. Loading refuses it until there is one.
+    Grenache,
+    /// From configured addresses alone.
     P2p,
+    /// Through the DHT of other Grapes. Loading refuses it until there is one.
+    Legacy,
 }
 
 /// The section `network`: all of it is part of the genesis.

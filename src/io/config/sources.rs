@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Place};
+use super::error::{ConfigError, FileError, Place};
 use super::layer::{LayerBuilder, place_in_file};
 use super::schema::{self, VARIABLE_PREFIX};
 use super::value::{read_boolean, shorten};
@@ -48,12 +48,12 @@ pub(super) fn read_file(named: Option<&Path>, builder: &mut LayerBuilder) {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match read_bounded(path) {
         Ok(text) => text,
-        Err(ConfigError::Unreadable { source, .. })
+        Err(FileError::Unreadable { source, .. })
             if named.is_none() && source.kind() == io::ErrorKind::NotFound =>
         {
             return;
         }
-        Err(error) => return builder.errors.push(error),
+        Err(error) => return builder.errors.push(ConfigError::File(error)),
     };
     match DeTable::parse(&text) {
         Ok(table) => FileReader {
@@ -64,16 +64,17 @@ pub(super) fn read_file(named: Option<&Path>, builder: &mut LayerBuilder) {
         .read_table("", table.get_ref()),
         Err(error) => {
             let offset = error.span().map_or(0, |span| span.start);
-            builder.errors.push(ConfigError::Syntax {
+            let fault = FileError::Syntax {
                 place: place_in_file(path, &text, offset),
                 message: shorten(error.message()),
-            });
+            };
+            builder.errors.push(ConfigError::File(fault));
         }
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable {
+fn read_bounded(path: &Path) -> Result<String, FileError> {
+    let unreadable = |source| FileError::Unreadable {
         path: path.to_path_buf(),
         source,
     };
@@ -81,7 +82,7 @@ fn read_bounded(path: &Path) -> Result<String, ConfigError> {
     let mut text = String::new();
     let count = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
     if count.map_err(unreadable)? as u64 > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLarge {
+        return Err(FileError::TooLarge {
             path: path.to_path_buf(),
             bytes_max: FILE_BYTES_MAX,
         });

@@ -26,8 +26,6 @@ pub(super) enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// How peers are found.
-    Mode,
     /// A directory.
     Directory,
     /// A directory, or empty.
@@ -85,9 +83,6 @@ impl Kind {
                 format!("a whole number from {min} to {max}{space}{unit}")
             }
             Self::Choice(words) => format!("one of {}", words.join(", ")),
-            Self::Mode => "\"p2p\", for the modes grenache and legacy need the DHT, \
-                           which this version does not have"
-                .to_owned(),
             Self::Directory => "the path of a directory, not empty".to_owned(),
             Self::OptionalDirectory => "the path of a directory, or empty".to_owned(),
             Self::Text => "text without control characters".to_owned(),
@@ -168,7 +163,6 @@ impl Kind {
     fn accepts_text(&self, text: &str) -> bool {
         let fits = match self {
             Self::Choice(words) => words.contains(&text),
-            Self::Mode => text == "p2p",
             Self::Directory => !text.is_empty(),
             Self::Address => text.parse::<IpAddr>().is_ok(),
             _ => true,

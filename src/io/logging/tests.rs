@@ -1,3 +1,5 @@
+//! Logging as a whole: form of the lines, levels, overload.
+
 use std::io::Write;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};

@@ -52,6 +52,10 @@ pub struct LogControl {
 impl Logging {
     /// Starts logging for the whole process.
     ///
+    /// Take the lock of the data directory first (see [`crate::data_dir`]): two processes that
+    /// rotate the same files would lose lines, and the directory gets its mode from whoever makes
+    /// it.
+    ///
     /// # Errors
     /// When the directory or the newest file cannot be made, or logging runs already.
     pub fn start(settings: &Settings) -> Result<Self, LoggingError> {

@@ -38,7 +38,7 @@ use bitfitech_core::genesis::{Genesis, GenesisError};
 use bitfitech_core::market::MarketError;
 use config::{Config, Source, Value as LayerValue, ValueKind};
 
-pub use error::{ConfigError, ConfigErrors, Place};
+pub use error::{ConfigError, ConfigErrors, FileError, Place};
 pub use host_port::{HostPort, HostPortError};
 pub use render::{default_file, variables_help};
 pub(crate) use settings::is_target;
@@ -126,9 +126,13 @@ impl Configuration {
             flatten(name, value, &mut effective);
         }
         let settings: Settings = config.try_deserialize().map_err(inconsistent)?;
-        let exceeding = find_exceeding(&effective);
-        if !exceeding.is_empty() {
-            return Err(exceeding);
+        let mut errors = find_exceeding(&effective);
+        if settings.mode != Mode::P2p {
+            let place = effective["mode"].origin.clone();
+            errors.push(ConfigError::Mode { place });
+        }
+        if !errors.is_empty() {
+            return Err(errors);
         }
         let genesis = settings.genesis().map_err(|error| {
             let place = origin_of_error(&error, &effective);

@@ -1,0 +1,225 @@
+//! What all actors of a node share: its identity, its settings, and the references to each other.
+//!
+//! Everything here is read-only or a concurrent table that is read far more than written. State
+//! that belongs to one concern lives in the actor of that concern and nowhere else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::handshake::LocalNode;
+use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
+use bitfitech_io::config::Settings;
+use bitfitech_io::identity::Identity;
+use bitfitech_io::logging::LogControl;
+use bitfitech_io::tls::Tls;
+use dashmap::DashMap;
+use tokio::sync::{Notify, broadcast};
+
+use crate::breaker::BreakerActor;
+use crate::command::CommandActor;
+use crate::console::Console;
+use crate::environment::Environment;
+use crate::gossip::GossipActor;
+use crate::listener::ListenerActor;
+use crate::mailbox::ActorRef;
+use crate::matcher::MatcherActor;
+use crate::messages::{Direction, Event};
+use crate::orderbook::OrderbookActor;
+use crate::peer::PeerActor;
+use crate::store::StoreActor;
+use crate::supervisor::Supervisor;
+
+/// Events that wait for a slow subscriber; older ones are lost to him, and he is told how many.
+const EVENTS_MAX: usize = 65_536;
+
+/// Both clocks of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl Clock {
+    /// A reading of both.
+    pub fn now(&self) -> Now {
+        // A clock set before 1970 reads as 1970: the peers' median then says how far it is off.
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH);
+        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis());
+        Now {
+            monotonic_ms: milliseconds(self.origin.elapsed()).unwrap_or(u64::MAX),
+            unix_ms: unix.map_or(0, |unix| milliseconds(unix).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// References to all actors; each leads to the present life.
+pub struct Refs {
+    /// The root supervisor.
+    pub root: ActorRef<Supervisor>,
+    /// Operations on disk.
+    pub store: ActorRef<StoreActor>,
+    /// The supervisor of matcher and orderbook.
+    pub exchange: ActorRef<Supervisor>,
+    /// Applied operations and the books that follow from them.
+    pub matcher: ActorRef<MatcherActor>,
+    /// What users see of it.
+    pub orderbook: ActorRef<OrderbookActor>,
+    /// The supervisor of everything that talks to peers.
+    pub net: ActorRef<Supervisor>,
+    /// Circuits of peer addresses.
+    pub breaker: ActorRef<BreakerActor>,
+    /// Getting operations everywhere.
+    pub gossip: ActorRef<GossipActor>,
+    /// The supervisor of the connections.
+    pub peers: ActorRef<Supervisor>,
+    /// Takes connections in.
+    pub listener: ActorRef<ListenerActor>,
+    /// The supervisor of what users touch.
+    pub edge: ActorRef<Supervisor>,
+    /// The console.
+    pub command: ActorRef<CommandActor>,
+}
+
+/// Messages that wait for an actor at the most; senders beyond that are told or wait.
+const DATA_CAPACITY: usize = 1_024;
+
+impl Default for Refs {
+    fn default() -> Self {
+        Self {
+            root: ActorRef::new("root", DATA_CAPACITY),
+            store: ActorRef::new("store", DATA_CAPACITY),
+            exchange: ActorRef::new("exchange", DATA_CAPACITY),
+            matcher: ActorRef::new("matcher", DATA_CAPACITY),
+            orderbook: ActorRef::new("orderbook", DATA_CAPACITY),
+            net: ActorRef::new("net", DATA_CAPACITY),
+            breaker: ActorRef::new("breaker", DATA_CAPACITY),
+            gossip: ActorRef::new("gossip", DATA_CAPACITY),
+            peers: ActorRef::new("peers", DATA_CAPACITY),
+            listener: ActorRef::new("listener", DATA_CAPACITY),
+            edge: ActorRef::new("edge", DATA_CAPACITY),
+            command: ActorRef::new("command", DATA_CAPACITY),
+        }
+    }
+}
+
+/// An established session, as others look it up.
+#[derive(Clone, Debug)]
+pub struct SessionEntry {
+    /// The actor of the connection.
+    pub peer: ActorRef<PeerActor>,
+    /// The other node.
+    pub node: AuthorKey,
+    /// Its address as seen from here.
+    pub address: String,
+    /// Where it says that it takes connections.
+    pub listen: Option<String>,
+    /// Who dialled.
+    pub direction: Direction,
+    /// Last measured round trip.
+    pub rtt_ms: Option<u64>,
+}
+
+/// All established sessions by link.
+pub type Directory = DashMap<LinkId, SessionEntry>;
+
+/// What all actors of a node share.
+pub struct NodeContext {
+    /// The configuration.
+    pub settings: Settings,
+    /// The network.
+    pub genesis: Genesis,
+    /// Its digest.
+    pub genesis_digest: Digest,
+    /// The node's key.
+    pub identity: Identity,
+    /// TLS with that key.
+    pub tls: Tls,
+    /// What the node says of itself in handshakes.
+    pub local: LocalNode,
+    /// Both clocks.
+    pub clock: Clock,
+    /// Events for users.
+    pub events: broadcast::Sender<Event>,
+    /// All established sessions.
+    pub directory: Directory,
+    /// What the supervisors share.
+    pub environment: Environment,
+    /// Changes log levels.
+    pub log_control: LogControl,
+    /// The standard streams.
+    pub console: Console,
+    /// All actors.
+    pub refs: Refs,
+    /// Told when the operator wants the node to shut down.
+    pub quit: Notify,
+    next_number: AtomicU64,
+}
+
+/// What [`NodeContext::new`] needs from outside.
+pub struct NodeParts {
+    /// The configuration.
+    pub settings: Settings,
+    /// The network.
+    pub genesis: Genesis,
+    /// The node's key.
+    pub identity: Identity,
+    /// TLS with that key.
+    pub tls: Tls,
+    /// Where peers can reach this node.
+    pub listen: String,
+    /// A random number of this process.
+    pub instance: u64,
+    /// Changes log levels.
+    pub log_control: LogControl,
+    /// The standard streams.
+    pub console: Console,
+}
+
+impl NodeContext {
+    /// Brings the parts of a node together.
+    pub fn new(parts: NodeParts) -> Arc<Self> {
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let local = LocalNode {
+            key: parts.identity.author(),
+            genesis: parts.genesis.clone(),
+            listen: Some(parts.listen),
+            instance: parts.instance,
+        };
+        Arc::new(Self {
+            settings: parts.settings,
+            genesis_digest: parts.genesis.digest(),
+            genesis: parts.genesis,
+            identity: parts.identity,
+            tls: parts.tls,
+            local,
+            clock: Clock::default(),
+            events,
+            directory: Directory::new(),
+            environment: Environment::new(parts.instance),
+            log_control: parts.log_control,
+            console: parts.console,
+            refs: Refs::default(),
+            quit: Notify::new(),
+            next_number: AtomicU64::new(1),
+        })
+    }
+
+    /// A number that was never given before in this process: for links and sessions.
+    pub fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells users of an event; without a subscriber nobody wants to know.
+    pub fn tell(&self, event: Event) {
+        drop(self.events.send(event));
+    }
+}

@@ -1,0 +1,618 @@
+//! MatcherActor: the applied operations, the books that follow from them, and the own chain.
+//!
+//! It drives an [`Exchange`]: operations come in from gossip, actions from users; what is then to
+//! be done goes to the store, to gossip and to the orderbook. At its start it reads the store from
+//! its beginning, so a crash costs time and nothing else.
+//!
+//! *Batches.* Whatever is in the mailbox is taken in before the books are merged once, and all
+//! orders that users sent meanwhile share one operation, one signature and one write. One write is
+//! under way at a time; what comes in the meantime is the next batch.
+//!
+//! *Acknowledgement.* A user is answered when his operation is on disk. If this actor crashes
+//! before, he is told that the outcome is unknown.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use bitfitech_core::exchange::{Exchange, Output};
+use bitfitech_core::matching::Book;
+use bitfitech_core::op::Verified;
+use bitfitech_core::types::{Digest, LinkId, MarketIndex, Now, OpId, Source};
+use bitfitech_core::view::{Change, Digests};
+use bitfitech_core::wire::{Head, HeadCursor, WantEntry};
+use tokio::sync::oneshot;
+
+use crate::child::{Child, ChildContext, ExitNote, Started};
+use crate::context::NodeContext;
+use crate::gossip::{Applied, Faulty, FindGap, MatcherUp};
+use crate::mailbox::Data;
+use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
+use crate::messages::{Answer, ErrorCode, ReplyError};
+use crate::orderbook::Update;
+use crate::store::{Append, Load};
+use crate::supervised;
+
+/// How long the store may take for a batch or a page.
+const STORE_MS: u64 = 30_000;
+
+/// How long until the store is asked again after it did not answer.
+const STORE_RETRY: Duration = Duration::from_millis(100);
+
+/// Most operations that wait for the disk; beyond that nothing is taken in. A guess: some 20 MB.
+const UNSTORED_MAX: usize = 65_536;
+
+/// Most users who wait for an answer; the next ones are told to try again.
+const WAITING_USERS_MAX: usize = 1_024;
+
+/// Operations from a peer, signatures checked, on the data lane.
+#[derive(Debug)]
+pub struct Deliver {
+    /// Where from.
+    pub source: Source,
+    /// The operations.
+    pub operations: Vec<Verified>,
+}
+
+/// A query: like [`Deliver`]; the answer is how many operations the set gained by it.
+#[derive(Message)]
+#[rtype(result = "u64")]
+pub struct DeliverPage(pub Deliver);
+
+/// A session ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LinkDown(pub LinkId);
+
+/// A synchronisation with some peer is complete.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Synchronised;
+
+/// By how much the gating clock differs from the local one, in milliseconds.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClockOffset(pub i64);
+
+/// A query: the next heads behind a cursor, and whether there are more.
+#[derive(Message)]
+#[rtype(result = "(Vec<Head>, bool)")]
+pub struct ReadHeads {
+    /// Where to begin.
+    pub after: Option<HeadCursor>,
+    /// Most heads.
+    pub heads_max: usize,
+}
+
+/// A query: an entry for each of these heads that is unknown.
+#[derive(Message)]
+#[rtype(result = "Vec<WantEntry>")]
+pub struct FindWants(pub Vec<Head>);
+
+/// A query: places in the store of what a peer lacks, and how many remain behind them.
+#[derive(Message)]
+#[rtype(result = "(Vec<u64>, u64)")]
+pub struct FindMissing {
+    /// What the peer wants.
+    pub wants: Vec<WantEntry>,
+    /// Most operations.
+    pub operations_max: usize,
+}
+
+/// A query: everything that the orderbook must know.
+#[derive(Message)]
+#[rtype(result = "SnapshotReply")]
+pub struct Snapshot;
+
+/// The answer to [`Snapshot`].
+#[derive(Debug, actix::MessageResponse)]
+pub struct SnapshotReply {
+    /// Number of the last update that is part of it.
+    pub number: u64,
+    /// The state as changes.
+    pub changes: Vec<Change>,
+    /// Digests of all books.
+    pub digests: Vec<(MarketIndex, Digest)>,
+}
+
+/// A query: all digests.
+#[derive(Message)]
+#[rtype(result = "Digests")]
+pub struct AskDigests;
+
+/// A query: vector clocks.
+#[derive(Message)]
+#[rtype(result = "Answer")]
+pub struct AskClock(pub crate::command_model::ClockQuery);
+
+/// A query: numbers about the set and what waits for it.
+#[derive(Message)]
+#[rtype(result = "Vec<(String, u64)>")]
+pub struct AskStats;
+
+/// To itself: the mailbox has been emptied, so merge, write and answer.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Settle;
+
+/// The exchange as it runs here.
+type NodeExchange = Exchange<Book>;
+
+/// The actor.
+pub struct MatcherActor {
+    node: Arc<NodeContext>,
+    exit: ExitNote,
+    exchange: NodeExchange,
+    clock_offset_ms: i64,
+    settling: Settling,
+    /// Applied and not yet on disk, in order.
+    unstored: VecDeque<Arc<[u8]>>,
+    /// Place of the first of them.
+    unstored_from: u64,
+    writing: Writing,
+    /// Users whose actions are in no operation yet.
+    submissions: VecDeque<Submission>,
+    /// Users whose operation is not on disk yet.
+    unacknowledged: BTreeMap<OpId, Vec<Acknowledgement>>,
+    update_number: u64,
+    orderbook: OrderbookLink,
+}
+
+/// Whether a [`Settle`] is in the mailbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    Idle,
+    Queued,
+}
+
+/// Whether a batch is on its way to the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Idle,
+    UnderWay,
+}
+
+/// Whether the orderbook has got every update.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OrderbookLink {
+    Fresh,
+    /// An update was dropped: the next one will make it ask for all.
+    Stale,
+}
+
+impl MatcherActor {
+    /// An actor that has read nothing yet.
+    pub fn new(node: Arc<NodeContext>, child: ChildContext) -> Self {
+        Self {
+            exchange: empty_exchange(&node),
+            node,
+            exit: child.exit,
+            clock_offset_ms: 0,
+            settling: Settling::Idle,
+            unstored: VecDeque::new(),
+            unstored_from: 0,
+            writing: Writing::Idle,
+            submissions: VecDeque::new(),
+            unacknowledged: BTreeMap::new(),
+            update_number: 0,
+            orderbook: OrderbookLink::Fresh,
+        }
+    }
+
+    /// The clock by which operations are dated and parked.
+    fn now(&self) -> Now {
+        let now = self.node.clock.now();
+        Now {
+            unix_ms: now.unix_ms.saturating_add_signed(self.clock_offset_ms),
+            ..now
+        }
+    }
+
+    /// Asks for a [`Settle`] behind everything that is in the mailbox now.
+    fn settle_soon(&mut self, context: &mut Context<Self>) {
+        if self.settling == Settling::Idle {
+            self.settling = Settling::Queued;
+            context.notify(Settle);
+        }
+    }
+
+    /// Takes operations of a peer in.
+    fn receive(&mut self, deliver: Deliver, context: &mut Context<Self>) -> u64 {
+        if self.unstored.len() >= UNSTORED_MAX {
+            tracing::warn!(target: "matcher", "the disk is behind: operations of a peer wait");
+            self.ask_for_gap(deliver.source.link);
+            return 0;
+        }
+        let before = self.exchange.dag().len();
+        let now = self.now();
+        self.exchange.receive(now, deliver.source, deliver.operations);
+        self.handle_outputs(context);
+        self.settle_soon(context);
+        (self.exchange.dag().len() - before) as u64
+    }
+
+    fn ask_for_gap(&self, link: LinkId) {
+        // A gossip actor that is down synchronises with everybody when it is up again.
+        drop(self.node.refs.gossip.control(FindGap(link)));
+    }
+
+    /// Does everything that the exchange wants done.
+    fn handle_outputs(&mut self, context: &mut Context<Self>) {
+        let mut applied = Vec::new();
+        while let Some(output) = self.exchange.poll_output() {
+            match output {
+                Output::Persist { index, wire } => {
+                    let next = self.unstored_from + self.unstored.len() as u64;
+                    assert_eq!(u64::from(index.0), next, "operations are stored without gaps");
+                    self.unstored.push_back(wire);
+                }
+                Output::Relay { id, wire, from } => applied.push((id, wire, from)),
+                Output::Written(id) => self.acknowledge(&id),
+                Output::Changed(changes) => self.update_orderbook(changes),
+                Output::Gap(link) => self.ask_for_gap(link),
+                Output::Invalid { link, id, error } => {
+                    let reason = error.to_string();
+                    drop(self.node.refs.gossip.control(Faulty { link, id, reason }));
+                }
+                Output::Forked {
+                    author,
+                    first,
+                    second,
+                } => tracing::warn!(
+                    target: "matcher",
+                    "author {} forked his chain: operations {} and {} have the same place",
+                    author.short(),
+                    first.short(),
+                    second.short()
+                ),
+            }
+        }
+        if !applied.is_empty() {
+            // A gossip actor that is down catches up by synchronisation.
+            drop(self.node.refs.gossip.control(Applied(applied)));
+        }
+        self.write(context);
+    }
+
+    /// Gives the store the next batch, unless one is on its way.
+    fn write(&mut self, context: &mut Context<Self>) {
+        if self.writing == Writing::UnderWay || self.unstored.is_empty() {
+            return;
+        }
+        self.writing = Writing::UnderWay;
+        let first_index = self.unstored_from;
+        let batch_max = self.node.settings.store.batch_max;
+        let operations: Vec<_> = self.unstored.iter().take(batch_max).cloned().collect();
+        let node = Arc::clone(&self.node);
+        let writing = async move {
+            let append = Append {
+                first_index,
+                operations,
+            };
+            let written = node.refs.store.query(append, STORE_MS).await;
+            match written {
+                Ok(Ok(count)) => Some(count),
+                Ok(Err(reason)) => failed_write(&reason),
+                Err(error) => failed_write(&error.to_string()),
+            }
+        };
+        let done = writing.into_actor(self).map(|count, actor, context| {
+            actor.writing = Writing::Idle;
+            match count {
+                Some(count) => actor.on_stored(count, context),
+                None => {
+                    context.run_later(STORE_RETRY, |actor, context| actor.write(context));
+                }
+            }
+        });
+        context.spawn(done);
+    }
+
+    /// So many operations are on disk.
+    fn on_stored(&mut self, count: u64, context: &mut Context<Self>) {
+        let known = self.unstored_from + self.unstored.len() as u64;
+        let count = count.min(known);
+        while self.unstored_from < count {
+            self.unstored.pop_front();
+            self.unstored_from += 1;
+        }
+        let count = usize::try_from(count).expect("an index of an operation fits");
+        self.exchange.handle_persisted(count);
+        self.handle_outputs(context);
+        self.settle_soon(context);
+    }
+
+    /// Tells the orderbook what is different.
+    fn update_orderbook(&mut self, changes: Vec<Change>) {
+        self.update_number += 1;
+        let update = Update {
+            number: self.update_number,
+            digests: self.book_digests(&changes),
+            changes,
+        };
+        let sent = self.node.refs.orderbook.try_data(update);
+        self.orderbook = match sent {
+            Ok(()) => OrderbookLink::Fresh,
+            Err(_) => OrderbookLink::Stale,
+        };
+    }
+
+    /// Digests of the books that changes concern.
+    fn book_digests(&self, changes: &[Change]) -> Vec<(MarketIndex, Digest)> {
+        let mut markets: Vec<MarketIndex> = changes.iter().filter_map(Change::market).collect();
+        markets.sort_unstable();
+        markets.dedup();
+        let replica = self.exchange.replica();
+        let digest = |market| (market, replica.book_digest(market));
+        markets.into_iter().map(digest).collect()
+    }
+
+    /// Merges, writes what users want, and does what follows.
+    fn settle(&mut self, context: &mut Context<Self>) {
+        let now = self.now();
+        self.exchange.handle_tick(now);
+        self.submit_waiting(now);
+        self.handle_outputs(context);
+        if self.orderbook == OrderbookLink::Stale {
+            self.update_orderbook(Vec::new());
+        }
+    }
+
+    /// Writes operations for the users who wait, one per write to the disk.
+    fn submit_waiting(&mut self, now: Now) {
+        let may_write = self.exchange.may_write(now).is_ok();
+        if !may_write || self.writing == Writing::UnderWay {
+            return;
+        }
+        let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);
+        if let Some((id, users)) = matcher_submission::write_batch(exchange, now, waiting) {
+            tracing::debug!(target: "matcher", "wrote operation {} for {} users", id.short(), users.len());
+            self.unacknowledged.insert(id, users);
+        }
+    }
+
+    /// An own operation is on disk: tells those who wait for it.
+    fn acknowledge(&mut self, id: &OpId) {
+        for user in self.unacknowledged.remove(id).unwrap_or_default() {
+            user.tell(&self.exchange);
+        }
+    }
+
+    /// Reads the whole store; nothing else is handled until that is done.
+    fn load(&mut self, started: Started, context: &mut Context<Self>) {
+        let loading = load_exchange(Arc::clone(&self.node));
+        let loaded = loading.into_actor(self).map(|exchange, actor, context| {
+            match exchange {
+                Ok(exchange) => actor.on_loaded(exchange, context),
+                Err(reason) => {
+                    actor.exit.fail(reason);
+                    actix::ActorContext::stop(context);
+                }
+            }
+            started.report();
+        });
+        context.wait(loaded);
+    }
+
+    fn on_loaded(&mut self, mut exchange: NodeExchange, context: &mut Context<Self>) {
+        exchange.handle_restored(self.now());
+        self.unstored_from = exchange.dag().len() as u64;
+        self.exchange = exchange;
+        if self.unstored_from > 0 {
+            let operations = self.unstored_from;
+            tracing::info!(target: "matcher", operations, "books are rebuilt from the store");
+        }
+        // A gossip actor that is not up yet synchronises when it is.
+        drop(self.node.refs.gossip.control(MatcherUp));
+        let tick = Duration::from_millis(self.node.settings.exchange.tick_ms);
+        context.run_interval(tick, |actor, context| {
+            let now = actor.now();
+            let due = actor.exchange.next_deadline_ms(now);
+            let is_due = due.is_some_and(|due_ms| due_ms <= now.monotonic_ms);
+            if is_due || !actor.submissions.is_empty() || actor.orderbook == OrderbookLink::Stale {
+                actor.settle_soon(context);
+            }
+        });
+    }
+}
+
+/// Logs that a batch was not written.
+fn failed_write(reason: &str) -> Option<u64> {
+    tracing::warn!(target: "matcher", "operations are not on disk yet: {reason}");
+    None
+}
+
+/// An exchange without operations.
+fn empty_exchange(node: &NodeContext) -> NodeExchange {
+    let key = *node.identity.signing_key();
+    Exchange::new(node.genesis.clone(), key, Book::new)
+}
+
+/// Reads the store from its beginning.
+async fn load_exchange(node: Arc<NodeContext>) -> Result<NodeExchange, String> {
+    let mut exchange = empty_exchange(&node);
+    loop {
+        let from = exchange.dag().len() as u64;
+        let page = match node.refs.store.query(Load { from }, STORE_MS).await {
+            Ok(page) => page?,
+            Err(error) => {
+                tracing::debug!(target: "matcher", "the store does not answer yet: {error}");
+                actix_rt::time::sleep(STORE_RETRY).await;
+                continue;
+            }
+        };
+        if page.is_empty() {
+            return Ok(exchange);
+        }
+        for (index, wire) in page {
+            exchange
+                .restore(&wire)
+                .map_err(|error| format!("operation {index} of the store: {error}"))?;
+        }
+    }
+}
+
+impl Actor for MatcherActor {
+    type Context = Context<Self>;
+}
+
+impl Child for MatcherActor {
+    fn on_begin(&mut self, started: Started, context: &mut Context<Self>) {
+        self.load(started, context);
+    }
+}
+supervised!(MatcherActor);
+
+impl Handler<Data<Deliver>> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, data: Data<Deliver>, context: &mut Context<Self>) {
+        self.receive(data.message, context);
+    }
+}
+
+impl Handler<DeliverPage> for MatcherActor {
+    type Result = u64;
+
+    fn handle(&mut self, page: DeliverPage, context: &mut Context<Self>) -> u64 {
+        self.receive(page.0, context)
+    }
+}
+
+impl Handler<Settle> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, _settle: Settle, context: &mut Context<Self>) {
+        self.settling = Settling::Idle;
+        self.settle(context);
+    }
+}
+
+impl Handler<LinkDown> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, down: LinkDown, _context: &mut Context<Self>) {
+        self.exchange.handle_link_down(down.0);
+    }
+}
+
+impl Handler<Synchronised> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, _message: Synchronised, context: &mut Context<Self>) {
+        self.exchange.handle_synchronised();
+        self.settle_soon(context);
+    }
+}
+
+impl Handler<ClockOffset> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, offset: ClockOffset, context: &mut Context<Self>) {
+        self.clock_offset_ms = offset.0;
+        self.settle_soon(context);
+    }
+}
+
+impl Handler<Submit> for MatcherActor {
+    type Result = ResponseFuture<Answer>;
+
+    fn handle(&mut self, submit: Submit, context: &mut Context<Self>) -> Self::Result {
+        let (tell, answer) = oneshot::channel();
+        if self.submissions.len() + self.unacknowledged.len() >= WAITING_USERS_MAX {
+            let text = "too many orders wait for the disk: try again";
+            let overloaded = ReplyError::new(ErrorCode::Overloaded, text);
+            return Box::pin(async move { Err(overloaded) });
+        }
+        self.submissions.push_back(Submission { submit, tell });
+        self.settle_soon(context);
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(matcher_submission::lost())) })
+    }
+}
+
+impl Handler<ReadHeads> for MatcherActor {
+    type Result = MessageResult<ReadHeads>;
+
+    fn handle(&mut self, read: ReadHeads, _context: &mut Context<Self>) -> Self::Result {
+        let mut heads = self.exchange.dag().heads(read.after, read.heads_max + 1);
+        let more = heads.len() > read.heads_max;
+        heads.truncate(read.heads_max);
+        MessageResult((heads, more))
+    }
+}
+
+impl Handler<FindWants> for MatcherActor {
+    type Result = MessageResult<FindWants>;
+
+    fn handle(&mut self, find: FindWants, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.exchange.dag().wants_for(&find.0))
+    }
+}
+
+impl Handler<FindMissing> for MatcherActor {
+    type Result = MessageResult<FindMissing>;
+
+    fn handle(&mut self, find: FindMissing, _context: &mut Context<Self>) -> Self::Result {
+        let page = self.exchange.dag().missing(&find.wants, find.operations_max);
+        let places = page.operations.iter().map(|index| u64::from(index.0));
+        MessageResult((places.collect(), page.remaining))
+    }
+}
+
+impl Handler<Snapshot> for MatcherActor {
+    type Result = SnapshotReply;
+
+    fn handle(&mut self, _ask: Snapshot, _context: &mut Context<Self>) -> SnapshotReply {
+        let markets = 0..self.node.genesis.markets.len();
+        let markets = markets.map(|at| MarketIndex(u16::try_from(at).expect("at most 256")));
+        let replica = self.exchange.replica();
+        self.orderbook = OrderbookLink::Fresh;
+        SnapshotReply {
+            number: self.update_number,
+            changes: replica.snapshot(),
+            digests: markets
+                .map(|market| (market, replica.book_digest(market)))
+                .collect(),
+        }
+    }
+}
+
+impl Handler<AskDigests> for MatcherActor {
+    type Result = MessageResult<AskDigests>;
+
+    fn handle(&mut self, _ask: AskDigests, context: &mut Context<Self>) -> Self::Result {
+        let digests = self.exchange.digests();
+        self.handle_outputs(context);
+        MessageResult(digests)
+    }
+}
+
+impl Handler<AskClock> for MatcherActor {
+    type Result = Answer;
+
+    fn handle(&mut self, ask: AskClock, _context: &mut Context<Self>) -> Answer {
+        matcher_submission::clock(&self.exchange, ask.0)
+    }
+}
+
+impl Handler<AskStats> for MatcherActor {
+    type Result = MessageResult<AskStats>;
+
+    fn handle(&mut self, _ask: AskStats, _context: &mut Context<Self>) -> Self::Result {
+        let exchange = &self.exchange;
+        let numbers = [
+            ("operations", exchange.dag().len()),
+            ("operations_on_disk", exchange.persisted()),
+            ("operations_waiting", exchange.delivery().waiting_len()),
+            ("operations_parked", exchange.delivery().parked_len()),
+            ("orders", exchange.replica().order_count()),
+            ("forked_authors", exchange.dag().forkers().count()),
+        ];
+        let evicted = ("operations_evicted", exchange.delivery().evicted());
+        let numbers = numbers.map(|(name, number)| (name, number as u64));
+        let all = numbers.into_iter().chain([evicted]);
+        MessageResult(all.map(|(name, number)| (name.to_string(), number)).collect())
+    }
+}

@@ -1,0 +1,297 @@
+//! What users want of the matcher: from a request to actions, and from a written operation to the
+//! answer.
+
+use std::collections::BTreeMap;
+
+use bitfitech_core::dag::OpIndex;
+use bitfitech_core::exchange::{Exchange, SubmitError};
+use bitfitech_core::matching::Engine;
+use bitfitech_core::op::{ACTIONS_MAX, Action, Place};
+use bitfitech_core::types::{OpId, OrderId};
+use bitfitech_core::view::OrderRow;
+use tokio::sync::oneshot;
+
+use crate::command_model::{ClockQuery, IdPrefix, Replace};
+use crate::messages::{Answer, ErrorCode, PlaceReply, Reply, ReplyError};
+
+/// A query: write an operation that does this; answered when it is on disk.
+#[derive(actix::Message, Debug)]
+#[rtype(result = "Answer")]
+pub enum Submit {
+    /// Places an order.
+    Place(Place),
+    /// Cancels an own order.
+    Cancel(IdPrefix),
+    /// Cancels all own open orders.
+    CancelAll,
+    /// Changes an own order.
+    Replace(Replace),
+}
+
+/// A user who waits, and what for.
+pub(crate) struct Submission {
+    pub(crate) submit: Submit,
+    pub(crate) tell: oneshot::Sender<Answer>,
+}
+
+/// What a user is told when his operation is on disk.
+pub(crate) struct Acknowledgement {
+    subject: Subject,
+    tell: oneshot::Sender<Answer>,
+}
+
+/// Which orders an answer is about.
+enum Subject {
+    Placed(OrderId),
+    Cancelled(OrderId),
+    CancelledAll(Vec<OrderId>),
+    Replaced { old: OrderId, new: OrderId },
+}
+
+/// Actions of one operation to be, and who waits for them.
+#[derive(Default)]
+pub(crate) struct Batch {
+    actions: Vec<Action>,
+    /// With the index of the first action of each.
+    waiting: Vec<(usize, Intent, oneshot::Sender<Answer>)>,
+}
+
+/// What a submission turned out to mean.
+enum Intent {
+    Place,
+    Cancel(OrderId),
+    CancelAll(Vec<OrderId>),
+    Replace(OrderId),
+}
+
+/// The error for users whose answer was lost with the actor.
+pub(crate) fn lost() -> ReplyError {
+    ReplyError::new(
+        ErrorCode::Unavailable,
+        "the matcher crashed before the order was acknowledged: `orders` shows whether it was \
+         written",
+    )
+}
+
+/// Writes as many waiting submissions as fit into one operation.
+///
+/// Returns the operation and who waits for it, or tells those who cannot be served why. `None`
+/// when nothing is waiting, or nothing may be written yet.
+pub(crate) fn write_batch<E: Engine>(
+    exchange: &mut Exchange<E>,
+    now: bitfitech_core::types::Now,
+    submissions: &mut std::collections::VecDeque<Submission>,
+) -> Option<(OpId, Vec<Acknowledgement>)> {
+    let mut batch = Batch::default();
+    while let Some(next) = submissions.front() {
+        match prepare(exchange, &next.submit) {
+            Ok((_, actions)) if batch.actions.len() + actions.len() > ACTIONS_MAX => break,
+            Ok((intent, actions)) => {
+                let Submission { tell, .. } = submissions.pop_front()?;
+                batch.waiting.push((batch.actions.len(), intent, tell));
+                batch.actions.extend(actions);
+            }
+            Err(answer) => {
+                let Submission { tell, .. } = submissions.pop_front()?;
+                // A user who no longer waits needs no answer.
+                drop(tell.send(*answer));
+            }
+        }
+    }
+    if batch.waiting.is_empty() {
+        return None;
+    }
+    match exchange.submit(now, batch.actions) {
+        Ok(id) => {
+            let waiting = batch.waiting.into_iter();
+            let acknowledge = |(at, intent, tell)| Acknowledgement::new(&id, at, intent, tell);
+            Some((id, waiting.map(acknowledge).collect()))
+        }
+        Err(error) => {
+            let error = submit_error(&error);
+            for (_, _, tell) in batch.waiting {
+                drop(tell.send(Err(error.clone())));
+            }
+            None
+        }
+    }
+}
+
+/// Why nothing was written, for users.
+fn submit_error(error: &SubmitError) -> ReplyError {
+    let code = match error {
+        SubmitError::ClockAhead(_) => ErrorCode::ClockAhead,
+        SubmitError::OwnChain => ErrorCode::Unavailable,
+        SubmitError::Operation(_) => ErrorCode::BadAmount,
+    };
+    ReplyError::new(code, error.to_string())
+}
+
+/// The actions that do what a user wants, or at once the answer.
+fn prepare<E: Engine>(
+    exchange: &Exchange<E>,
+    submit: &Submit,
+) -> Result<(Intent, Vec<Action>), Box<Answer>> {
+    let refuse = |error: ReplyError| Box::new(Err(error));
+    match submit {
+        Submit::Place(place) => Ok((Intent::Place, vec![Action::Place(place.clone())])),
+        Submit::Cancel(prefix) => {
+            let row = own_open_order(exchange, *prefix).map_err(refuse)?;
+            let (market, order) = (row.market, row.order);
+            Ok((Intent::Cancel(order), vec![Action::Cancel { market, order }]))
+        }
+        Submit::CancelAll => {
+            let rows = own_open_orders(exchange);
+            if rows.is_empty() {
+                return Err(Box::new(Ok(Reply::CancelAll(Vec::new()))));
+            }
+            let actions = rows.iter().map(|row| Action::Cancel {
+                market: row.market,
+                order: row.order,
+            });
+            let orders = rows.iter().map(|row| row.order).collect();
+            Ok((Intent::CancelAll(orders), actions.collect()))
+        }
+        Submit::Replace(replace) => {
+            let row = own_open_order(exchange, replace.order).map_err(refuse)?;
+            let action = replace_action(exchange, row, replace).map_err(refuse)?;
+            Ok((Intent::Replace(row.order), vec![action]))
+        }
+    }
+}
+
+/// The action that changes an order as wanted. What only reduces at the same price is written
+/// without a price: it keeps its place.
+fn replace_action<E: Engine>(
+    exchange: &Exchange<E>,
+    row: &OrderRow,
+    replace: &Replace,
+) -> Result<Action, ReplyError> {
+    let genesis = exchange.genesis();
+    let market = genesis.market(row.market).expect("an order's market exists");
+    let terms = replace.terms(market).map_err(ReplyError::from)?;
+    let quantity = terms.quantity.unwrap_or(row.quantity);
+    let price = terms.price.or(row.price);
+    if quantity == row.quantity && price == row.price {
+        let text = "the order has this price and quantity already: name another";
+        return Err(ReplyError::new(ErrorCode::BadCommand, text));
+    }
+    let only_reduces = price == row.price && quantity < row.quantity;
+    Ok(Action::Replace {
+        market: row.market,
+        order: row.order,
+        price: price.filter(|_| !only_reduces),
+        quantity: Some(quantity),
+    })
+}
+
+/// Own orders in the book, at most as many as one operation can cancel.
+fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<&OrderRow> {
+    let all = exchange.replica().orders_between(OrderId([0; 32]), OrderId([0xff; 32]));
+    all.filter(|row| row.author == exchange.author() && row.ended.is_none())
+        .take(ACTIONS_MAX)
+        .collect()
+}
+
+/// The one own order in the book that a prefix names.
+fn own_open_order<E: Engine>(
+    exchange: &Exchange<E>,
+    prefix: IdPrefix,
+) -> Result<&OrderRow, ReplyError> {
+    let row = any_order(exchange, prefix)?;
+    if row.author != exchange.author() {
+        let text = format!("order {} belongs to {}", row.order.short(), row.author.short());
+        return Err(ReplyError::new(ErrorCode::NotOwner, text));
+    }
+    if row.ended.is_some() {
+        let text = format!("order {} is over: {}", row.order.short(), row.status().name());
+        return Err(ReplyError::new(ErrorCode::OrderClosed, text));
+    }
+    Ok(row)
+}
+
+/// The one order that a prefix names.
+fn any_order<E: Engine>(
+    exchange: &Exchange<E>,
+    prefix: IdPrefix,
+) -> Result<&OrderRow, ReplyError> {
+    let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
+    let mut found = exchange.replica().orders_between(low, high);
+    match (found.next(), found.next()) {
+        (Some(row), None) => Ok(row),
+        (None, _) => Err(ReplyError::new(
+            ErrorCode::UnknownOrder,
+            format!("no order begins with {prefix}: `orders all` lists your orders"),
+        )),
+        (Some(first), Some(second)) => Err(ReplyError::new(
+            ErrorCode::AmbiguousOrder,
+            format!(
+                "{prefix} begins several orders, such as {} and {}: type more of it",
+                first.order, second.order
+            ),
+        )),
+    }
+}
+
+impl Acknowledgement {
+    fn new(id: &OpId, at: usize, intent: Intent, tell: oneshot::Sender<Answer>) -> Self {
+        let index = u8::try_from(at).expect("an operation has at most 64 actions");
+        let made = OrderId::new(id, index);
+        let subject = match intent {
+            Intent::Place => Subject::Placed(made),
+            Intent::Cancel(order) => Subject::Cancelled(order),
+            Intent::CancelAll(orders) => Subject::CancelledAll(orders),
+            Intent::Replace(old) => Subject::Replaced { old, new: made },
+        };
+        Self { subject, tell }
+    }
+
+    /// Tells the user how things stand now.
+    pub(crate) fn tell<E: Engine>(self, exchange: &Exchange<E>) {
+        let replica = exchange.replica();
+        let row = |order: &OrderId| replica.order(order).cloned();
+        let placed = |row: OrderRow| {
+            let trades = replica.trades_on_entry(&row.order);
+            Reply::Place(PlaceReply::new(&row, trades))
+        };
+        let reply = match &self.subject {
+            Subject::Placed(order) => row(order).map(placed),
+            Subject::Cancelled(order) => row(order).map(Reply::Cancel),
+            Subject::CancelledAll(orders) => {
+                Some(Reply::CancelAll(orders.iter().filter_map(row).collect()))
+            }
+            Subject::Replaced { old, new } => row(new).or_else(|| row(old)).map(placed),
+        };
+        // A user who no longer waits needs no answer.
+        drop(self.tell.send(reply.ok_or_else(lost)));
+    }
+}
+
+/// Vector clocks, for users.
+pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Answer {
+    let dag = exchange.dag();
+    let operation = |prefix| -> Result<OpIndex, ReplyError> {
+        let row = any_order(exchange, prefix)?;
+        Ok(dag.find_order(&row.order).expect("an order's operation is applied"))
+    };
+    match query {
+        ClockQuery::Own => {
+            let mut known = BTreeMap::new();
+            for head in dag.heads(None, usize::MAX) {
+                let count = known.entry(head.author).or_insert(0);
+                *count = (*count).max(head.seq + 1);
+            }
+            Ok(Reply::Clock(known))
+        }
+        ClockQuery::Of(prefix) => {
+            let clock = dag.vector_clock(operation(prefix)?);
+            let counts = clock.iter().map(|(author, count)| (*author, count));
+            Ok(Reply::Clock(counts.collect()))
+        }
+        ClockQuery::Compare(first, second) => {
+            let first = dag.vector_clock(operation(first)?);
+            let second = dag.vector_clock(operation(second)?);
+            Ok(Reply::Relation(first.relation(&second)))
+        }
+    }
+}

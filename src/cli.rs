@@ -1,0 +1,391 @@
+//! The command line: what `bitfitech` understands, and how it teaches that.
+//!
+//! The common options may stand before or after the subcommand, so that `bitfitech --data-dir a
+//! run` and `bitfitech run --data-dir a` are the same. Values given twice are merged: the one
+//! behind the subcommand wins, and all `-D` count. (The global arguments of `clap` would lose the
+//! `-D` that stand before the subcommand, so both places have arguments of their own.)
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+
+use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
+
+/// What stands below the options in `bitfitech --help`, before the environment variables.
+const EXAMPLES: &str = "\
+Examples:
+  bitfitech                                    start a node with ./config.toml, or the defaults
+  bitfitech --data-dir a -D p2p.port=3001      a first node on port 3001
+  bitfitech --data-dir b -D p2p.port=3002 -D discovery.bootstrap_peers=127.0.0.1:3001
+                                               a second one that dials the first
+  echo 'buy 0.5 @ 30000' | bitfitech --output json --exit-on-eof
+                                               drive a node from a script
+  bitfitech config show                        every setting and where it comes from
+  bitfitech config check --config other.toml   check a file without starting anything
+  bitfitech keys show                          the public key by which others know this node
+
+Exit codes:
+  0  fine
+  1  failure at run time
+  2  wrong usage or configuration (each fault in one line: where, what, how to mend)
+
+Precedence of settings: command line, environment, configuration file, built-in default.
+Lists given by -D or the environment are comma-separated; empty text is the empty list.
+";
+
+/// What stands above the list of well-known variables.
+const VARIABLES_HEAD: &str = "
+Environment: every key SECTION.KEY is also BITFITECH__SECTION__KEY, for example
+BITFITECH__P2P__PORT. Well-known names, their keys and defaults:
+";
+
+/// A peer-to-peer exchange without a centre: every node keeps the same book.
+#[derive(Debug, Parser)]
+#[command(name = "bitfitech", version, after_long_help = epilogue())]
+#[command(arg_required_else_help = false, infer_subcommands = false)]
+struct CommandLine {
+    #[command(flatten)]
+    options: Options,
+
+    #[command(flatten)]
+    run: RunOptions,
+
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+/// The options that every subcommand takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// Configuration file [default: ./config.toml if it is there, else the built-in defaults]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+
+    /// Directory of key, store and logs, the same as -D data_dir=DIR [default: data]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    data_dir: Option<String>,
+
+    /// Form of everything on the standard output [default: text]
+    #[arg(long, value_name = "FORM", value_enum)]
+    output: Option<Output>,
+
+    /// What is logged, the same as -D log.level=LEVEL [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    #[arg(value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
+
+    /// Set a configuration key, for example -D p2p.port=3001; may be repeated
+    #[arg(short = 'D', value_name = "KEY=VALUE")]
+    assignments: Vec<String>,
+}
+
+/// The options of `run` alone.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct RunOptions {
+    /// End the node at the end of its input, also when that is a pipe or /dev/null
+    #[arg(long)]
+    exit_on_eof: bool,
+}
+
+/// Form of what is written to the standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Start a node; this is the default
+    Run {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        run: RunOptions,
+    },
+    /// Show or make the key that is this node's identity
+    #[command(arg_required_else_help = false)]
+    Keys {
+        #[command(flatten)]
+        options: Options,
+        #[command(subcommand)]
+        action: KeysSubcommands,
+    },
+    /// Show or check the configuration
+    #[command(arg_required_else_help = false)]
+    Config {
+        #[command(flatten)]
+        options: Options,
+        #[command(subcommand)]
+        action: ConfigSubcommands,
+    },
+    /// Print the completions for a shell, for example: source <(bitfitech completions bash)
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysSubcommands {
+    /// Print the public key of this node
+    Show(Options),
+    /// Make the key in the data directory; one that is there is never replaced
+    New(Options),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigSubcommands {
+    /// Print every setting in force, each with its origin
+    Show(Options),
+    /// Print `ok`, or every fault in one line
+    Check(Options),
+}
+
+/// What the user asks for.
+#[derive(Debug)]
+pub struct Invocation {
+    /// The options that every command takes.
+    pub options: Options,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start a node.
+    Run(AtEndOfInput),
+    /// Print the public key.
+    KeysShow,
+    /// Make the key.
+    KeysNew,
+    /// Print the configuration in force.
+    ConfigShow,
+    /// Check the configuration.
+    ConfigCheck,
+    /// Print the completions for a shell.
+    Completions(clap_complete::Shell),
+}
+
+/// What a node does when its input, not being a terminal, ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEndOfInput {
+    /// It goes on without commands, as a service.
+    GoOn,
+    /// It shuts down in order.
+    Exit,
+}
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub enum Stop {
+    /// The user asked for help or the version: this is it.
+    Answer(clap::Error),
+    /// The usage is wrong: what, and how to mend it, in one line.
+    Usage(String),
+}
+
+impl Options {
+    /// Form of what is written to the standard output.
+    pub fn output(&self) -> Output {
+        self.output.unwrap_or_default()
+    }
+
+    /// Where the configuration comes from, the environment of this process included.
+    pub fn sources(&self) -> Sources {
+        let option = |name, key, value: &Option<String>| {
+            let value = value.clone()?;
+            Some(DedicatedOption { name, key, value })
+        };
+        let dedicated = [
+            option("--data-dir", "data_dir", &self.data_dir),
+            option("--log-level", "log.level", &self.log_level),
+        ];
+        Sources {
+            file: self.config.clone(),
+            environment: std::env::vars_os().collect(),
+            assignments: self.assignments.clone(),
+            options: dedicated.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Both, where `inner` stands behind the subcommand.
+    fn merge(mut self, inner: Self) -> Self {
+        self.assignments.extend(inner.assignments);
+        Self {
+            config: inner.config.or(self.config),
+            data_dir: inner.data_dir.or(self.data_dir),
+            output: inner.output.or(self.output),
+            log_level: inner.log_level.or(self.log_level),
+            assignments: self.assignments,
+        }
+    }
+}
+
+/// Understands the arguments of the process, the first of which is its name.
+///
+/// # Errors
+/// When there is nothing to do: help or version were asked for, or the usage is wrong.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Stop> {
+    let line = CommandLine::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Answer(error),
+        _ => Stop::Usage(one_line(&error)),
+    })?;
+    let outer = line.options;
+    let exit_on_eof = line.run.exit_on_eof;
+    let (options, command) = match line.command {
+        None => (outer, run_command(exit_on_eof)),
+        Some(Subcommands::Run { options, run }) => {
+            let command = run_command(exit_on_eof || run.exit_on_eof);
+            (outer.merge(options), command)
+        }
+        Some(_) if exit_on_eof => return Err(Stop::Usage(misplaced_exit_on_eof())),
+        Some(Subcommands::Keys { options, action }) => {
+            let (inner, command) = match action {
+                KeysSubcommands::Show(inner) => (inner, Command::KeysShow),
+                KeysSubcommands::New(inner) => (inner, Command::KeysNew),
+            };
+            (outer.merge(options).merge(inner), command)
+        }
+        Some(Subcommands::Config { options, action }) => {
+            let (inner, command) = match action {
+                ConfigSubcommands::Show(inner) => (inner, Command::ConfigShow),
+                ConfigSubcommands::Check(inner) => (inner, Command::ConfigCheck),
+            };
+            (outer.merge(options).merge(inner), command)
+        }
+        Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
+    };
+    Ok(Invocation { options, command })
+}
+
+/// The completions of all of this for a shell.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "bitfitech", &mut script);
+    script
+}
+
+fn run_command(exit_on_eof: bool) -> Command {
+    Command::Run(if exit_on_eof {
+        AtEndOfInput::Exit
+    } else {
+        AtEndOfInput::GoOn
+    })
+}
+
+fn misplaced_exit_on_eof() -> String {
+    "--exit-on-eof belongs to run alone: leave it out here".to_owned()
+}
+
+fn epilogue() -> String {
+    format!("{EXAMPLES}{VARIABLES_HEAD}{}", variables_help())
+}
+
+/// The error of `clap` without the usage it repeats, as one line that says where help is.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
+    let text = &text[..end.unwrap_or(text.len())];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let line: String = line.chars().filter(|c| !c.is_control()).collect();
+    format!("{line}; see bitfitech --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_words(words: &str) -> Result<Invocation, Stop> {
+        let words = words.split_whitespace().map(OsString::from);
+        parse(std::iter::once(OsString::from("bitfitech")).chain(words))
+    }
+
+    fn accepted(words: &str) -> Invocation {
+        parse_words(words).unwrap_or_else(|stop| panic!("{words}: {stop:?}"))
+    }
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn options_count_before_and_after_the_subcommand() {
+        for words in [
+            "--data-dir d -D a=1 -D b=2 --output json --config f --log-level warn run",
+            "run --data-dir d -D a=1 -D b=2 --output json --config f --log-level warn",
+            "--data-dir x -D a=1 --config f run --data-dir d -D b=2 --output json --log-level warn",
+            "--data-dir d -D a=1 -D b=2 --output json --config f --log-level warn",
+            "-D a=1 config -D b=2 --output json show --data-dir d --config f --log-level warn",
+        ] {
+            let options = accepted(words).options;
+            assert_eq!(options.assignments, ["a=1", "b=2"], "{words}");
+            assert_eq!(options.data_dir.as_deref(), Some("d"), "{words}");
+            assert_eq!(options.config, Some(PathBuf::from("f")), "{words}");
+            assert_eq!(options.log_level.as_deref(), Some("warn"), "{words}");
+            assert_eq!(options.output(), Output::Json, "{words}");
+        }
+    }
+
+    #[test]
+    fn every_command_is_found_and_run_is_the_default() {
+        for (words, command) in [
+            ("", Command::Run(AtEndOfInput::GoOn)),
+            ("run", Command::Run(AtEndOfInput::GoOn)),
+            ("--exit-on-eof", Command::Run(AtEndOfInput::Exit)),
+            ("run --exit-on-eof", Command::Run(AtEndOfInput::Exit)),
+            ("--exit-on-eof run", Command::Run(AtEndOfInput::Exit)),
+            ("keys show", Command::KeysShow),
+            ("keys new", Command::KeysNew),
+            ("config show", Command::ConfigShow),
+            ("config check", Command::ConfigCheck),
+            (
+                "completions fish",
+                Command::Completions(clap_complete::Shell::Fish),
+            ),
+        ] {
+            assert_eq!(accepted(words).command, command, "{words}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_one_line_that_says_where_help_is() {
+        for words in [
+            "--nonsense",
+            "nonsense",
+            "run nonsense",
+            "keys",
+            "keys nonsense",
+            "config",
+            "completions",
+            "completions nonsense",
+            "--output xml",
+            "--log-level loud",
+            "--config",
+            "-D",
+            "--config a --config b",
+            "--exit-on-eof keys show",
+        ] {
+            match parse_words(words) {
+                Err(Stop::Usage(line)) => {
+                    assert!(!line.is_empty() && !line.contains('\n'), "{words}: {line}");
+                    let mends = line.contains("--help") || line.contains("leave it out");
+                    assert!(mends, "{words}: {line}");
+                }
+                other => panic!("{words}: {other:?}"),
+            }
+        }
+    }
+}

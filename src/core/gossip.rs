@@ -1,0 +1,447 @@
+//! Gossip: every applied operation to every link that does not have it, once.
+//!
+//! A node pushes what it has just *applied* (so what is invalid travels one hop and no further) to
+//! all its links but those that are known to have it: the link it came from, and every link on
+//! which a copy came in the meantime. Receivers recognise copies by id, see [`crate::seen`]. This
+//! is flooding: on a mesh of degree `k` an operation takes the fastest path to everyone, at the
+//! price of up to `k - 1` copies. The machine asks [`Gossip::pushes_to`] for each link and
+//! operation; a tree of eager and lazy links is a change of that one decision.
+//!
+//! *Batches.* Operations wait up to `flush_ms` for company, or until a frame is full. One message
+//! and one write per batch and link cost far less than one per operation.
+//!
+//! *Slow links.* What was handed to a link's writer and is not yet written counts against
+//! `outbox_max_bytes`. Where a frame does not fit, the link is *full*: it gets nothing until half of
+//! its outbox is written, and what it missed is counted. Then one [`Behind`] frame tells the peer
+//! to synchronise, and pushing goes on. Pushing begins again *before* the peer synchronises, so no
+//! operation falls between the two: what was applied earlier is in the summary that the peer reads,
+//! what is applied later is pushed. A link that stays full for `full_max_ms` is given up. So a slow
+//! peer costs one outbox and delays nobody.
+//!
+//! *Operations that came by synchronisation* are not pushed on: a node that catches up on a million
+//! operations would send them all to peers who have had them for years. They count as missed on the
+//! other links, and `announce_ms` later a [`Behind`] frame lets each peer compare heads and take
+//! what it lacks. So a healed partition floods hop by hop through the same one path.
+//!
+//! *Forged copies.* The id of an operation covers its body, not its signature, so a liar can send a
+//! known body with a wrong signature before the true one arrives, and the true one passes for a
+//! copy. When such an operation is refused, [`Gossip::handle_not_applied`] forgets the id and asks
+//! for synchronisation with every other link that brought a copy. Nothing is lost by racing.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::seen::{Seen, SeenLimits};
+use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
+use crate::wire::{
+    Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops,
+};
+
+/// An operation as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireOperation {
+    /// Its id.
+    pub id: OpId,
+    /// Its bytes, which are not looked into.
+    pub bytes: Vec<u8>,
+}
+
+/// How gossip behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GossipConfig {
+    /// How long an operation waits for others to share its frame, in milliseconds.
+    pub flush_ms: u64,
+    /// Most bytes handed to a link's writer and not written.
+    pub outbox_max_bytes: usize,
+    /// How long a link may stay full before it is given up, in milliseconds.
+    pub full_max_ms: u64,
+    /// How long operations that came by synchronisation wait before they are announced.
+    pub announce_ms: u64,
+    /// Bounds of the memory for copies.
+    pub seen: SeenLimits,
+}
+
+impl Default for GossipConfig {
+    /// Guesses: the flush is small against any network, the outbox is what 1 Gbit/s carries in
+    /// 30 ms, and a link that moved nothing for half a minute is dead.
+    fn default() -> Self {
+        Self {
+            flush_ms: 2,
+            outbox_max_bytes: 4 * 1024 * 1024,
+            full_max_ms: 30_000,
+            announce_ms: 100,
+            seen: SeenLimits::default(),
+        }
+    }
+}
+
+/// Whether an operation came for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Verify and deliver it, then report it as applied or not applied.
+    New,
+    /// It is known or in the works: drop it.
+    Copy,
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GossipOutput {
+    /// Hand a frame to the link's writer; report its cost with [`Gossip::handle_written`].
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+        /// What it counts against the outbox.
+        cost_bytes: usize,
+    },
+    /// Synchronise with a link soon.
+    StartSync {
+        /// The link.
+        link: LinkId,
+    },
+    /// End a link.
+    Disconnect {
+        /// The link.
+        link: LinkId,
+        /// What to say.
+        goodbye: Goodbye,
+    },
+}
+
+/// What is known of an operation that came lately.
+#[derive(Clone, Debug)]
+enum Passage {
+    /// Not applied or not yet pushed; these links have it. Bounded by the number of links.
+    Waiting(Vec<LinkId>),
+    /// Done with.
+    Pushed,
+}
+
+#[derive(Clone, Debug)]
+struct Link {
+    peer: AuthorKey,
+    outbox_bytes: usize,
+    full_since_ms: Option<u64>,
+    missed: u64,
+}
+
+/// The gossip of one node.
+#[derive(Clone, Debug)]
+pub struct Gossip {
+    config: GossipConfig,
+    links: BTreeMap<LinkId, Link>,
+    seen: Seen<Passage>,
+    batch: Vec<WireOperation>,
+    batch_bytes: usize,
+    flush_at_ms: Option<u64>,
+    announce_at_ms: Option<u64>,
+    outputs: VecDeque<GossipOutput>,
+}
+
+impl Gossip {
+    /// A node without links.
+    pub fn new(now: Now, config: GossipConfig) -> Self {
+        Self {
+            config,
+            links: BTreeMap::new(),
+            seen: Seen::new(now, config.seen),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            flush_at_ms: None,
+            announce_at_ms: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A session was established.
+    pub fn handle_link_up(&mut self, link: LinkId, peer: AuthorKey) {
+        self.links.insert(
+            link,
+            Link {
+                peer,
+                outbox_bytes: 0,
+                full_since_ms: None,
+                missed: 0,
+            },
+        );
+    }
+
+    /// A session ended.
+    pub fn handle_link_down(&mut self, link: LinkId) {
+        self.links.remove(&link);
+    }
+
+    /// Operations came over a link. Answers for each in turn. Of pulled operations a copy may be
+    /// delivered too: the set of applied operations knows copies for sure.
+    pub fn handle_operations(&mut self, now: Now, link: LinkId, ids: &[OpId]) -> Vec<Arrival> {
+        ids.iter().map(|id| self.arrive(now, link, *id)).collect()
+    }
+
+    fn arrive(&mut self, now: Now, link: LinkId, id: OpId) -> Arrival {
+        match self.seen.get_mut(&id) {
+            None => {
+                let holders = alloc::vec![link];
+                self.seen.insert(now, id, Passage::Waiting(holders));
+                return Arrival::New;
+            }
+            Some(Passage::Waiting(holders)) if !holders.contains(&link) => holders.push(link),
+            Some(_) => {}
+        }
+        Arrival::Copy
+    }
+
+    /// Operations were applied, each after what it leans on; now they may travel. Leave out those
+    /// of proven forkers: these are served by synchronisation only.
+    pub fn handle_applied(
+        &mut self,
+        now: Now,
+        operations: Vec<WireOperation>,
+        source: Option<Source>,
+    ) {
+        match source {
+            None => self.push(now, operations, None),
+            Some(Source { link, via }) => match via {
+                Via::Push => self.push(now, operations, Some(link)),
+                Via::Sync => self.announce_later(now, &operations, link),
+            },
+        }
+    }
+
+    fn push(&mut self, now: Now, operations: Vec<WireOperation>, source: Option<LinkId>) {
+        for operation in operations {
+            self.note_holder(now, operation.id, source);
+            self.batch_bytes += operation.bytes.len();
+            self.batch.push(operation);
+            if self.batch_bytes >= OPERATIONS_TARGET_BYTES || self.batch.len() >= OPERATIONS_MAX {
+                self.flush(now);
+            }
+        }
+        if !self.batch.is_empty() && self.flush_at_ms.is_none() {
+            self.flush_at_ms = Some(now.monotonic_ms.saturating_add(self.config.flush_ms));
+        }
+    }
+
+    fn note_holder(&mut self, now: Now, id: OpId, holder: Option<LinkId>) {
+        match self.seen.get_mut(&id) {
+            Some(Passage::Waiting(holders)) => {
+                holders.extend(holder.filter(|link| !holders.contains(link)));
+            }
+            Some(Passage::Pushed) | None => {
+                let holders = holder.into_iter().collect();
+                self.seen.insert(now, id, Passage::Waiting(holders));
+            }
+        }
+    }
+
+    fn announce_later(&mut self, now: Now, operations: &[WireOperation], source: LinkId) {
+        for operation in operations {
+            let holders = self.take_holders(now, operation.id);
+            for (id, link) in &mut self.links {
+                let has_it = *id == source || holders.contains(id);
+                link.missed = link.missed.saturating_add(u64::from(!has_it));
+            }
+        }
+        if !operations.is_empty() && self.announce_at_ms.is_none() {
+            self.announce_at_ms = Some(now.monotonic_ms.saturating_add(self.config.announce_ms));
+        }
+    }
+
+    /// Who is known to have an operation that is about to go out.
+    fn take_holders(&mut self, now: Now, id: OpId) -> Vec<LinkId> {
+        match self
+            .seen
+            .get_mut(&id)
+            .map(|it| mem::replace(it, Passage::Pushed))
+        {
+            Some(Passage::Waiting(holders)) => holders,
+            Some(Passage::Pushed) => Vec::new(),
+            None => {
+                self.seen.insert(now, id, Passage::Pushed);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Operations that [`Gossip::handle_operations`] called new will not be applied: they are
+    /// invalid, which is the fault of `culprit`, or there was no room for them. They may come
+    /// again, and are asked of the links that had them.
+    pub fn handle_not_applied(&mut self, ids: &[OpId], culprit: Option<LinkId>) {
+        let mut others = Vec::new();
+        for id in ids {
+            let Some(Passage::Waiting(holders)) = self.seen.remove(id) else {
+                continue;
+            };
+            others.extend(holders.into_iter().filter(|link| Some(*link) != culprit));
+        }
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|link| self.links.contains_key(link));
+        let starts = others
+            .into_iter()
+            .map(|link| GossipOutput::StartSync { link });
+        self.outputs.extend(starts);
+    }
+
+    /// A link's writer has written a frame of this machine.
+    pub fn handle_written(&mut self, link: LinkId, cost_bytes: usize) {
+        let half = self.config.outbox_max_bytes / 2;
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        state.outbox_bytes = state.outbox_bytes.saturating_sub(cost_bytes);
+        if state.full_since_ms.is_some() && state.outbox_bytes <= half {
+            state.full_since_ms = None;
+            self.announce(link);
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self
+            .flush_at_ms
+            .is_some_and(|at_ms| at_ms <= now.monotonic_ms)
+        {
+            self.flush(now);
+        }
+        if self
+            .announce_at_ms
+            .is_some_and(|at_ms| at_ms <= now.monotonic_ms)
+        {
+            self.announce_at_ms = None;
+            let links: Vec<LinkId> = self.links.keys().copied().collect();
+            links.into_iter().for_each(|link| self.announce(link));
+        }
+        self.give_up_full_links(now);
+    }
+
+    /// The monotonic time at which [`Gossip::handle_timeout`] has something to do.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let full = self
+            .links
+            .values()
+            .filter_map(|link| self.full_until_ms(link));
+        let timers = [self.flush_at_ms, self.announce_at_ms];
+        timers.into_iter().flatten().chain(full).min()
+    }
+
+    /// The next thing to do; ask until there is none.
+    pub fn poll_output(&mut self) -> Option<GossipOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// How many operations a link missed and was not yet told of.
+    pub fn behind(&self, link: LinkId) -> u64 {
+        self.links.get(&link).map_or(0, |state| state.missed)
+    }
+
+    /// The peer at the other end of a link.
+    pub fn peer(&self, link: LinkId) -> Option<AuthorKey> {
+        self.links.get(&link).map(|state| state.peer)
+    }
+
+    fn full_until_ms(&self, link: &Link) -> Option<u64> {
+        let since_ms = link.full_since_ms?;
+        Some(since_ms.saturating_add(self.config.full_max_ms))
+    }
+
+    /// Whether an operation goes to a link at once. Flooding: to all that do not have it.
+    fn pushes_to(link: LinkId, holders: &[LinkId]) -> bool {
+        !holders.contains(&link)
+    }
+
+    /// Sends the batch to all links.
+    fn flush(&mut self, now: Now) {
+        self.flush_at_ms = None;
+        self.batch_bytes = 0;
+        let batch = mem::take(&mut self.batch);
+        let holders: Vec<Vec<LinkId>> = batch
+            .iter()
+            .map(|operation| self.take_holders(now, operation.id))
+            .collect();
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in links {
+            let chosen: Vec<&WireOperation> = batch
+                .iter()
+                .zip(&holders)
+                .filter(|(_, holders)| Self::pushes_to(link, holders))
+                .map(|(operation, _)| operation)
+                .collect();
+            self.send_operations(now, link, &chosen);
+        }
+    }
+
+    /// Hands operations to one link, or counts them as missed. They fit one frame: a batch is
+    /// flushed by the operation that fills it.
+    fn send_operations(&mut self, now: Now, link: LinkId, operations: &[&WireOperation]) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        if operations.is_empty() {
+            return;
+        }
+        let cost_bytes = operations.iter().map(|it| it.bytes.len()).sum();
+        // An empty outbox takes any frame, or a small limit would stop a link for ever.
+        let room_bytes = self
+            .config
+            .outbox_max_bytes
+            .saturating_sub(state.outbox_bytes);
+        let fits = state.outbox_bytes == 0 || cost_bytes <= room_bytes;
+        if state.full_since_ms.is_some() || !fits {
+            state.full_since_ms.get_or_insert(now.monotonic_ms);
+            state.missed = state.missed.saturating_add(operations.len() as u64);
+            return;
+        }
+        state.outbox_bytes += cost_bytes;
+        let operations = operations.iter().map(|it| it.bytes.clone()).collect();
+        self.outputs.push_back(GossipOutput::Send {
+            link,
+            frame: Frame::Ops(Ops { operations }),
+            cost_bytes,
+        });
+    }
+
+    /// Tells a link that it missed something, unless it is full; then it is told later.
+    fn announce(&mut self, link: LinkId) {
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        if state.missed == 0 || state.full_since_ms.is_some() {
+            return;
+        }
+        let missed = mem::take(&mut state.missed);
+        self.outputs.push_back(GossipOutput::Send {
+            link,
+            frame: Frame::Behind(Behind { missed }),
+            cost_bytes: 0,
+        });
+    }
+
+    fn give_up_full_links(&mut self, now: Now) {
+        let late: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, state)| {
+                self.full_until_ms(state)
+                    .is_some_and(|until_ms| until_ms <= now.monotonic_ms)
+            })
+            .map(|(link, _)| *link)
+            .collect();
+        for link in late {
+            self.links.remove(&link);
+            self.outputs.push_back(GossipOutput::Disconnect {
+                link,
+                goodbye: Goodbye {
+                    code: GoodbyeCode::Slow,
+                    reason: "you take operations more slowly than they are made".to_string(),
+                },
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

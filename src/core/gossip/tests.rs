@@ -1,0 +1,378 @@
+use alloc::vec;
+
+use proptest::collection::vec as vector;
+use proptest::prelude::*;
+
+use super::*;
+
+const CONFIG: GossipConfig = GossipConfig {
+    flush_ms: 2,
+    outbox_max_bytes: 100,
+    full_max_ms: 1_000,
+    announce_ms: 50,
+    seen: SeenLimits {
+        generation_max: 1_000,
+        generation_ms: 60_000,
+    },
+};
+
+fn at(monotonic_ms: u64) -> Now {
+    Now {
+        monotonic_ms,
+        unix_ms: 0,
+    }
+}
+
+fn id(number: u8) -> OpId {
+    OpId([number; 32])
+}
+
+fn operation(number: u8) -> WireOperation {
+    WireOperation {
+        id: id(number),
+        bytes: vec![number; 10],
+    }
+}
+
+fn link(number: u64) -> LinkId {
+    LinkId(number)
+}
+
+/// A node with links 1 to `links`.
+fn node(links: u64) -> Gossip {
+    let mut gossip = Gossip::new(at(0), CONFIG);
+    for number in 1..=links {
+        gossip.handle_link_up(link(number), AuthorKey([7; 32]));
+    }
+    gossip
+}
+
+fn outputs(gossip: &mut Gossip) -> Vec<GossipOutput> {
+    core::iter::from_fn(|| gossip.poll_output()).collect()
+}
+
+/// Which operations went to which link: first bytes, in order.
+fn sent(outputs: &[GossipOutput]) -> Vec<(u64, Vec<u8>)> {
+    let ops = outputs.iter().filter_map(|output| match output {
+        GossipOutput::Send {
+            link,
+            frame: Frame::Ops(ops),
+            ..
+        } => Some((link.0, ops.operations.iter().map(|it| it[0]).collect())),
+        _ => None,
+    });
+    ops.collect()
+}
+
+/// Which links were told that they missed how many operations.
+fn told(outputs: &[GossipOutput]) -> Vec<(u64, u64)> {
+    let frames = outputs.iter().filter_map(|output| match output {
+        GossipOutput::Send {
+            link,
+            frame: Frame::Behind(behind),
+            ..
+        } => Some((link.0, behind.missed)),
+        _ => None,
+    });
+    frames.collect()
+}
+
+#[test]
+fn the_first_arrival_is_new_and_all_others_are_copies() {
+    let mut gossip = node(2);
+    let first = gossip.handle_operations(at(0), link(1), &[id(1), id(2), id(1)]);
+    assert_eq!(first, [Arrival::New, Arrival::New, Arrival::Copy]);
+    let second = gossip.handle_operations(at(0), link(2), &[id(2), id(3)]);
+    assert_eq!(second, [Arrival::Copy, Arrival::New]);
+}
+
+#[test]
+fn an_own_operation_goes_to_all_links_after_the_flush_time() {
+    let mut gossip = node(3);
+    gossip.handle_applied(at(10), vec![operation(1)], None);
+    gossip.handle_applied(at(11), vec![operation(2)], None);
+    assert!(outputs(&mut gossip).is_empty());
+    assert_eq!(gossip.next_deadline_ms(), Some(12));
+    gossip.handle_timeout(at(11));
+    assert!(outputs(&mut gossip).is_empty());
+    gossip.handle_timeout(at(12));
+    let all = [(1, vec![1, 2]), (2, vec![1, 2]), (3, vec![1, 2])];
+    assert_eq!(sent(&outputs(&mut gossip)), all);
+    assert_eq!(gossip.next_deadline_ms(), None);
+    let copy = gossip.handle_operations(at(12), link(1), &[id(1)]);
+    assert_eq!(
+        copy,
+        [Arrival::Copy],
+        "own operations are known when they come back"
+    );
+}
+
+#[test]
+fn an_operation_does_not_go_where_it_is_known() {
+    let mut gossip = node(3);
+    gossip.handle_operations(at(0), link(1), &[id(1)]);
+    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    gossip.handle_applied(at(0), vec![operation(1)], Some(Source::push(link(1))));
+    gossip.handle_timeout(at(2));
+    assert_eq!(sent(&outputs(&mut gossip)), [(3, vec![1])]);
+}
+
+#[test]
+fn the_source_is_spared_even_if_the_memory_forgot_the_arrival() {
+    let mut gossip = node(2);
+    gossip.handle_applied(at(0), vec![operation(1)], Some(Source::push(link(1))));
+    gossip.handle_timeout(at(2));
+    assert_eq!(sent(&outputs(&mut gossip)), [(2, vec![1])]);
+}
+
+#[test]
+fn a_full_frame_does_not_wait() {
+    let config = GossipConfig {
+        outbox_max_bytes: 10 * OPERATIONS_TARGET_BYTES,
+        ..CONFIG
+    };
+    let mut gossip = Gossip::new(at(0), config);
+    gossip.handle_link_up(link(1), AuthorKey([7; 32]));
+    let many = (0..100_u8).map(|number| WireOperation {
+        id: id(number),
+        bytes: vec![number; 5_000],
+    });
+    gossip.handle_applied(at(0), many.collect(), None);
+    let frames = outputs(&mut gossip);
+    assert_eq!(sent(&frames).len(), 1);
+    for output in &frames {
+        if let GossipOutput::Send { frame, .. } = output {
+            let (kind, payload) = frame.encode();
+            assert!(Frame::decode(kind, &payload).is_ok());
+        }
+    }
+    gossip.handle_timeout(at(2));
+    let rest = sent(&outputs(&mut gossip));
+    assert_eq!(sent(&frames)[0].1.len() + rest[0].1.len(), 100);
+}
+
+#[test]
+fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
+    let mut gossip = node(2);
+    for number in 0..15 {
+        gossip.handle_applied(at(0), vec![operation(number)], None);
+        gossip.handle_timeout(at(2));
+        gossip.handle_written(link(1), 10);
+    }
+    let frames = outputs(&mut gossip);
+    let to = |number| sent(&frames).iter().filter(|it| it.0 == number).count();
+    assert_eq!(
+        (to(1), to(2)),
+        (15, 10),
+        "only the slow link misses anything"
+    );
+    assert_eq!(gossip.behind(link(2)), 5);
+    gossip.handle_written(link(2), 40);
+    assert!(outputs(&mut gossip).is_empty(), "still more than half full");
+    gossip.handle_written(link(2), 10);
+    assert_eq!(told(&outputs(&mut gossip)), [(2, 5)]);
+    assert_eq!(gossip.behind(link(2)), 0);
+    gossip.handle_applied(at(5), vec![operation(50)], None);
+    gossip.handle_timeout(at(7));
+    assert_eq!(sent(&outputs(&mut gossip)), [(1, vec![50]), (2, vec![50])]);
+}
+
+#[test]
+fn a_link_that_stays_full_is_given_up() {
+    let mut gossip = node(1);
+    for number in 0..11 {
+        gossip.handle_applied(at(0), vec![operation(number)], None);
+        gossip.handle_timeout(at(2));
+    }
+    outputs(&mut gossip);
+    assert_eq!(gossip.next_deadline_ms(), Some(1_002));
+    gossip.handle_timeout(at(1_001));
+    assert!(outputs(&mut gossip).is_empty());
+    gossip.handle_timeout(at(1_002));
+    let made = outputs(&mut gossip);
+    assert!(
+        matches!(&made[..], [GossipOutput::Disconnect { link: LinkId(1), goodbye }]
+            if goodbye.code == GoodbyeCode::Slow),
+        "{made:?}"
+    );
+    assert_eq!(gossip.next_deadline_ms(), None);
+}
+
+#[test]
+fn an_operation_larger_than_the_outbox_still_passes() {
+    let mut gossip = node(1);
+    let large = WireOperation {
+        id: id(1),
+        bytes: vec![1; 500],
+    };
+    gossip.handle_applied(at(0), vec![large], None);
+    gossip.handle_timeout(at(2));
+    assert_eq!(sent(&outputs(&mut gossip)).len(), 1);
+}
+
+#[test]
+fn pulled_operations_are_announced_and_not_pushed() {
+    let mut gossip = node(3);
+    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    let pulled = vec![operation(1), operation(2)];
+    gossip.handle_applied(at(0), pulled, Some(Source::sync(link(1))));
+    gossip.handle_timeout(at(49));
+    assert!(outputs(&mut gossip).is_empty());
+    gossip.handle_timeout(at(50));
+    let made = outputs(&mut gossip);
+    assert_eq!(told(&made), [(2, 1), (3, 2)]);
+    assert!(sent(&made).is_empty());
+}
+
+#[test]
+fn a_refused_operation_may_come_again_and_is_asked_of_who_had_it() {
+    let mut gossip = node(3);
+    gossip.handle_operations(at(0), link(1), &[id(1)]);
+    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    gossip.handle_not_applied(&[id(1)], Some(link(1)));
+    assert_eq!(
+        outputs(&mut gossip),
+        [GossipOutput::StartSync { link: link(2) }]
+    );
+    let again = gossip.handle_operations(at(0), link(3), &[id(1)]);
+    assert_eq!(again, [Arrival::New]);
+}
+
+#[test]
+fn what_was_already_pushed_is_not_forgotten_by_a_late_refusal() {
+    let mut gossip = node(2);
+    gossip.handle_not_applied(&[id(1)], None);
+    assert!(outputs(&mut gossip).is_empty());
+    assert_eq!(
+        gossip.handle_operations(at(0), link(1), &[id(1)]),
+        [Arrival::New]
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Receive(u64, u8),
+    Write(u8),
+    Pull(u64, u8),
+    Written(u64, usize),
+    Up(u64),
+    Down(u64),
+    Wait(u64),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let link = 1..5_u64;
+    prop_oneof![
+        4 => (link.clone(), any::<u8>()).prop_map(|(link, number)| Step::Receive(link, number)),
+        2 => any::<u8>().prop_map(Step::Write),
+        1 => (link.clone(), any::<u8>()).prop_map(|(link, number)| Step::Pull(link, number)),
+        2 => (link.clone(), 0..60_usize).prop_map(|(link, bytes)| Step::Written(link, bytes)),
+        1 => link.clone().prop_map(Step::Up),
+        1 => link.prop_map(Step::Down),
+        3 => (0..30_u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Every applied operation is, for every link that is up throughout, known to be there, sent,
+    /// or counted as missed; never sent twice; and outboxes keep their bound.
+    #[test]
+    fn nothing_is_lost_silently_and_nothing_sent_twice(steps in vector(any_step(), 0..150)) {
+        let mut gossip = node(4);
+        let mut now_ms = 0;
+        // What each link has or was told to fetch, and whether it was sent what.
+        let mut pushed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut missed: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut owed: BTreeMap<u64, Vec<u8>> = (1..5).map(|link| (link, Vec::new())).collect();
+        let mut held: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        let mut applied = Vec::new();
+        for step in steps {
+            let now = at(now_ms);
+            match step {
+                Step::Receive(from, number) => {
+                    let arrivals = gossip.handle_operations(now, link(from), &[id(number)]);
+                    held.entry(from).or_default().push(number);
+                    if arrivals == [Arrival::New] {
+                        prop_assert!(!applied.contains(&number));
+                        applied.push(number);
+                        owe(&mut owed, number, Some(from));
+                        let origin = Some(Source::push(link(from)));
+                        gossip.handle_applied(now, vec![operation(number)], origin);
+                    }
+                }
+                Step::Write(number) if !applied.contains(&number) => {
+                    applied.push(number);
+                    owe(&mut owed, number, None);
+                    gossip.handle_applied(now, vec![operation(number)], None);
+                }
+                Step::Pull(from, number) if !applied.contains(&number) => {
+                    applied.push(number);
+                    owe(&mut owed, number, Some(from));
+                    let origin = Some(Source::sync(link(from)));
+                    gossip.handle_applied(now, vec![operation(number)], origin);
+                }
+                Step::Write(_) | Step::Pull(..) => {}
+                Step::Written(to, bytes) => gossip.handle_written(link(to), bytes),
+                Step::Up(number) => {
+                    if gossip.peer(link(number)).is_none() {
+                        gossip.handle_link_up(link(number), AuthorKey([7; 32]));
+                    }
+                }
+                Step::Down(number) => {
+                    gossip.handle_link_down(link(number));
+                    owed.remove(&number);
+                }
+                Step::Wait(wait_ms) => {
+                    now_ms += wait_ms;
+                    gossip.handle_timeout(at(now_ms));
+                }
+            }
+            let made = outputs(&mut gossip);
+            for output in &made {
+                if let GossipOutput::Disconnect { link, .. } = output {
+                    owed.remove(&link.0);
+                }
+            }
+            for (to, numbers) in sent(&made) {
+                pushed.entry(to).or_default().extend(numbers);
+            }
+            for (to, count) in told(&made) {
+                *missed.entry(to).or_default() += count;
+            }
+            for state in gossip.links.values() {
+                prop_assert!(state.outbox_bytes <= CONFIG.outbox_max_bytes.max(2_560));
+            }
+        }
+        gossip.handle_timeout(at(now_ms + 2));
+        let made = outputs(&mut gossip);
+        for (to, numbers) in sent(&made) {
+            pushed.entry(to).or_default().extend(numbers);
+        }
+        for (to, count) in told(&made) {
+            *missed.entry(to).or_default() += count;
+        }
+        for (to, owed) in owed.into_iter().filter(|(to, _)| gossip.peer(link(*to)).is_some()) {
+            let pushed = pushed.remove(&to).unwrap_or_default();
+            let mut distinct = pushed.clone();
+            distinct.sort_unstable();
+            distinct.dedup();
+            prop_assert_eq!(distinct.len(), pushed.len(), "sent twice to {}", to);
+            let held = held.remove(&to).unwrap_or_default();
+            let lacking = owed.iter().filter(|number| !pushed.contains(number));
+            let unheld = lacking.clone().filter(|number| !held.contains(number)).count() as u64;
+            let accounted = missed.get(&to).copied().unwrap_or(0) + gossip.behind(link(to));
+            // A copy that came over the link in time makes an operation owed no more.
+            prop_assert!((unheld..=lacking.count() as u64).contains(&accounted));
+            prop_assert!(pushed.iter().all(|number| owed.contains(number)));
+        }
+    }
+}
+
+/// Notes that an operation is owed to every link but its source.
+fn owe(owed: &mut BTreeMap<u64, Vec<u8>>, number: u8, source: Option<u64>) {
+    for (to, numbers) in owed {
+        if Some(*to) != source {
+            numbers.push(number);
+        }
+    }
+}
