@@ -285,6 +285,8 @@ fn a_repeated_file_name_is_caught() {
         "src/core/breaker.rs",
         "actors/breaker.rs",
         "src/core/lib.rs",
+        "src/core/sync/vocabulary.rs",
+        "src/core/gossip/vocabulary.rs",
         "src/core/a/mod.rs",
         "src/core/b/mod.rs",
     ]);
