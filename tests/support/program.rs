@@ -38,7 +38,10 @@ pub fn run_to_end(mut command: Command, text: &str, input: Input) -> Finished {
     // A program that ends before it reads its input closes the pipe: that is no fault.
     let written = stdin.write_all(text.as_bytes());
     let stdin = match input {
-        Input::Ends => None,
+        Input::Ends => {
+            drop(stdin);
+            None
+        }
         Input::StaysOpen => Some(stdin),
     };
     let status = wait_for_exit(&mut child);
