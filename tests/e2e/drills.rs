@@ -191,10 +191,15 @@ fn crashes_in_a_row_escalate_and_the_node_still_goes_on() {
         .set("supervisor.intensity", "2");
     let mut drilled = Node::start(plan.dials(&neighbour.address()));
     drilled.ok("buy 1 @ 300");
-    for _ in 0..3 {
+    for life in 1..=3 {
         drilled.ok_at_last("crash matcher");
         drilled.wait_for_event("the crash is told", |event| {
             event["name"] == "matcher" && event["change"] == "crashed"
+        });
+        // Its restart after the last crash is that of the supervisor above.
+        drilled.wait_for_event("the restart is told", |event| {
+            let restarted = event["change"] == "restarted";
+            restarted && event["name"] == if life < 3 { "matcher" } else { "exchange" }
         });
     }
     drilled.wait_for_event("the escalation is told", |event| {
