@@ -58,8 +58,7 @@ pub fn genesis(network: &str) -> Genesis {
 
 /// An exchange whose engines know a secret of their own, for no secret may show.
 pub fn new_node(genesis: &Genesis, key: &SigningKey) -> Node {
-    let secret = author_of(key).0;
-    Exchange::new(genesis.clone(), *key, || Book::new(&secret))
+    Exchange::new(genesis.clone(), *key, Book::new)
 }
 
 /// The way over a link.

@@ -1,3 +1,5 @@
+//! Tests of gossip: who is sent what, and what is never lost silently.
+
 use alloc::vec;
 
 use proptest::collection::vec as vector;
