@@ -69,6 +69,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "gossip",
         "handshake",
         "kademlia",
+        "market_log",
         "replica",
         "sync",
     ],
