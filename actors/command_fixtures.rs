@@ -9,8 +9,8 @@ use bitfitech_core::types::{
 use bitfitech_core::view::{BookView, Digests, OrderRow, TradeRow, TradeStatus};
 
 use crate::messages::{
-    ActorChange, ActorEvent, BreakerRow, CircuitState, Direction, Event, PeerChange, PeerEvent,
-    PeerRow, Ready, SyncEvent, TradeEvent, TreeRow,
+    ActorChange, ActorEvent, BreakerRow, BreakerState, Direction, Event, PeerChange, PeerEvent,
+    PeerRow, Ready, SyncEvent, TradeEvent, TreeNode,
 };
 
 /// A market with everyday limits.
@@ -150,13 +150,13 @@ pub(crate) fn peers() -> Vec<PeerRow> {
 pub(crate) fn breakers() -> Vec<BreakerRow> {
     let open = BreakerRow {
         address: "192.0.2.9:3000".to_string(),
-        state: CircuitState::Open,
+        state: BreakerState::Open,
         failures: 3,
         retry_in_ms: 25_400,
     };
     let closed = BreakerRow {
         address: "node.example:3000".to_string(),
-        state: CircuitState::Closed,
+        state: BreakerState::Closed,
         failures: 0,
         retry_in_ms: 0,
     };
@@ -164,8 +164,8 @@ pub(crate) fn breakers() -> Vec<BreakerRow> {
 }
 
 /// A supervisor with a supervisor and two actors.
-pub(crate) fn tree() -> TreeRow {
-    let row = |name: &str, restarts, children| TreeRow {
+pub(crate) fn tree() -> TreeNode {
+    let row = |name: &str, restarts, children| TreeNode {
         name: name.to_string(),
         state: "running",
         restarts,

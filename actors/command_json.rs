@@ -19,7 +19,7 @@ use serde::{Serialize, Serializer};
 
 use crate::messages::{
     ActorEvent, Answer, BreakerRow, Event, PeerEvent, PeerRow, PlaceReply, Ready, Reply, SyncEvent,
-    TradeEvent, TreeRow,
+    TradeEvent, TreeNode,
 };
 
 /// The line that answers a command, without a line break. `word` is the command as
@@ -438,7 +438,7 @@ impl Row for PeerRow {
 struct BreakerFields<'a> {
     address: &'a str,
     state: &'static str,
-    failures: u64,
+    failures: u32,
     retry_in_ms: u64,
 }
 
@@ -461,11 +461,11 @@ struct TreeFields<'a> {
     state: &'static str,
     restarts: u64,
     generation: u64,
-    mailbox: u64,
-    children: Rows<'a, TreeRow>,
+    mailbox: usize,
+    children: Rows<'a, TreeNode>,
 }
 
-impl Row for TreeRow {
+impl Row for TreeNode {
     type Fields<'a> = TreeFields<'a>;
 
     fn fields<'a>(&'a self, genesis: &'a Genesis) -> TreeFields<'a> {

@@ -17,8 +17,8 @@ use crate::command_error::harmless;
 use crate::command_json::market_of;
 use crate::command_table::{Align, Cell, Paint, ShortIds, Style, Table, duration_text, time_text};
 use crate::messages::{
-    ActorChange, ActorEvent, Answer, BreakerRow, CircuitState, ClockRelation, Event, PeerChange,
-    PeerEvent, PeerRow, PlaceReply, Ready, Reply, ReplyError, SyncEvent, TradeEvent, TreeRow,
+    ActorChange, ActorEvent, Answer, BreakerRow, BreakerState, Event, PeerChange, PeerEvent,
+    PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent, TradeEvent, TreeNode,
 };
 
 /// Orders that came later than this are shown as late (PROTOCOL, "Late operations").
@@ -322,9 +322,9 @@ impl Pen<'_> {
         ]);
         for row in rows {
             let paint = match row.state {
-                CircuitState::Closed => Paint::Good,
-                CircuitState::HalfOpen => Paint::Unsure,
-                CircuitState::Open => Paint::Bad,
+                BreakerState::Closed => Paint::Good,
+                BreakerState::HalfOpen => Paint::Unsure,
+                BreakerState::Open => Paint::Bad,
             };
             table.push([
                 harmless(&row.address).into(),
@@ -367,7 +367,7 @@ impl Pen<'_> {
         table.text(self.style)
     }
 
-    fn tree(&self, root: &TreeRow) -> String {
+    fn tree(&self, root: &TreeNode) -> String {
         let mut table = Table::new(&[
             ("actor", Align::Left),
             ("state", Align::Left),
@@ -489,7 +489,7 @@ fn because(reason: Option<&str>) -> String {
 
 /// Adds an actor and those below it. `lead` stands before its own name, `below` before the
 /// branches of its children.
-fn push_tree(table: &mut Table, row: &TreeRow, lead: &str, below: &str) {
+fn push_tree(table: &mut Table, row: &TreeNode, lead: &str, below: &str) {
     let paint = if row.state == "running" {
         Paint::Good
     } else {
@@ -518,12 +518,12 @@ fn push_tree(table: &mut Table, row: &TreeRow, lead: &str, below: &str) {
     }
 }
 
-fn relation_text(relation: ClockRelation) -> String {
+fn relation_text(relation: Relation) -> String {
     let meaning = match relation {
-        ClockRelation::Before => "before: the author of the second knew the first",
-        ClockRelation::After => "after: the author of the first knew the second",
-        ClockRelation::Concurrent => "concurrent: neither author knew the other's",
-        ClockRelation::Equal => "equal: both were placed by the same operation",
+        Relation::Before => "before: the author of the second knew the first",
+        Relation::After => "after: the author of the first knew the second",
+        Relation::Concurrent => "concurrent: neither author knew the other's",
+        Relation::Equal => "equal: both were placed by the same operation",
     };
     format!("{meaning}\n")
 }

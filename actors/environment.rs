@@ -1,7 +1,6 @@
 //! What the supervisors of one tree share: the status board, the events, the clock, the seed.
 
 use actix_rt::time::Instant;
-use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::status::StatusBoard;
@@ -11,8 +10,7 @@ use crate::status::StatusBoard;
 const EVENTS_MAX: usize = 256;
 
 /// What changed about an actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorChange {
     /// It failed.
     Crashed,
@@ -22,15 +20,26 @@ pub enum ActorChange {
     Escalated,
 }
 
+impl ActorChange {
+    /// The word that users read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed",
+            Self::Restarted => "restarted",
+            Self::Escalated => "escalated",
+        }
+    }
+}
+
 /// News of an actor for whoever watches the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorEvent {
     /// The name of the actor.
     pub name: String,
     /// What changed.
     pub change: ActorChange,
-    /// Why; empty for a restart.
-    pub reason: String,
+    /// Why; `None` for a restart.
+    pub reason: Option<String>,
     /// The life that failed or is up.
     pub generation: u64,
 }
@@ -67,7 +76,8 @@ impl Environment {
     }
 
     pub(crate) fn tell(&self, name: &str, change: ActorChange, reason: &str, generation: u64) {
-        let (name, reason) = (name.to_string(), reason.to_string());
+        let name = name.to_string();
+        let reason = (!reason.is_empty()).then(|| reason.to_string());
         // Without a subscriber nobody wants to know.
         drop(self.events.send(ActorEvent {
             name,

@@ -18,7 +18,7 @@ use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOp
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError, Verified};
 use bitfitech_core::signature;
-use bitfitech_core::sync::{RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
+use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
 
@@ -389,12 +389,13 @@ impl GossipActor {
             SyncOutput::ReadMissing {
                 ticket,
                 wants,
+                from,
                 max_bytes,
             } => {
-                let operations_max = OPERATIONS_MAX;
                 let find = FindMissing {
                     wants,
-                    operations_max,
+                    from,
+                    operations_max: OPERATIONS_MAX,
                 };
                 self.read_missing(ticket, find, max_bytes, context);
             }
@@ -402,6 +403,10 @@ impl GossipActor {
             SyncOutput::Deliver { ticket, operations } => {
                 let link = ticket.link;
                 if let Ok(operations) = self.decode(link, &operations) {
+                    let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
+                    let now = self.node.clock.now();
+                    // Copies are delivered too: the set of applied operations knows them for sure.
+                    self.gossip.handle_operations(now, link, &ids);
                     self.incoming.push_back(Incoming {
                         source: Source::sync(link),
                         operations,
@@ -469,13 +474,17 @@ impl GossipActor {
             let read = Read { indices, bytes_max };
             let page = node.refs.store.query(read, QUERY_MS).await.ok()?.ok()?;
             let left = remaining + (found - page.len()) as u64;
-            let operations = page.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>();
-            Some((operations, left))
+            let next = page.last().map_or(0, |(index, _)| index + 1);
+            Some(Missing {
+                operations: page.into_iter().map(|(_, bytes)| bytes).collect(),
+                remaining: left,
+                next,
+            })
         };
         context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
             // A question without answer runs out at the peer.
-            if let Some((operations, left)) = answer {
-                actor.sync.handle_missing_read(ticket, operations, left);
+            if let Some(missing) = answer {
+                actor.sync.handle_missing_read(ticket, missing);
                 actor.drive(context);
             }
         }));

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
+use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, Output};
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::Verified;
@@ -97,6 +98,8 @@ pub struct FindWants(pub Vec<Head>);
 pub struct FindMissing {
     /// What the peer wants.
     pub wants: Vec<WantEntry>,
+    /// Leave out what stands before this place in the store.
+    pub from: u64,
     /// Most operations.
     pub operations_max: usize,
 }
@@ -564,10 +567,10 @@ impl Handler<FindMissing> for MatcherActor {
     type Result = MessageResult<FindMissing>;
 
     fn handle(&mut self, find: FindMissing, _context: &mut Context<Self>) -> Self::Result {
-        let page = self
-            .exchange
-            .dag()
-            .missing(&find.wants, find.operations_max);
+        // A place that no operation can have: there is nothing from there on.
+        let from = OpIndex(u32::try_from(find.from).unwrap_or(u32::MAX));
+        let dag = self.exchange.dag();
+        let page = dag.missing(&find.wants, from, find.operations_max);
         let places = page.operations.iter().map(|index| u64::from(index.0));
         MessageResult((places.collect(), page.remaining))
     }

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use bitfitech_core::breaker::BreakerRow;
+pub use bitfitech_core::breaker::{BreakerRow, BreakerState};
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, OpId, OrderId};
-use bitfitech_core::vector_clock::Relation;
+pub use bitfitech_core::vector_clock::Relation;
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow};
 
-use crate::environment::ActorEvent;
-use crate::status::TreeNode;
+pub use crate::environment::{ActorChange, ActorEvent};
+pub use crate::status::TreeNode;
 
 /// The answer to one command.
 pub type Answer = Result<Reply, ReplyError>;

@@ -9,6 +9,7 @@
 //! queue that gossip fills only as far as its accounting of this link allows, so a peer that reads
 //! slowly costs bounded memory and nobody's time.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -329,7 +330,8 @@ async fn establish(
         silence_ms_max: settings.p2p.idle_timeout_ms,
         ..FrameLimits::default()
     };
-    let (peer, address) = (connection.key, connection.address.to_string());
+    let (peer, remote) = (connection.key, connection.address);
+    let address = remote.to_string();
     let (mut reader, mut writer) = connection.split(limits);
     let number = node.next_number();
     let accepted = shake_hands(node, peer, number, (&mut reader, &mut writer)).await;
@@ -370,7 +372,7 @@ async fn establish(
         peer: me,
         node: peer,
         address,
-        listen: accepted.hello.listen,
+        listen: reachable(accepted.hello.listen, remote.ip()),
         direction,
         rtt_ms: None,
     };
@@ -384,6 +386,17 @@ async fn establish(
         writer,
         queue,
     })
+}
+
+/// Where a node takes connections that says it does so on all its addresses.
+fn reachable(listen: Option<String>, remote: IpAddr) -> Option<String> {
+    let listen = listen?;
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => {
+            Some(SocketAddr::new(remote, address.port()).to_string())
+        }
+        _ => Some(listen),
+    }
 }
 
 /// Exchanges Hellos.

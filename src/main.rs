@@ -5,11 +5,11 @@
 mod cli;
 mod commands;
 mod exit;
+mod run;
 
 use std::process::ExitCode;
 
-use cli::{Command, Options};
-use exit::Failure;
+use cli::Command;
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
@@ -18,19 +18,11 @@ fn main() -> ExitCode {
     };
     let options = &invocation.options;
     match invocation.command {
-        Command::Run(_) => exit::finish(run(options)),
+        Command::Run(at_end) => exit::finish(run::run(options, at_end)),
         Command::KeysShow => exit::finish(commands::keys_show(options)),
         Command::KeysNew => exit::finish(commands::keys_new(options)),
         Command::ConfigShow => exit::finish(commands::config_show(options)),
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
-}
-
-/// Starts a node.
-fn run(options: &Options) -> Result<String, Failure> {
-    commands::load(options)?;
-    Err(Failure::RunTime(
-        "run: this build cannot start a node: use keys, config or completions".to_owned(),
-    ))
 }

@@ -29,7 +29,7 @@ struct Rule {
 }
 
 /// Every rule for single files, in the order of `docs/STYLE.md`.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     rule("line-length", size_rules::line_length),
     rule("file-length", size_rules::file_length),
     rule("function-length", size_rules::function_length),
@@ -44,10 +44,30 @@ const RULES: [Rule; 14] = [
     rule("crate-arrows", house_rules::crate_arrows),
     rule("core-arrows", house_rules::core_arrows),
     rule("core-is-pure", house_rules::core_is_pure),
+    rule("document-links", document_links),
 ];
 
 const fn rule(name: &'static str, check: fn(&SourceFile) -> Vec<Finding>) -> Rule {
     Rule { name, check }
+}
+
+/// Links of a document to files of the repository lead to files.
+fn document_links(file: &SourceFile) -> Vec<Finding> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(&file.path).parent().unwrap_or(Path::new(""));
+    let mut findings = Vec::new();
+    for (index, line) in file.raw.iter().enumerate() {
+        let ends = line.split("](").skip(1);
+        let targets = ends.filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|_| file.path.ends_with(".md")) {
+            let elsewhere = target.is_empty() || target.contains("://");
+            if !elsewhere && !root.join(folder).join(target).exists() {
+                let what = format!("the link to `{target}` leads nowhere");
+                findings.push(Finding::at(index, what, "name a file that is there"));
+            }
+        }
+    }
+    findings
 }
 
 /// Endings of the files that are read.
@@ -265,6 +285,8 @@ fn a_repeated_file_name_is_caught() {
         "src/core/breaker.rs",
         "actors/breaker.rs",
         "src/core/lib.rs",
+        "src/core/sync/vocabulary.rs",
+        "src/core/gossip/vocabulary.rs",
         "src/core/a/mod.rs",
         "src/core/b/mod.rs",
     ]);

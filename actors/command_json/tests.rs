@@ -6,7 +6,7 @@ use bitfitech_core::view::{OrderRow, TradeStatus};
 
 use super::*;
 use crate::command_fixtures as fixtures;
-use crate::messages::{CircuitState, ClockRelation, ErrorCode, ReplyError};
+use crate::messages::{BreakerState, ErrorCode, Relation, ReplyError};
 
 /// A line that is JSON, with single quotes for double ones, which are easier to read here.
 fn readable(line: &str) -> String {
@@ -147,9 +147,9 @@ fn peers_and_breakers_are_lists() {
         expected
     );
     for (state, name) in [
-        (CircuitState::Closed, "closed"),
-        (CircuitState::Open, "open"),
-        (CircuitState::HalfOpen, "half_open"),
+        (BreakerState::Closed, "closed"),
+        (BreakerState::Open, "open"),
+        (BreakerState::HalfOpen, "half_open"),
     ] {
         assert_eq!(state.name(), name);
     }
@@ -164,10 +164,10 @@ fn clocks_name_authors_in_full() {
     let expected = format!("{{'reply':'clock','ok':true,'clock':{{'{one}':5,'{two}':7}}}}");
     assert_eq!(answered("clock", Reply::Clock(clock)), expected);
     for (relation, name) in [
-        (ClockRelation::Before, "before"),
-        (ClockRelation::After, "after"),
-        (ClockRelation::Concurrent, "concurrent"),
-        (ClockRelation::Equal, "equal"),
+        (Relation::Before, "before"),
+        (Relation::After, "after"),
+        (Relation::Concurrent, "concurrent"),
+        (Relation::Equal, "equal"),
     ] {
         let expected = format!("{{'reply':'clock','ok':true,'relation':'{name}'}}");
         assert_eq!(answered("clock", Reply::Relation(relation)), expected);

@@ -187,10 +187,10 @@ author    operations
     assert_eq!(answered(Reply::Clock(clock)), expected);
     assert!(answered(Reply::Clock(BTreeMap::new())).contains("empty"));
     for (relation, word) in [
-        (ClockRelation::Before, "before: "),
-        (ClockRelation::After, "after: "),
-        (ClockRelation::Concurrent, "concurrent: "),
-        (ClockRelation::Equal, "equal: "),
+        (Relation::Before, "before: "),
+        (Relation::After, "after: "),
+        (Relation::Concurrent, "concurrent: "),
+        (Relation::Equal, "equal: "),
     ] {
         assert!(answered(Reply::Relation(relation)).starts_with(word));
     }

@@ -372,16 +372,22 @@ impl Dag {
         locator
     }
 
-    /// What a peer lacks of the branches that it wants, in the order of application, at most
-    /// `operations_max` of it.
-    pub fn missing(&self, wants: &[WantEntry], operations_max: usize) -> MissingPage {
+    /// What a peer lacks of the branches that it wants, in the order of application from `from` on,
+    /// at most `operations_max` of it.
+    pub fn missing(
+        &self,
+        wants: &[WantEntry],
+        from: OpIndex,
+        operations_max: usize,
+    ) -> MissingPage {
         let mut missing = Vec::new();
         for want in wants {
             let Some(head) = self.find(&want.head) else {
                 continue;
             };
             let there: Vec<OpIndex> = want.locator.iter().filter_map(|id| self.find(id)).collect();
-            missing.extend(self.back_from(head).take_while(|at| !there.contains(at)));
+            let branch = self.back_from(head);
+            missing.extend(branch.take_while(|at| *at >= from && !there.contains(at)));
         }
         missing.sort_unstable();
         missing.dedup();

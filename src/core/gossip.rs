@@ -4,19 +4,19 @@
 //! all its links but those that are known to have it: the link it came from, and every link on
 //! which a copy came in the meantime. Receivers recognise copies by id, see [`crate::seen`]. This
 //! is flooding: on a mesh of degree `k` an operation takes the fastest path to everyone, at the
-//! price of up to `k - 1` copies. The machine asks [`Gossip::pushes_to`] for each link and
+//! price of up to `k - 1` copies. The machine asks `pushes_to` for each link and
 //! operation; a tree of eager and lazy links is a change of that one decision.
 //!
 //! *Batches.* Operations wait up to `flush_ms` for company, or until a frame is full. One message
 //! and one write per batch and link cost far less than one per operation.
 //!
 //! *Slow links.* What was handed to a link's writer and is not yet written counts against
-//! `outbox_max_bytes`. Where a frame does not fit, the link is *full*: it gets nothing until half of
-//! its outbox is written, and what it missed is counted. Then one [`Behind`] frame tells the peer
-//! to synchronise, and pushing goes on. Pushing begins again *before* the peer synchronises, so no
-//! operation falls between the two: what was applied earlier is in the summary that the peer reads,
-//! what is applied later is pushed. A link that stays full for `full_max_ms` is given up. So a slow
-//! peer costs one outbox and delays nobody.
+//! `outbox_max_bytes`. Where a frame does not fit, the link is *full*: it gets nothing until half
+//! of its outbox is written, and what it missed is counted. Then one [`Behind`] frame tells the
+//! peer to synchronise, and pushing goes on. Pushing begins again *before* the peer synchronises,
+//! so no operation falls between the two: what was applied earlier is in the summary that the peer
+//! reads, what is applied later is pushed. A link that stays full for `full_max_ms` is given up. So
+//! a slow peer costs one outbox and delays nobody.
 //!
 //! *Operations that came by synchronisation* are not pushed on: a node that catches up on a million
 //! operations would send them all to peers who have had them for years. They count as missed on the

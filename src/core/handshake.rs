@@ -457,7 +457,7 @@ impl MedianClock {
     }
 
     /// The median of at least [`CLOCK_PEERS_MIN`] peers. Of the two in the middle of an even
-    /// number the one nearer to the local clock counts, so that only a majority can move it.
+    /// number the one nearer to the local clock counts, so that half of the peers cannot move it.
     fn median_offset_ms(&self) -> Option<i64> {
         if self.offsets_ms.len() < CLOCK_PEERS_MIN {
             return None;

@@ -45,7 +45,7 @@ fn wrong_settings_of_the_command_line_are_named() {
         ("p2p.port=", ["p2p.port", ""]),
         ("p2p.max_peers=1.5", ["p2p.max_peers", "1.5"]),
         ("mode=sideways", ["mode", "sideways"]),
-        ("discovery.mdns=maybe", ["discovery.mdns", "maybe"]),
+        ("p2p.port_fallback=maybe", ["p2p.port_fallback", "maybe"]),
         (
             "discovery.bootstrap_peers=nowhere",
             ["discovery.bootstrap_peers", "nowhere"],
@@ -53,10 +53,9 @@ fn wrong_settings_of_the_command_line_are_named() {
         ("network.name=Not A Name", ["network.name", "Not A Name"]),
         ("network.bucket_ms=0", ["network.bucket_ms", "0"]),
         ("network.allow_list=abc", ["network.allow_list", "abc"]),
-        (
-            "exchange.late_policy=perhaps",
-            ["exchange.late_policy", "perhaps"],
-        ),
+        ("markets.0.tick=0", ["tick", "0"]),
+        ("log.format=xml", ["log.format", "xml"]),
+        ("supervisor.intensity=0", ["supervisor.intensity", "0"]),
         (
             "breaker.failure_threshold=none",
             ["breaker.failure_threshold", "none"],
@@ -78,7 +77,7 @@ fn wrong_variables_are_named() {
         ("P2P_PORT", "65536"),
         ("MAX_PEERS", "-1"),
         ("PEER_RECONNECT_INTERVAL", "soon"),
-        ("DISCOVERY_MDNS", "maybe"),
+        ("ENABLE_RATE_LIMIT", "maybe"),
         ("BOOTSTRAP_PEERS", "nowhere"),
         ("EXCHANGE_PAIR", "BTC"),
         ("MAX_ORDER_PRICE", "-1"),
@@ -100,8 +99,8 @@ fn wrong_variables_are_named() {
 #[test]
 fn wrong_files_are_named() {
     for (content, names) in [
-        ("[p2p]\nprot = 3000\n", ["p2p.prot", "p2p.port"]),
-        ("[p2p]\nport = \"many\"\n", ["p2p.port", "many"]),
+        ("[p2p]\nprot = 3000\n", ["prot", "port"]),
+        ("[p2p]\nport = \"many\"\n", ["port", "many"]),
         ("[p2p\nport = 3000\n", ["mine.toml", ""]),
         ("[nonsense]\nkey = 1\n", ["nonsense", ""]),
         ("p2p = 3\n", ["p2p", ""]),

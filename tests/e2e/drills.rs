@@ -184,6 +184,30 @@ fn every_part_can_crash_in_turn_while_orders_come_in() {
 }
 
 #[test]
+fn crashes_in_a_row_escalate_and_the_node_still_goes_on() {
+    let mut neighbour = Node::start(Plan::named("neighbour"));
+    let plan = Plan::named("drilled")
+        .drills()
+        .set("supervisor.intensity", "2");
+    let mut drilled = Node::start(plan.dials(&neighbour.address()));
+    drilled.ok("buy 1 @ 300");
+    for _ in 0..3 {
+        drilled.ok_at_last("crash matcher");
+        drilled.wait_for_event("the crash is told", |event| {
+            event["name"] == "matcher" && event["change"] == "crashed"
+        });
+    }
+    drilled.wait_for_event("the escalation is told", |event| {
+        event["event"] == "actor" && event["change"] == "escalated"
+    });
+    drilled.ok_at_last("buy 1 @ 299");
+    neighbour.ok("sell 0.5 @ 299");
+    wait_for_agreement(&mut [&mut drilled, &mut neighbour]);
+    let log = drilled.log();
+    assert!(log.contains("exchange gives up"), "who escalated: {log}");
+}
+
+#[test]
 fn without_a_root_the_process_ends_with_code_one() {
     let mut node = Node::start(Plan::named("drilled").drills());
     node.send("crash root");

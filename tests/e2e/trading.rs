@@ -37,6 +37,7 @@ fn an_order_fills_from_three_others_at_their_prices_and_the_remainder_rests() {
     assert_eq!(taken["reason"], Value::Null, "{taken}");
     assert_eq!(taken["filled"], "100", "{taken}");
     assert_eq!(taken["remaining"], "20", "{taken}");
+    assert_eq!(list(&taken, "trades").len(), 3, "{taken}");
     let order = text(&taken, "order");
 
     let nodes = &mut [&mut first, &mut second, &mut third];

@@ -12,6 +12,11 @@ pub struct Generator {
 }
 
 impl Generator {
+    /// Begins with this seed.
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
     /// Begins with `SEED` of the environment, else with the default; the seed is returned so that
     /// the test can show it.
     ///
@@ -21,7 +26,7 @@ impl Generator {
         let seed = env::var("SEED").map_or(SEED_DEFAULT, |text| {
             text.parse().expect("SEED must be a whole number")
         });
-        (Self { state: seed }, seed)
+        (Self::new(seed), seed)
     }
 
     /// The next 64 bits.

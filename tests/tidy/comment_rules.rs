@@ -5,6 +5,9 @@ use crate::source::{Finding, SourceFile};
 /// Fewest characters of module docs that can explain a concept.
 const MODULE_DOCS_MIN: usize = 40;
 
+/// Fewest characters of module docs where the code is tests: what they are tests of.
+const TEST_DOCS_MIN: usize = 20;
+
 /// Every file of Rust begins with what it is about.
 pub fn module_docs(file: &SourceFile) -> Vec<Finding> {
     if !file.is_rust() {
@@ -16,7 +19,11 @@ pub fn module_docs(file: &SourceFile) -> Vec<Finding> {
         .is_some_and(|line| line.starts_with("//!"));
     let docs = file.raw.iter().filter_map(|line| line.strip_prefix("//!"));
     let length: usize = docs.map(|line| line.trim().chars().count()).sum();
-    if begins && length >= MODULE_DOCS_MIN {
+    let least = match file.tests_from {
+        0 => TEST_DOCS_MIN,
+        _ => MODULE_DOCS_MIN,
+    };
+    if begins && length >= least {
         return Vec::new();
     }
     let mend = "begin with `//!` and a few sentences from which a newcomer learns the concept";

@@ -57,6 +57,11 @@ const WIDE: &[&str] = &[
 pub const BAD: &[Example] = &[
     example("line-length", Body::Parts(WIDE)),
     example("file-length", Body::Repeated(DOCS, "", 700, "")),
+    Example {
+        rule: "file-length",
+        path: "src/main.rs",
+        body: Body::Repeated(DOCS, "", 99, ""),
+    },
     example(
         "function-length",
         Body::Repeated("fn long() {", "    step();", 69, "}"),
@@ -152,6 +157,7 @@ pub const BAD: &[Example] = &[
         "use hashbrown::HashMap;\n",
     ),
     text("core-is-pure", "src/core/lib.rs", "pub mod types;\n"),
+    text("document-links", "docs/X.md", "see [it](NOWHERE.md)\n"),
 ];
 
 /// What must pass.
@@ -236,5 +242,10 @@ pub const GOOD: &[Example] = &[
         "core-is-pure",
         "src/io/keys.rs",
         "use std::collections::HashMap;\n",
+    ),
+    text(
+        "document-links",
+        "docs/X.md",
+        "[a](TESTING.md#kinds), [b](../README.md), [c](https://doc.rust-lang.org/x.md), [d](#e)\n",
     ),
 ];

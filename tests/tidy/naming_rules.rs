@@ -105,23 +105,30 @@ pub fn no_unwrap(file: &SourceFile) -> Vec<Finding> {
         .collect()
 }
 
-/// No two files of one crate have the same name.
+/// No file of a crate has the name of one of the crate's own modules. Parts of different modules
+/// may share a name that says their role, as `sync/vocabulary.rs` and `gossip/vocabulary.rs` do.
 pub fn repeated_file_names(paths: &[String]) -> Vec<String> {
-    let mut seen: BTreeMap<(String, String), &String> = BTreeMap::new();
-    let mut findings = Vec::new();
-    for path in paths {
-        let stem = SourceFile::new(path, "").stem();
-        if STRUCTURE_NAMES.contains(&stem.as_str()) {
-            continue;
-        }
-        let key = (crate_folder(path), stem);
-        if let Some(first) = seen.insert(key, path) {
-            findings.push(format!(
-                "{path}:1: [file-names] {first} has the same name; name each after its concept"
-            ));
-        }
+    let mut modules: BTreeMap<(String, String), &String> = BTreeMap::new();
+    let named = |path: &String| (crate_folder(path), SourceFile::new(path, "").stem());
+    let structure = |stem: &str| STRUCTURE_NAMES.contains(&stem);
+    for path in paths.iter().filter(|path| is_module(path)) {
+        modules.insert(named(path), path);
     }
-    findings
+    let others = paths.iter().filter(|path| !structure(&named(path).1));
+    others
+        .filter_map(|path| {
+            let first = modules.get(&named(path)).filter(|first| **first != path)?;
+            Some(format!(
+                "{path}:1: [file-names] {first} has the same name; name each after its concept"
+            ))
+        })
+        .collect()
+}
+
+/// Whether a file lies directly in the folder of its crate.
+fn is_module(path: &str) -> bool {
+    let rest = path.strip_prefix(&crate_folder(path));
+    rest.is_some_and(|rest| rest.matches('/').count() == 1)
 }
 
 /// The folder of the crate that a file belongs to.

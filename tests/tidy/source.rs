@@ -83,12 +83,13 @@ impl SourceFile {
     }
 }
 
-/// Where the tests begin: at once in test files, else at `#[cfg(test)]` before a module body.
+/// Where the tests begin: at once in files of tests, else at `#[cfg(test)]` before a module body.
 fn first_test_line(path: &str, code: &[String]) -> usize {
     let all_tests = ["tests/", "benches/"]
         .iter()
         .any(|folder| path.starts_with(folder) || path.contains(&format!("/{folder}")));
-    if all_tests || path.ends_with("/tests.rs") {
+    let of_tests = ["/tests.rs", "_tests.rs", "_fixtures.rs"];
+    if all_tests || of_tests.iter().any(|ending| path.ends_with(ending)) {
         return 0;
     }
     let is_gate = |line: &str| line.trim() == "#[cfg(test)]";

@@ -273,106 +273,127 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What an observer of one node's gossip knows: by link, the numbers of operations.
+#[derive(Default)]
+struct Ledger {
+    applied: Vec<u8>,
+    /// What a link that has been up throughout should get.
+    owed: BTreeMap<u64, Vec<u8>>,
+    /// What came over a link.
+    held: BTreeMap<u64, Vec<u8>>,
+    /// What was sent to a link.
+    pushed: BTreeMap<u64, Vec<u8>>,
+    /// How many a link was told to fetch.
+    missed: BTreeMap<u64, u64>,
+}
+
+impl Ledger {
+    fn new(links: u64) -> Self {
+        Self {
+            owed: (1..=links).map(|link| (link, Vec::new())).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn apply(&mut self, gossip: &mut Gossip, now: Now, number: u8, origin: Option<Source>) {
+        let source = match origin {
+            None => None,
+            Some(source) => Some(source.link.0),
+        };
+        self.applied.push(number);
+        for (to, numbers) in &mut self.owed {
+            numbers.extend((Some(*to) != source).then_some(number));
+        }
+        gossip.handle_applied(now, vec![operation(number)], origin);
+    }
+
+    fn step(&mut self, gossip: &mut Gossip, now: Now, step: &Step) {
+        match *step {
+            Step::Receive(from, number) => {
+                let arrivals = gossip.handle_operations(now, link(from), &[id(number)]);
+                self.held.entry(from).or_default().push(number);
+                if arrivals == [Arrival::New] {
+                    assert!(!self.applied.contains(&number));
+                    self.apply(gossip, now, number, Some(Source::push(link(from))));
+                }
+            }
+            Step::Write(number) if !self.applied.contains(&number) => {
+                self.apply(gossip, now, number, None);
+            }
+            Step::Pull(from, number) if !self.applied.contains(&number) => {
+                self.apply(gossip, now, number, Some(Source::sync(link(from))));
+            }
+            Step::Write(_) | Step::Pull(..) => {}
+            Step::Written(to, bytes) => gossip.handle_written(link(to), bytes),
+            Step::Up(number) if gossip.peer(link(number)).is_none() => {
+                gossip.handle_link_up(link(number), AuthorKey([7; 32]));
+            }
+            Step::Up(_) => {}
+            Step::Down(number) => {
+                gossip.handle_link_down(link(number));
+                self.owed.remove(&number);
+            }
+            Step::Wait(_) => gossip.handle_timeout(now),
+        }
+    }
+
+    fn observe(&mut self, made: &[GossipOutput]) {
+        for output in made {
+            if let GossipOutput::Disconnect { link, .. } = output {
+                self.owed.remove(&link.0);
+            }
+        }
+        for (to, numbers) in sent(made) {
+            self.pushed.entry(to).or_default().extend(numbers);
+        }
+        for (to, count) in told(made) {
+            *self.missed.entry(to).or_default() += count;
+        }
+    }
+
+    /// Checks that a link was sent, or told that it missed, all that it is owed, and nothing twice.
+    fn check(&self, to: u64, behind: u64) {
+        let none = Vec::new();
+        let pushed = self.pushed.get(&to).unwrap_or(&none);
+        let held = self.held.get(&to).unwrap_or(&none);
+        let owed = &self.owed[&to];
+        let mut distinct = pushed.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), pushed.len(), "sent twice to {to}");
+        assert!(pushed.iter().all(|number| owed.contains(number)));
+        let lacking = owed.iter().filter(|number| !pushed.contains(number));
+        let unheld = lacking.clone().filter(|number| !held.contains(number));
+        let accounted = self.missed.get(&to).copied().unwrap_or(0) + behind;
+        // A copy that came over the link in time makes an operation owed no more.
+        let bounds = unheld.count() as u64..=lacking.count() as u64;
+        assert!(
+            bounds.contains(&accounted),
+            "{accounted} of {bounds:?} to {to}"
+        );
+    }
+}
+
 proptest! {
-    /// Every applied operation is, for every link that is up throughout, known to be there, sent,
-    /// or counted as missed; never sent twice; and outboxes keep their bound.
     #[test]
     fn nothing_is_lost_silently_and_nothing_sent_twice(steps in vector(any_step(), 0..150)) {
         let mut gossip = node(4);
+        let mut ledger = Ledger::new(4);
         let mut now_ms = 0;
-        // What each link has or was told to fetch, and whether it was sent what.
-        let mut pushed: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        let mut missed: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut owed: BTreeMap<u64, Vec<u8>> = (1..5).map(|link| (link, Vec::new())).collect();
-        let mut held: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        let mut applied = Vec::new();
         for step in steps {
-            let now = at(now_ms);
-            match step {
-                Step::Receive(from, number) => {
-                    let arrivals = gossip.handle_operations(now, link(from), &[id(number)]);
-                    held.entry(from).or_default().push(number);
-                    if arrivals == [Arrival::New] {
-                        prop_assert!(!applied.contains(&number));
-                        applied.push(number);
-                        owe(&mut owed, number, Some(from));
-                        let origin = Some(Source::push(link(from)));
-                        gossip.handle_applied(now, vec![operation(number)], origin);
-                    }
-                }
-                Step::Write(number) if !applied.contains(&number) => {
-                    applied.push(number);
-                    owe(&mut owed, number, None);
-                    gossip.handle_applied(now, vec![operation(number)], None);
-                }
-                Step::Pull(from, number) if !applied.contains(&number) => {
-                    applied.push(number);
-                    owe(&mut owed, number, Some(from));
-                    let origin = Some(Source::sync(link(from)));
-                    gossip.handle_applied(now, vec![operation(number)], origin);
-                }
-                Step::Write(_) | Step::Pull(..) => {}
-                Step::Written(to, bytes) => gossip.handle_written(link(to), bytes),
-                Step::Up(number) => {
-                    if gossip.peer(link(number)).is_none() {
-                        gossip.handle_link_up(link(number), AuthorKey([7; 32]));
-                    }
-                }
-                Step::Down(number) => {
-                    gossip.handle_link_down(link(number));
-                    owed.remove(&number);
-                }
-                Step::Wait(wait_ms) => {
-                    now_ms += wait_ms;
-                    gossip.handle_timeout(at(now_ms));
-                }
+            if let Step::Wait(wait_ms) = step {
+                now_ms += wait_ms;
             }
-            let made = outputs(&mut gossip);
-            for output in &made {
-                if let GossipOutput::Disconnect { link, .. } = output {
-                    owed.remove(&link.0);
-                }
-            }
-            for (to, numbers) in sent(&made) {
-                pushed.entry(to).or_default().extend(numbers);
-            }
-            for (to, count) in told(&made) {
-                *missed.entry(to).or_default() += count;
-            }
+            ledger.step(&mut gossip, at(now_ms), &step);
+            ledger.observe(&outputs(&mut gossip));
             for state in gossip.links.values() {
                 prop_assert!(state.outbox_bytes <= CONFIG.outbox_max_bytes.max(2_560));
             }
         }
         gossip.handle_timeout(at(now_ms + 2));
-        let made = outputs(&mut gossip);
-        for (to, numbers) in sent(&made) {
-            pushed.entry(to).or_default().extend(numbers);
-        }
-        for (to, count) in told(&made) {
-            *missed.entry(to).or_default() += count;
-        }
-        for (to, owed) in owed.into_iter().filter(|(to, _)| gossip.peer(link(*to)).is_some()) {
-            let pushed = pushed.remove(&to).unwrap_or_default();
-            let mut distinct = pushed.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            prop_assert_eq!(distinct.len(), pushed.len(), "sent twice to {}", to);
-            let held = held.remove(&to).unwrap_or_default();
-            let lacking = owed.iter().filter(|number| !pushed.contains(number));
-            let unheld = lacking.clone().filter(|number| !held.contains(number)).count() as u64;
-            let accounted = missed.get(&to).copied().unwrap_or(0) + gossip.behind(link(to));
-            // A copy that came over the link in time makes an operation owed no more.
-            prop_assert!((unheld..=lacking.count() as u64).contains(&accounted));
-            prop_assert!(pushed.iter().all(|number| owed.contains(number)));
-        }
-    }
-}
-
-/// Notes that an operation is owed to every link but its source.
-fn owe(owed: &mut BTreeMap<u64, Vec<u8>>, number: u8, source: Option<u64>) {
-    for (to, numbers) in owed {
-        if Some(*to) != source {
-            numbers.push(number);
+        ledger.observe(&outputs(&mut gossip));
+        for to in ledger.owed.keys() {
+            ledger.check(*to, gossip.behind(link(*to)));
         }
     }
 }

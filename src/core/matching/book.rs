@@ -177,6 +177,15 @@ impl Book {
         }
     }
 
+    /// The resting orders of a side, best price first, then in queue order.
+    pub fn front(&self, side: Side) -> impl Iterator<Item = Resting> {
+        let queues = self
+            .ladder(side)
+            .iter()
+            .flat_map(|(_, level)| self.queue(level));
+        queues.map(|slot| self.describe(slot))
+    }
+
     pub(super) fn ladder(&self, side: Side) -> &Ladder {
         match side {
             Side::Buy => &self.bids,
@@ -689,11 +698,7 @@ impl Engine for Book {
     }
 
     fn resting(&self, side: Side) -> Vec<Resting> {
-        let queues = self
-            .ladder(side)
-            .iter()
-            .flat_map(|(_, level)| self.queue(level));
-        queues.map(|slot| self.describe(slot)).collect()
+        self.front(side).collect()
     }
 
     fn find(&self, order: &OrderId) -> Option<Resting> {

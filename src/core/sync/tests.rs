@@ -156,6 +156,7 @@ fn endless_pages_without_gain_are_cut_off_and_resumed_at_the_next_interval() {
     let last = loop {
         give_page(&mut sync, request, vec![vec![7]], u64::MAX);
         pages += 1;
+        assert!(pages < 100, "must be cut off");
         let delivered = question(&outputs(&mut sync));
         sync.handle_delivered(at(1), ticket(delivered), 0);
         let made = outputs(&mut sync);

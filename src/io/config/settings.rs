@@ -64,6 +64,17 @@ pub enum Mode {
     Legacy,
 }
 
+impl Mode {
+    /// The word that users write.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grenache => "grenache",
+            Self::P2p => "p2p",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
 /// The section `network`: all of it is part of the genesis.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,25 @@
+//! The order files that the benchmarks run: patterns A, B and C.
+
+use std::fs;
+use std::io::BufReader;
+
+use bitfitech_replay::generator::Pattern;
+use bitfitech_replay::market::Market;
+use bitfitech_replay::order_file::OrderFile;
+use bitfitech_replay::{Command, run};
+use tempfile::TempDir;
+
+/// Makes and reads a file.
+pub fn generated(pattern: Pattern, operations: u64) -> OrderFile {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("orders.csv");
+    let command = Command::Generate {
+        pattern,
+        operations,
+        seed: 1,
+        file: file.clone(),
+    };
+    run(&command, &mut Vec::new()).expect("the file can be written");
+    let input = BufReader::new(fs::File::open(&file).expect("the file is there"));
+    OrderFile::read(input, &Market::default()).expect("a generated file is right")
+}

@@ -1,0 +1,166 @@
+//! The engine against a plain book, interleaved in one run: medians and ratios.
+//!
+//! Criterion measures one thing after the other, so a busy machine can favour either. Here each
+//! round runs both engines on each file, and the medians over the rounds are compared.
+
+mod files;
+mod plain;
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::Instant;
+
+use bitfitech_core::matching::{
+    Action, BATCH_MAX, Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
+};
+use bitfitech_core::types::{Lots, Side, Ticks};
+use bitfitech_replay::generator::Pattern;
+use bitfitech_replay::order_file::order_id;
+
+use self::plain::PlainBook;
+
+const ROUNDS: usize = 7;
+
+/// Actions that can be taken back, as in a replica.
+const UNDO_ACTIONS: usize = 50_000;
+
+/// What to run, and from where on to measure.
+struct Input {
+    actions: Vec<Action>,
+    measured_from: usize,
+}
+
+fn generated(pattern: Pattern, operations: u64) -> Input {
+    let file = files::generated(pattern, operations);
+    Input {
+        actions: file.actions,
+        measured_from: file.measured_from,
+    }
+}
+
+/// Runs the actions in batches and returns ns for each measured one, and the number of fills.
+fn run(file: &Input, mut batch: impl FnMut(usize, &mut Vec<Effect>)) -> (f64, usize) {
+    let mut effects = Vec::new();
+    let mut fills = 0;
+    let mut started = Instant::now();
+    for start in (0..file.actions.len()).step_by(BATCH_MAX) {
+        if start <= file.measured_from {
+            started = Instant::now();
+        }
+        batch(start, &mut effects);
+        fills += effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Fill { .. }))
+            .count();
+        effects.clear();
+    }
+    let measured = file.actions.len() - file.measured_from;
+    (started.elapsed().as_nanos() as f64 / measured as f64, fills)
+}
+
+fn plain(file: &Input) -> (f64, usize) {
+    let mut book = PlainBook::default();
+    run(file, |start, effects| {
+        for action in file.actions[start..].iter().take(BATCH_MAX) {
+            book.execute(action, effects);
+        }
+    })
+}
+
+fn fast(file: &Input, look_ahead: bool) -> (f64, usize) {
+    let mut book = Book::new(&[0; 32]);
+    let mut marks = VecDeque::new();
+    run(file, |start, effects| {
+        marks.push_back(book.mark());
+        if marks.len() > UNDO_ACTIONS / BATCH_MAX {
+            book.forget_before(marks.pop_front().expect("there are marks"));
+        }
+        let batch = &file.actions[start..file.actions.len().min(start + BATCH_MAX)];
+        if look_ahead {
+            book.prepare(batch);
+        }
+        for action in batch {
+            book.execute(action, effects);
+        }
+    })
+}
+
+/// Levels spread over the whole range of prices, the two ends in turn, then all cancelled.
+fn hostile(operations: u64) -> Input {
+    let order = |number: u64| {
+        let side = if number.is_multiple_of(2) {
+            Side::Buy
+        } else {
+            Side::Sell
+        };
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 49_000_000;
+        let price = match side {
+            Side::Buy => 1 + spread,
+            Side::Sell => 100_000_000 - spread,
+        };
+        Action::Place(NewOrder {
+            id: order_id(&number.to_string()),
+            owner: Owner(0),
+            side,
+            pricing: Pricing::Limit(Ticks(price)),
+            quantity: Lots(1),
+            time_in_force: TimeInForce::GoodTillCancel,
+            self_trade: SelfTrade::Allow,
+        })
+    };
+    let cancel = |number: u64| Action::Cancel {
+        order: order_id(&number.to_string()),
+        by: Owner(0),
+    };
+    let placed = operations / 2;
+    let actions = (0..placed)
+        .map(order)
+        .chain((0..placed).map(cancel))
+        .collect();
+    Input {
+        actions,
+        measured_from: 0,
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() -> io::Result<()> {
+    let operations = std::env::var("OPERATIONS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let operations = operations.unwrap_or(1_000_000);
+    let files = [
+        ("A", generated(Pattern::A, operations)),
+        ("B", generated(Pattern::B, operations)),
+        ("C", generated(Pattern::C, operations)),
+        ("hostile", hostile(operations)),
+    ];
+    let mut out = io::stdout();
+    writeln!(out, "ns per operation, medians of {ROUNDS} rounds")?;
+    for (name, file) in &files {
+        let mut times = [const { Vec::new() }; 3];
+        for _ in 0..ROUNDS {
+            let results = [plain(file), fast(file, false), fast(file, true)];
+            assert!(
+                results.iter().all(|(_, fills)| *fills == results[0].1),
+                "same trades"
+            );
+            for (times, (time, _)) in times.iter_mut().zip(results) {
+                times.push(time);
+            }
+        }
+        let [plain, alone, ahead] = times.map(median);
+        writeln!(
+            out,
+            "{name:<8} plain {plain:6.1}  book {alone:6.1} ({:.2})  with look-ahead {ahead:6.1} \
+             ({:.2})",
+            alone / plain,
+            ahead / plain,
+        )?;
+    }
+    Ok(())
+}
