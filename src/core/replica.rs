@@ -184,19 +184,24 @@ impl<E: Engine> Replica<E> {
     /// What belongs further back than [`FAST_LANE_ACTIONS`] may wait for up to [`SLOW_LANE_MS`]
     /// (see [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
+        self.merge_taken(|market| market.take_due(now_ms))
+    }
+
+    /// Merges all that was staged, however far back it belongs.
+    pub fn merge_all(&mut self) -> Vec<Change> {
+        self.merge_taken(MarketLog::take_all)
+    }
+
+    /// Merges what is taken out of each market's staged actions.
+    fn merge_taken(&mut self, take: impl Fn(&mut MarketLog<E>) -> Vec<LogEntry>) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
-            let incoming = self.markets[index].take_due(now_ms);
+            let incoming = take(&mut self.markets[index]);
             if !incoming.is_empty() {
                 self.merge_market(index, incoming, &mut changes);
             }
         }
         changes
-    }
-
-    /// Merges all that was staged, however far back it belongs.
-    pub fn merge_all(&mut self) -> Vec<Change> {
-        self.merge(u64::MAX)
     }
 
     /// When something staged will be due that is not due now.
@@ -349,6 +354,7 @@ impl<E: Engine> Replica<E> {
             quantity,
         };
         market.engine.replace(&replacement, &mut market.effects);
+        market.complete_reduction(entry.effects_from, order, quantity);
         let retired = Effect::Ended {
             order,
             reason: EndReason::Replaced,
@@ -674,10 +680,29 @@ impl<E> MarketLog<E> {
             .map_or(self.effects.len(), |next| next.effects_from)
     }
 
+    /// A total reduced to just what is filled ends an order as filled. It is a reduction all the
+    /// same, or an order of which nothing is left would seem to have something left.
+    fn complete_reduction(&mut self, from: usize, order: OrderId, quantity: Option<Lots>) {
+        let reason = EndReason::Filled;
+        let Some(quantity) = quantity else {
+            return;
+        };
+        if self.effects[from..] == [Effect::Ended { order, reason }] {
+            self.effects
+                .insert(from, Effect::Reduced { order, quantity });
+        }
+    }
+
+    /// Takes out everything, sorted.
+    fn take_all(&mut self) -> Vec<LogEntry> {
+        let mut all = core::mem::take(&mut self.incoming);
+        all.sort_unstable_by_key(|entry| entry.key);
+        all
+    }
+
     /// Takes out what may be merged now, sorted.
     fn take_due(&mut self, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = core::mem::take(&mut self.incoming);
-        due.sort_unstable_by_key(|entry| entry.key);
+        let mut due = self.take_all();
         let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
         let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)].key) else {
             return due;

@@ -1,9 +1,9 @@
 //! Two graphs of operations that exchange heads and pages become equal, forks and all, in pages of
-//! any size, and nothing travels twice.
+//! any size, in one pass.
 
 use std::collections::BTreeSet;
 
-use bitfitech_core::dag::{Admission, Dag};
+use bitfitech_core::dag::{Admission, Dag, OpIndex};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::OpId;
 use bitfitech_core::wire::{Head, HeadCursor};
@@ -39,25 +39,17 @@ fn heads_in_pages(dag: &Dag, page_len: usize) -> Vec<Head> {
     }
 }
 
-/// Pulls into `own` what `other` has, in pages of so many operations.
+/// Pulls into `own` what `other` has, in one pass over pages of so many operations.
 fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
-    let mut seen: BTreeSet<OpId> = BTreeSet::new();
-    let lacking = (0..other.len()).filter(|at| {
-        let index = bitfitech_core::dag::OpIndex(u32::try_from(*at).expect("few operations"));
-        own.find(&other.id(index)).is_none()
-    });
-    let mut lacking = lacking.count();
-    while lacking > 0 {
+    let mut from = OpIndex(0);
+    loop {
         let wants = own.wants_for(&heads_in_pages(other, 3));
-        let page = other.missing(&wants, page_len);
-        assert!(
-            !page.operations.is_empty(),
-            "something is missing and nothing is sent"
-        );
+        let page = other.missing(&wants, from, page_len);
         assert!(page.operations.len() <= page_len);
+        assert!(page.operations.is_sorted());
+        assert!(page.operations.iter().all(|index| *index >= from));
         for index in &page.operations {
             let id = other.id(*index);
-            assert!(seen.insert(id), "an operation is sent twice");
             let operation = all.iter().find(|operation| operation.id() == id);
             let operation = operation.expect("it was published");
             match own.admit(operation).expect("it is valid") {
@@ -65,11 +57,23 @@ fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
                 Admission::Missing(_) => panic!("a page is not in causal order"),
                 Admission::Ready => {
                     own.insert(operation, BUCKET_MS);
-                    lacking -= 1;
                 }
             }
+            from = OpIndex(index.0 + 1);
         }
+        if page.remaining == 0 {
+            break;
+        }
+        assert_eq!(
+            page.operations.len(),
+            page_len,
+            "a page is not full and more remains"
+        );
     }
+    let lacking = (0..other.len())
+        .filter_map(|at| u32::try_from(at).ok())
+        .filter(|at| own.find(&other.id(OpIndex(*at))).is_none());
+    assert_eq!(lacking.count(), 0, "a pass leaves something out");
     assert!(own.wants_for(&heads_in_pages(other, 2)).is_empty());
 }
 
