@@ -191,3 +191,16 @@ fn other_encodings_of_a_body_are_refused_though_their_signature_is_good() {
         assert!(reasons.contains(&refused), "encoding {number}: {refused}");
     }
 }
+
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    let genesis = network::genesis("noise");
+    let values = prop::collection::vec(any::<u8>(), 0..200);
+    for_all(256, &values, |noise| {
+        assert!(accept(&noise, &genesis).is_err());
+        // Behind the beginning of an operation, so that more of it is read.
+        let length = u8::try_from(noise.len()).expect("short");
+        let dressed = [&[0x92, 0xc4, length], &noise[..], &[0xc4, 64], &[7; 64]].concat();
+        assert!(accept(&dressed, &genesis).is_err());
+    });
+}

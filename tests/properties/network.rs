@@ -282,6 +282,11 @@ impl Network {
         self.pump(node);
     }
 
+    /// When a node wants to be called next, in milliseconds since the beginning.
+    pub fn next_deadline_ms(&self, node: usize) -> Option<u64> {
+        self.peers[node].exchange.next_deadline_ms(self.now(node))
+    }
+
     /// A node dies, and starts again from its disk, on which `kept` operations had arrived that
     /// were never acknowledged.
     fn crash(&mut self, node: usize, kept: usize) {
