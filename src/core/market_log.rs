@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::matching::{Effect, Mark, Owner};
+use crate::matching::{Effect, EndReason, Mark, Owner};
 use crate::op::Action;
 use crate::order_log::LogKey;
 use crate::types::{HybridTime, Lots, OrderId};
@@ -73,10 +73,34 @@ impl<E> MarketLog<E> {
             .map_or(self.effects.len(), |next| next.effects_from)
     }
 
+    /// A total reduced to just what is filled ends an order as filled. It is a reduction all the
+    /// same, or an order of which nothing is left would seem to have something left.
+    pub(crate) fn complete_reduction(
+        &mut self,
+        from: usize,
+        order: OrderId,
+        quantity: Option<Lots>,
+    ) {
+        let reason = EndReason::Filled;
+        let Some(quantity) = quantity else {
+            return;
+        };
+        if self.effects[from..] == [Effect::Ended { order, reason }] {
+            self.effects
+                .insert(from, Effect::Reduced { order, quantity });
+        }
+    }
+
+    /// Takes out everything, sorted.
+    pub(crate) fn take_all(&mut self) -> Vec<LogEntry> {
+        let mut all = core::mem::take(&mut self.incoming);
+        all.sort_unstable_by_key(|entry| entry.key);
+        all
+    }
+
     /// Takes out what may be merged now, sorted.
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = core::mem::take(&mut self.incoming);
-        due.sort_unstable_by_key(|entry| entry.key);
+        let mut due = self.take_all();
         let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
         let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)].key) else {
             return due;

@@ -141,19 +141,24 @@ impl<E: Engine> Replica<E> {
     /// What belongs further back than the fast lane goes may wait for the slow lane (see
     /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
+        self.merge_taken(|market| market.take_due(now_ms))
+    }
+
+    /// Merges all that was staged, however far back it belongs.
+    pub fn merge_all(&mut self) -> Vec<Change> {
+        self.merge_taken(MarketLog::take_all)
+    }
+
+    /// Merges what is taken out of each market's staged actions.
+    fn merge_taken(&mut self, take: impl Fn(&mut MarketLog<E>) -> Vec<LogEntry>) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
-            let incoming = self.markets[index].take_due(now_ms);
+            let incoming = take(&mut self.markets[index]);
             if !incoming.is_empty() {
                 self.merge_market(index, incoming, &mut changes);
             }
         }
         changes
-    }
-
-    /// Merges all that was staged, however far back it belongs.
-    pub fn merge_all(&mut self) -> Vec<Change> {
-        self.merge(u64::MAX)
     }
 
     /// When something staged will be due that is not due now.
@@ -305,6 +310,7 @@ impl<E: Engine> Replica<E> {
             quantity,
         };
         market.engine.replace(&replacement, &mut market.effects);
+        market.complete_reduction(entry.effects_from, order, quantity);
         let retired = Effect::Ended {
             order,
             reason: EndReason::Replaced,
