@@ -40,8 +40,10 @@ pub(super) struct Slab<T> {
 
 impl<T: Copy + Default> Slab<T> {
     pub(super) fn new() -> Self {
+        // The place of nobody is there from the start, so that it can be read without a question.
+        let first = vec![T::default(); FIRST_LEN].into_boxed_slice();
         Self {
-            chunks: Vec::new(),
+            chunks: vec![first],
             fresh: 1,
             free: Vec::new(),
         }
@@ -51,8 +53,14 @@ impl<T: Copy + Default> Slab<T> {
     ///
     /// # Panics
     /// With 2^27 values in it, which for orders are 8 GiB.
+    #[inline]
     pub(super) fn insert(&mut self, value: T) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| self.take_fresh());
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.take_fresh(),
+        };
+        // Inlined, so that the value is written here at once: copied from the stack in wide words
+        // right after it was written there in narrow ones, it would stall the processor.
         self[slot] = value;
         slot
     }
@@ -70,6 +78,20 @@ impl<T: Copy + Default> Slab<T> {
             .map(|position| self.free[position])
     }
 
+    #[cold]
+    fn grow(&mut self, chunk: usize) {
+        match self.chunks.get_mut(chunk) {
+            None => self
+                .chunks
+                .push(vec![T::default(); CHUNK_LEN].into_boxed_slice()),
+            Some(first) => {
+                let mut longer = vec![T::default(); 2 * first.len()];
+                longer[..first.len()].copy_from_slice(first);
+                *first = longer.into_boxed_slice();
+            }
+        }
+    }
+
     fn take_fresh(&mut self) -> Slot {
         let slot = self.fresh;
         assert!(
@@ -77,17 +99,12 @@ impl<T: Copy + Default> Slab<T> {
             "a slab holds at most 2^{SLOT_BITS} values"
         );
         let (chunk, offset) = split(Slot(slot));
-        match self.chunks.get_mut(chunk) {
-            None => {
-                let len = if chunk == 0 { FIRST_LEN } else { CHUNK_LEN };
-                self.chunks.push(vec![T::default(); len].into_boxed_slice());
-            }
-            Some(first) if offset == first.len() => {
-                let mut longer = vec![T::default(); 2 * offset];
-                longer[..offset].copy_from_slice(first);
-                *first = longer.into_boxed_slice();
-            }
-            Some(_) => {}
+        if self
+            .chunks
+            .get(chunk)
+            .is_none_or(|chunk| offset == chunk.len())
+        {
+            self.grow(chunk);
         }
         self.fresh += 1;
         Slot(slot)
