@@ -76,6 +76,10 @@ impl Order {
         }
     }
 
+    pub(super) fn id(&self) -> &OrderId {
+        &self.id
+    }
+
     pub(super) fn level(&self) -> Slot {
         Slot(self.level_and_terms & ((1 << SLOT_BITS) - 1))
     }

@@ -1,18 +1,18 @@
 //! From a 32-byte order id to the slot of its order.
 //!
-//! A hash table of buckets. A bucket is one cache line with eight entries, each a 32-bit tag of the
+//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of the
 //! id and the slot: eight bytes in all. The id itself stands in the order, which has to be read
-//! anyway, so the table only has to rule out the others. Tags of a bucket are compared all at once,
-//! without a branch that the processor could guess wrong. What finds its bucket full goes on to the
-//! next one.
+//! anyway, so the table only has to rule out the others. One byte of each tag is kept apart, so that
+//! all entries of a bucket are compared in one word at once, without a branch that the processor
+//! could guess wrong. What finds its bucket full goes on to the next one.
 //!
 //! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and every
 //! search walks through all of them. The key is secret to the node, which is allowed because
-//! nothing that others see depends on it. The tag is the upper half of a multilinear hash over the
-//! eight 32-bit words of the id, which is strongly universal: two different ids collide with
-//! probability 2^-32 over the keys (Lemire and Kaser, "Strongly universal string hashing is fast",
-//! 2012). The home of an entry is given by the upper bits of its tag, so the table grows without
-//! reading a single order, in one pass over memory.
+//! nothing that others see depends on it. The hash is NH, whose 128 bits collide for two different
+//! ids with probability 2^-64 over the keys (Black and others, "UMAC: fast and secure message
+//! authentication", 1999), folded and multiplied down to the tag. The home of an entry is given by
+//! the upper bits of its tag, so the table grows without reading a single order, in one pass over
+//! memory.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,12 +20,12 @@ use alloc::vec::Vec;
 use super::slab::Slot;
 use crate::types::OrderId;
 
-/// Entries in a bucket: one cache line of 64 bytes.
-const BUCKET_LEN: usize = 8;
+/// Entries in a bucket: with their summary, one cache line of 64 bytes.
+const BUCKET_LEN: usize = 7;
 
-/// The table doubles when its buckets have more entries than this on average. At 5 of 8, about 7 %
-/// of the buckets would like to hold more than they can (Poisson).
-const LOAD_MAX: usize = 5;
+/// The table doubles when it has more entries than this for each two buckets. At 4.5 of 7, about
+/// 9 % of the buckets would like to hold more than they can (Poisson).
+const LOAD_MAX_HALVES: usize = 9;
 
 /// The first number of buckets, as a power of two.
 const FIRST_BITS: u32 = 3;
@@ -33,37 +33,39 @@ const FIRST_BITS: u32 = 3;
 /// The secret that makes tags unpredictable.
 #[derive(Clone)]
 pub(super) struct TagKey {
-    offset: u64,
-    factors: [u64; 8],
+    offsets: [u64; 4],
+    factor: u64,
 }
 
 impl TagKey {
     pub(super) fn new(secret: &[u8; 32]) -> Self {
-        let mut words = [0; 9];
-        let mut bytes = [0; 72];
+        let mut bytes = [0; 40];
         blake3::Hasher::new_keyed(secret)
             .finalize_xof()
             .fill(&mut bytes);
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().expect("a chunk has 8 bytes"));
+        let [a, b, c, d, factor] = words(&bytes);
+        Self {
+            offsets: [a, b, c, d],
+            factor: factor | 1,
         }
-        let [offset, factors @ ..] = words;
-        Self { offset, factors }
     }
 
+    #[inline]
     pub(super) fn tag(&self, id: &OrderId) -> Tag {
-        let words =
-            id.0.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|bytes| u32::from_le_bytes(*bytes));
-        let hash = words
-            .zip(self.factors)
-            .fold(self.offset, |hash, (word, factor)| {
-                hash.wrapping_add(factor.wrapping_mul(u64::from(word)))
-            });
-        Tag((hash >> 32) as u32)
+        let words: [u64; 4] = words(&id.0);
+        let sum = |word: usize| u128::from(words[word].wrapping_add(self.offsets[word]));
+        let hash = (sum(0) * sum(1)).wrapping_add(sum(2) * sum(3));
+        let folded = hash as u64 ^ (hash >> 64) as u64;
+        Tag((folded.wrapping_mul(self.factor) >> 32) as u32)
     }
+}
+
+fn words<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
+    let mut words = [0; COUNT];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
 }
 
 /// What the table knows of an id.
@@ -74,41 +76,48 @@ pub(super) struct Tag(pub(super) u32);
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [u32; BUCKET_LEN],
-    /// Zero, which is nobody's slot, where there is no entry.
-    slots: [u32; BUCKET_LEN],
+    /// The lowest byte of each tag, first entry lowest; in the highest byte how many there are.
+    summary: u64,
+    entries: [(Tag, Slot); BUCKET_LEN],
 }
 
 impl Bucket {
-    fn is_full(&self) -> bool {
-        self.slots[BUCKET_LEN - 1] != 0
-    }
-
     fn len(&self) -> usize {
-        self.slots.iter().map(|slot| usize::from(*slot != 0)).sum()
+        (self.summary >> 56) as usize
     }
 
-    /// One bit for each place that has this value.
-    fn equal(values: &[u32; BUCKET_LEN], value: u32) -> u32 {
-        let bits = values.iter().enumerate();
-        bits.fold(0, |bits, (place, other)| {
-            bits | u32::from(*other == value) << place
-        })
+    fn is_full(&self) -> bool {
+        self.len() == BUCKET_LEN
+    }
+
+    /// The highest bit of each byte whose entry may have this tag, and surely of each that has it.
+    fn candidates(&self, tag: Tag) -> u64 {
+        const LOWEST_BITS: u64 = u64::MAX / 0xff;
+        let differences = self.summary ^ (u64::from(tag.0 & 0xff) * LOWEST_BITS);
+        // Finds each zero byte, and at times a byte 1 above a zero byte (Warren, "Hacker's
+        // Delight", 6-1).
+        let zeros = differences.wrapping_sub(LOWEST_BITS) & !differences & (LOWEST_BITS << 7);
+        zeros & ((1 << (8 * self.len())) - 1)
     }
 
     fn put(&mut self, tag: Tag, slot: Slot) {
         let place = self.len();
-        self.tags[place] = tag.0;
-        self.slots[place] = slot.0;
+        self.entries[place] = (tag, slot);
+        // The summary has zeros in the bytes of places that are not in use.
+        self.summary += u64::from(tag.0 & 0xff) << (8 * place) | 1 << 56;
     }
 
     /// Takes an entry out and fills its place with the last one.
     fn take(&mut self, place: usize) -> (Tag, Slot) {
         let last = self.len() - 1;
-        let taken = (Tag(self.tags[place]), Slot(self.slots[place]));
-        self.tags[place] = self.tags[last];
-        self.slots[place] = self.slots[last];
-        self.slots[last] = 0;
+        let taken = self.entries[place];
+        self.entries[place] = self.entries[last];
+        let moved = self.summary >> (8 * last) & 0xff;
+        self.summary &= !(0xff << (8 * last) | 0xff << (8 * place) | 0xff << 56);
+        self.summary |= (last as u64) << 56;
+        if place != last {
+            self.summary |= moved << (8 * place);
+        }
         taken
     }
 }
@@ -132,17 +141,26 @@ impl IdTable {
     }
 
     /// The slot with this tag that is the wanted one.
+    #[inline]
     pub(super) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let found = self.find_entry(tag, wanted);
+        found.map(|(number, place)| self.buckets[number].entries[place].1)
+    }
+
+    /// The bucket and the place of an entry.
+    #[inline]
+    fn find_entry(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<(usize, usize)> {
         let mut number = self.home(tag);
         loop {
             let bucket = &self.buckets[number];
-            let mut places = Bucket::equal(&bucket.tags, tag.0);
-            while places != 0 {
-                let slot = Slot(bucket.slots[places.trailing_zeros() as usize % BUCKET_LEN]);
-                if slot != Slot::NONE && wanted(slot) {
-                    return Some(slot);
+            let mut candidates = bucket.candidates(tag);
+            while candidates != 0 {
+                let place = (candidates.trailing_zeros() / 8) as usize;
+                let (other, slot) = bucket.entries[place];
+                if other == tag && wanted(slot) {
+                    return Some((number, place));
                 }
-                places &= places - 1;
+                candidates &= candidates - 1;
             }
             if !bucket.is_full() {
                 return None;
@@ -153,11 +171,11 @@ impl IdTable {
 
     /// Reads where a search for this tag starts, without looking at it.
     pub(super) fn touch(&self, tag: Tag) -> u32 {
-        self.buckets[self.home(tag)].tags[0]
+        self.buckets[self.home(tag)].summary as u32
     }
 
     pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
-        if self.len >= self.buckets.len() * LOAD_MAX {
+        if 2 * self.len >= self.buckets.len() * LOAD_MAX_HALVES {
             self.grow();
         }
         self.len += 1;
@@ -166,19 +184,8 @@ impl IdTable {
 
     /// Takes out an entry that is there.
     pub(super) fn remove(&mut self, tag: Tag, slot: Slot) {
-        let mut number = self.home(tag);
-        let place = loop {
-            let bucket = &self.buckets[number];
-            let places = Bucket::equal(&bucket.slots, slot.0);
-            if places != 0 {
-                break places.trailing_zeros() as usize;
-            }
-            assert!(
-                bucket.is_full(),
-                "only an entry of the table can be removed"
-            );
-            number = self.after(number);
-        };
+        let found = self.find_entry(tag, |other| other == slot);
+        let (number, place) = found.expect("only an entry of the table can be removed");
         let was_full = self.buckets[number].is_full();
         self.buckets[number].take(place);
         self.len -= 1;
@@ -197,7 +204,7 @@ impl IdTable {
             let bucket = &self.buckets[number];
             let was_full = bucket.is_full();
             let misplaced = (0..bucket.len()).find(|&place| {
-                self.distance(self.home(Tag(bucket.tags[place])), number) >= from_gap
+                self.distance(self.home(bucket.entries[place].0), number) >= from_gap
             });
             if let Some(place) = misplaced {
                 let (tag, slot) = self.buckets[number].take(place);
@@ -236,8 +243,8 @@ impl IdTable {
         self.bits += 1;
         let before = core::mem::replace(&mut self.buckets, vec![Bucket::default(); 1 << self.bits]);
         for bucket in before {
-            for place in 0..bucket.len() {
-                self.put(Tag(bucket.tags[place]), Slot(bucket.slots[place]));
+            for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
+                self.put(tag, slot);
             }
         }
     }
@@ -272,7 +279,7 @@ mod tests {
             let mut table = IdTable::new();
             let mut model: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
             for (number, (home, low, insert)) in (1..).zip(steps) {
-                let tag = (home << 30).wrapping_sub(1 << 26) | low;
+                let tag = (home << 30).wrapping_sub(1 << 26) | low << 7;
                 let expected = model.entry(tag).or_default();
                 if insert || expected.is_empty() {
                     table.insert(Tag(tag), Slot(number));

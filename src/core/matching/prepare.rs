@@ -13,7 +13,7 @@ use super::book::Book;
 use super::id_table::Tag;
 use super::slab::Slot;
 use super::{Action, NewOrder, Pricing};
-use crate::types::OrderId;
+use crate::types::{OrderId, Side};
 
 /// At most this many operations are looked at, so that what was fetched first is still there.
 pub const BATCH_MAX: usize = 64;
@@ -52,7 +52,8 @@ pub(super) fn touch(book: &Book, upcoming: &[Action]) {
     let upcoming = &upcoming[..upcoming.len().min(BATCH_MAX)];
     let mut tags = [Tag::default(); BATCH_MAX];
     let (mut places, mut changes) = (Group::new(), Group::new());
-    let mut seen = 0;
+    let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
+    let mut seen = fronts[0].step(book) ^ fronts[1].step(book);
     for (number, action) in upcoming.iter().enumerate() {
         tags[number] = book.key.tag(addressed(action));
         seen ^= book.ids.touch(tags[number]);
@@ -60,13 +61,49 @@ pub(super) fn touch(book: &Book, upcoming: &[Action]) {
         places.add(number, is_place);
         changes.add(number, !is_place);
     }
-    seen ^= touch_changes(book, &tags, &mut changes);
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
+    seen ^= find_changes(book, &tags, &mut changes);
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
+    seen ^= touch_neighbours(book, &changes);
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
     seen ^= touch_places(book, upcoming, &mut places);
     black_box(seen);
 }
 
-/// For actions on resting orders: the order, then its level and its neighbours.
-fn touch_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) -> u32 {
+/// The orders at the front of a side, which takers will meet. Each has to be read to find the next,
+/// so there is one step between any two other tasks.
+struct Front {
+    order: Slot,
+    back: Slot,
+}
+
+impl Front {
+    fn new(book: &Book, side: Side) -> Self {
+        let level = book
+            .ladder(side)
+            .best()
+            .map_or(Slot::NONE, |(_, level)| level);
+        Self {
+            order: book.levels[level].front,
+            back: book.levels[level].back,
+        }
+    }
+
+    /// Reads an order and where the table has its id, and goes on to the next of the level.
+    fn step(&mut self, book: &Book) -> u32 {
+        let order = &book.orders[self.order];
+        let seen = book.ids.touch(book.key.tag(order.id()));
+        self.order = if self.order == self.back {
+            Slot::NONE
+        } else {
+            order.next
+        };
+        seen ^ book.orders[self.order].next.0
+    }
+}
+
+/// For actions on resting orders: the order.
+fn find_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) -> u32 {
     let mut seen = 0;
     for place in 0..changes.len {
         let tag = tags[usize::from(changes.members[place])];
@@ -74,6 +111,12 @@ fn touch_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) -> u
         changes.slots[place] = order;
         seen ^= book.orders[order].next.0;
     }
+    seen
+}
+
+/// For actions on resting orders: the level and the neighbours.
+fn touch_neighbours(book: &Book, changes: &Group) -> u32 {
+    let mut seen = 0;
     for &slot in changes.slots() {
         let order = &book.orders[slot];
         seen ^= book.levels[order.level()].back.0;

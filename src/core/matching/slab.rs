@@ -1,22 +1,19 @@
 //! Storage for many small values of one type, addressed by number.
 //!
 //! A value stays at its place in memory for its whole life, freed places are used again (the last
-//! freed first, while it is still in the cache), and growing never copies more than the first
-//! chunk. Chunks start on the alignment of the type, so a value of 64 bytes that asks for it is
-//! exactly one cache line.
+//! freed first, while it is still in the cache), and growing copies nothing. Chunks start on the
+//! alignment of the type, so a value of 64 bytes that asks for it is exactly one cache line.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
-/// How many bits of a slot number count within a chunk. A guess: 4096 orders are 256 KiB, so that
-/// one insertion in 4096 pays for fresh memory, less often than the 99.9th percentile looks.
-const CHUNK_BITS: u32 = 12;
+/// How many bits of a slot number count within a chunk. A guess: 1024 orders are 64 KiB, little
+/// enough for an idle market, and one insertion in 1024 pays for fresh memory, less often than
+/// the 99.9th percentile looks.
+const CHUNK_BITS: u32 = 10;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
-
-/// The first chunk starts this small and doubles, so that an idle market costs little.
-const FIRST_LEN: usize = 64;
 
 /// How many bits a slot number has; what lies above is free for the flags of its holder.
 pub(super) const SLOT_BITS: u32 = 27;
@@ -32,7 +29,7 @@ impl Slot {
 /// Values by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
-    chunks: Vec<Box<[T]>>,
+    chunks: Vec<Box<[T; CHUNK_LEN]>>,
     /// The first slot that was never used.
     fresh: u32,
     free: Vec<Slot>,
@@ -41,9 +38,8 @@ pub(super) struct Slab<T> {
 impl<T: Copy + Default> Slab<T> {
     pub(super) fn new() -> Self {
         // The place of nobody is there from the start, so that it can be read without a question.
-        let first = vec![T::default(); FIRST_LEN].into_boxed_slice();
         Self {
-            chunks: vec![first],
+            chunks: vec![chunk()],
             fresh: 1,
             free: Vec::new(),
         }
@@ -78,37 +74,25 @@ impl<T: Copy + Default> Slab<T> {
             .map(|position| self.free[position])
     }
 
-    #[cold]
-    fn grow(&mut self, chunk: usize) {
-        match self.chunks.get_mut(chunk) {
-            None => self
-                .chunks
-                .push(vec![T::default(); CHUNK_LEN].into_boxed_slice()),
-            Some(first) => {
-                let mut longer = vec![T::default(); 2 * first.len()];
-                longer[..first.len()].copy_from_slice(first);
-                *first = longer.into_boxed_slice();
-            }
-        }
-    }
-
     fn take_fresh(&mut self) -> Slot {
-        let slot = self.fresh;
+        let slot = Slot(self.fresh);
         assert!(
-            slot < 1 << SLOT_BITS,
+            slot.0 < 1 << SLOT_BITS,
             "a slab holds at most 2^{SLOT_BITS} values"
         );
-        let (chunk, offset) = split(Slot(slot));
-        if self
-            .chunks
-            .get(chunk)
-            .is_none_or(|chunk| offset == chunk.len())
-        {
-            self.grow(chunk);
+        if split(slot).0 == self.chunks.len() {
+            self.chunks.push(chunk());
         }
         self.fresh += 1;
-        Slot(slot)
+        slot
     }
+}
+
+fn chunk<T: Copy + Default>() -> Box<[T; CHUNK_LEN]> {
+    let Ok(chunk) = vec![T::default(); CHUNK_LEN].into_boxed_slice().try_into() else {
+        unreachable!("the slice has the length of a chunk");
+    };
+    chunk
 }
 
 fn split(slot: Slot) -> (usize, usize) {
