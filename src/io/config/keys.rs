@@ -43,7 +43,7 @@ const fn mebibytes(min: i64, max: i64) -> Kind {
 }
 
 /// The log levels, quietest first.
-pub(super) const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
 /// What `peer_storage_path` waits for.
 const PEER_FILE: &str = "the file of known peers";

@@ -7,7 +7,6 @@ use bitfitech_core::types::AuthorKey;
 use toml::de::DeValue;
 
 use super::host_port::HostPort;
-use super::keys::LEVELS;
 use super::settings::TargetLevel;
 
 /// A secret as errors show it.
@@ -258,11 +257,6 @@ fn is_http_url(text: &str) -> bool {
 /// Whether a text can be a token in a header of HTTP, or is empty.
 fn is_secret(text: &str) -> bool {
     text.len() <= SECRET_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-/// Whether a word names a log level.
-pub(super) fn is_level(text: &str) -> bool {
-    LEVELS.contains(&text)
 }
 
 /// Foreign text as part of one line: escaped, and cut after 60 characters.
