@@ -14,6 +14,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::market_log::{LogEntry, MarketLog, merge_sorted};
 use crate::matching::{
     Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
 };
@@ -23,40 +24,6 @@ use crate::types::{
     AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
 };
 use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
-
-/// An insertion that goes back further than this goes through the slow lane.
-pub const FAST_LANE_ACTIONS: usize = 50_000;
-
-/// The slow lane merges at most once in this time, in milliseconds, so that an author who keeps
-/// sending old operations costs everyone a bounded share of time.
-pub const SLOW_LANE_MS: u64 = 1_000;
-
-/// An action at its place in the log of a market.
-struct LogEntry {
-    key: LogKey,
-    action: Action,
-    owner: Owner,
-    time: HybridTime,
-    late_ms: u64,
-    /// The engine before this action.
-    mark: Mark,
-    /// Where this action's effects begin.
-    effects_from: usize,
-}
-
-/// One market: its log and what follows from it.
-struct MarketLog<E> {
-    engine: E,
-    /// Sorted by key, all executed.
-    log: Vec<LogEntry>,
-    /// The effects of the whole log, in order.
-    effects: Vec<Effect>,
-    /// Total quantities before each reduction in `effects`.
-    reductions: Vec<Lots>,
-    /// Not yet merged.
-    incoming: Vec<LogEntry>,
-    slow_lane_after_ms: u64,
-}
 
 /// A trade as it stands in the tape.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,17 +75,7 @@ pub fn trade_id(first: &OrderId, second: &OrderId, piece: u32) -> TradeId {
 impl<E: Engine> Replica<E> {
     /// An empty replica with one engine per market.
     pub fn new(genesis: Digest, engines: impl IntoIterator<Item = E>) -> Self {
-        let markets = engines
-            .into_iter()
-            .map(|engine| MarketLog {
-                engine,
-                log: Vec::new(),
-                effects: Vec::new(),
-                reductions: Vec::new(),
-                incoming: Vec::new(),
-                slow_lane_after_ms: 0,
-            })
-            .collect();
+        let markets = engines.into_iter().map(MarketLog::new).collect();
         let (orders, authors, revisions) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         Self {
             genesis,
@@ -181,8 +138,8 @@ impl<E: Engine> Replica<E> {
 
     /// Merges what was staged into the logs and reports what is different now.
     ///
-    /// What belongs further back than [`FAST_LANE_ACTIONS`] may wait for up to [`SLOW_LANE_MS`]
-    /// (see [`Replica::next_merge_ms`]).
+    /// What belongs further back than the fast lane goes may wait for the slow lane (see
+    /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
         self.merge_taken(|market| market.take_due(now_ms))
     }
@@ -206,11 +163,10 @@ impl<E: Engine> Replica<E> {
 
     /// When something staged will be due that is not due now.
     pub fn next_merge_ms(&self) -> Option<u64> {
-        let waiting = self
-            .markets
+        self.markets
             .iter()
-            .filter(|market| !market.incoming.is_empty());
-        waiting.map(|market| market.slow_lane_after_ms).min()
+            .filter_map(MarketLog::next_merge_ms)
+            .min()
     }
 
     /// Undo to the first new action, merge, redo, and compare.
@@ -663,73 +619,6 @@ impl<E: Engine> Replica<E> {
             .map(|(pair, trade)| self.trade_row(row.market, pair, &trade, TradeStatus::Tentative))
             .collect()
     }
-}
-
-impl LogEntry {
-    /// The id of the order that this action places, if it places one.
-    fn own_order(&self) -> OrderId {
-        OrderId::new(&self.key.operation, self.key.index)
-    }
-}
-
-impl<E> MarketLog<E> {
-    /// Where the effects of the action at `at` end.
-    fn effects_end(&self, at: usize) -> usize {
-        self.log
-            .get(at + 1)
-            .map_or(self.effects.len(), |next| next.effects_from)
-    }
-
-    /// A total reduced to just what is filled ends an order as filled. It is a reduction all the
-    /// same, or an order of which nothing is left would seem to have something left.
-    fn complete_reduction(&mut self, from: usize, order: OrderId, quantity: Option<Lots>) {
-        let reason = EndReason::Filled;
-        let Some(quantity) = quantity else {
-            return;
-        };
-        if self.effects[from..] == [Effect::Ended { order, reason }] {
-            self.effects
-                .insert(from, Effect::Reduced { order, quantity });
-        }
-    }
-
-    /// Takes out everything, sorted.
-    fn take_all(&mut self) -> Vec<LogEntry> {
-        let mut all = core::mem::take(&mut self.incoming);
-        all.sort_unstable_by_key(|entry| entry.key);
-        all
-    }
-
-    /// Takes out what may be merged now, sorted.
-    fn take_due(&mut self, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = self.take_all();
-        let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
-        let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)].key) else {
-            return due;
-        };
-        let slow = due.partition_point(|entry| entry.key < fast_from);
-        if slow == 0 {
-            return due;
-        }
-        if now_ms < self.slow_lane_after_ms {
-            let fast = due.split_off(slow);
-            self.incoming = due;
-            return fast;
-        }
-        self.slow_lane_after_ms = now_ms.saturating_add(SLOW_LANE_MS);
-        due
-    }
-}
-
-/// Merges two sorted logs.
-fn merge_sorted(first: Vec<LogEntry>, second: Vec<LogEntry>) -> impl Iterator<Item = LogEntry> {
-    let mut first = first.into_iter().peekable();
-    let mut second = second.into_iter().peekable();
-    core::iter::from_fn(move || match (first.peek(), second.peek()) {
-        (Some(left), Some(right)) if left.key < right.key => first.next(),
-        (_, Some(_)) => second.next(),
-        (_, None) => first.next(),
-    })
 }
 
 /// What an end reason counts as in a digest.
