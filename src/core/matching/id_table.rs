@@ -126,7 +126,8 @@ impl Bucket {
 #[derive(Clone, Debug)]
 pub(super) struct IdTable {
     buckets: Vec<Bucket>,
-    bits: u32,
+    /// What brings a tag down to the number of its home.
+    shift: u32,
     len: usize,
 }
 
@@ -135,7 +136,7 @@ impl IdTable {
         let buckets = vec![Bucket::default(); 1 << FIRST_BITS];
         Self {
             buckets,
-            bits: FIRST_BITS,
+            shift: u32::BITS - FIRST_BITS,
             len: 0,
         }
     }
@@ -227,7 +228,7 @@ impl IdTable {
     }
 
     fn home(&self, tag: Tag) -> usize {
-        (tag.0 >> (u32::BITS - self.bits)) as usize
+        (tag.0 >> self.shift) as usize
     }
 
     fn put(&mut self, tag: Tag, slot: Slot) {
@@ -239,9 +240,10 @@ impl IdTable {
     }
 
     fn grow(&mut self) {
-        assert!(self.bits < u32::BITS, "tags do not tell more orders apart");
-        self.bits += 1;
-        let before = core::mem::replace(&mut self.buckets, vec![Bucket::default(); 1 << self.bits]);
+        assert!(self.shift > 0, "tags do not tell more orders apart");
+        self.shift -= 1;
+        let doubled = vec![Bucket::default(); 2 * self.buckets.len()];
+        let before = core::mem::replace(&mut self.buckets, doubled);
         for bucket in before {
             for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
                 self.put(tag, slot);
