@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
+use bitfitech_core::supervision::Status;
 use bitfitech_io::config::LogLevel;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
 
@@ -28,7 +28,6 @@ use crate::command_table::Style;
 use crate::console::Input;
 use crate::context::{NodeContext, SessionEntry};
 use crate::drill;
-use crate::environment::ActorEvent;
 use crate::gossip::AskPeers;
 use crate::mailbox::QueryError;
 use crate::matcher::{AskClock, AskDigests, AskStats};
@@ -104,8 +103,6 @@ impl Child for CommandActor {
             started.report();
             return;
         };
-        let events = self.node.events.subscribe();
-        let actor_events = self.node.environment.subscribe();
         let teller = Teller {
             node: Arc::clone(&self.node),
             speech: self.speech,
@@ -115,8 +112,8 @@ impl Child for CommandActor {
             teller.tell_event(&Event::Ready(Box::new(node::ready(&self.node))));
         }
         let at_end = self.at_end;
-        context.spawn(tell_events(teller.clone(), events).into_actor(self));
-        context.spawn(tell_actor_events(teller.clone(), actor_events).into_actor(self));
+        context.spawn(tell_events(teller.clone()).into_actor(self));
+        context.spawn(tell_actor_events(teller.clone()).into_actor(self));
         context.spawn(answer_commands(teller, at_end).into_actor(self));
         started.report();
     }
@@ -157,7 +154,8 @@ impl Teller {
 }
 
 /// Writes events as they come.
-async fn tell_events(teller: Teller, mut events: Receiver<Event>) {
+async fn tell_events(teller: Teller) {
+    let mut events = teller.node.console_events.lock().await;
     loop {
         match events.recv().await {
             Ok(event) => teller.tell_event(&event),
@@ -170,7 +168,8 @@ async fn tell_events(teller: Teller, mut events: Receiver<Event>) {
 }
 
 /// Writes what happens to actors.
-async fn tell_actor_events(teller: Teller, mut events: Receiver<ActorEvent>) {
+async fn tell_actor_events(teller: Teller) {
+    let mut events = teller.node.console_actor_events.lock().await;
     loop {
         match events.recv().await {
             Ok(event) => teller.tell_event(&Event::Actor(event)),
@@ -242,9 +241,14 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
         let text = "fault drills are off: start the node with -D debug.drills=true";
         return Err(ReplyError::new(ErrorCode::DrillsOff, text));
     }
-    if node.environment.board.status(actor).is_none() {
+    let status = node.environment.board.status(actor);
+    let Some(status) = status else {
         let text = format!("there is no actor named {actor}: `tree` lists all names");
         return Err(ReplyError::new(ErrorCode::UnknownActor, text));
+    };
+    if status != Status::Running {
+        let text = format!("{actor} is {} already: try again later", status.name());
+        return Err(ReplyError::new(ErrorCode::Unavailable, text));
     }
     let actor = actor.to_string();
     Ok(Reply::Crash { actor })

@@ -15,12 +15,12 @@ use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::LogControl;
 use bitfitech_io::tls::Tls;
 use dashmap::DashMap;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Mutex, Notify, broadcast};
 
 use crate::breaker::BreakerActor;
 use crate::command::CommandActor;
 use crate::console::Console;
-use crate::environment::Environment;
+use crate::environment::{ActorEvent, Environment};
 use crate::gossip::GossipActor;
 use crate::listener::ListenerActor;
 use crate::mailbox::ActorRef;
@@ -149,6 +149,10 @@ pub struct NodeContext {
     pub clock: Clock,
     /// Events for users.
     pub events: broadcast::Sender<Event>,
+    /// The events that the console has not written yet; they outlive a crash of its actor.
+    pub console_events: Mutex<broadcast::Receiver<Event>>,
+    /// Like `console_events`, those of the supervisors.
+    pub console_actor_events: Mutex<broadcast::Receiver<ActorEvent>>,
     /// All established sessions.
     pub directory: Directory,
     /// What the supervisors share.
@@ -187,7 +191,8 @@ pub struct NodeParts {
 impl NodeContext {
     /// Brings the parts of a node together.
     pub fn new(parts: NodeParts) -> Arc<Self> {
-        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let (events, console_events) = broadcast::channel(EVENTS_MAX);
+        let environment = Environment::new(parts.instance);
         let local = LocalNode {
             key: parts.identity.author(),
             genesis: parts.genesis.clone(),
@@ -203,8 +208,10 @@ impl NodeContext {
             local,
             clock: Clock::default(),
             events,
+            console_events: Mutex::new(console_events),
+            console_actor_events: Mutex::new(environment.subscribe()),
             directory: Directory::new(),
-            environment: Environment::new(parts.instance),
+            environment,
             log_control: parts.log_control,
             console: parts.console,
             refs: Refs::default(),

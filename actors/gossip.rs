@@ -16,18 +16,16 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
 use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
-use bitfitech_core::op::{Operation, OperationError, Verified};
-use bitfitech_core::signature;
+use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
 
 use crate::child::{Child, Started};
 use crate::context::NodeContext;
+use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{
-    ClockOffset, Deliver, DeliverPage, FindMissing, FindWants, ReadHeads, Synchronised,
-};
+use crate::matcher::{ClockOffset, FindMissing, FindWants, ReadHeads, Synchronised};
 use crate::messages::{Event, PeerRow, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
@@ -113,27 +111,6 @@ struct Link {
     node: AuthorKey,
     facts: SessionFacts,
     peer: ActorRef<PeerActor>,
-}
-
-/// Operations on their way to the matcher.
-struct Incoming {
-    source: Source,
-    operations: Vec<Operation>,
-    /// For pulled ones: the question that they answer.
-    ticket: Option<Ticket>,
-    /// For pushed ones: their place in the mailbox, taken until they are delivered.
-    _permit: Option<Permit>,
-}
-
-/// What became of an [`Incoming`].
-struct Delivered {
-    source: Source,
-    ticket: Option<Ticket>,
-    /// Operations that the set gained; `None` if the matcher could not take them.
-    gained: Option<u64>,
-    /// Ids of those that were not delivered because the matcher could not take them.
-    undelivered: Vec<OpId>,
-    refused: Vec<(OpId, OperationError)>,
 }
 
 /// Whether signatures are being checked.
@@ -330,7 +307,7 @@ impl GossipActor {
                 source: Source::push(link),
                 operations,
                 ticket: None,
-                _permit: Some(permit),
+                permit: Some(permit),
             });
         }
     }
@@ -411,7 +388,7 @@ impl GossipActor {
                         source: Source::sync(link),
                         operations,
                         ticket: Some(ticket),
-                        _permit: None,
+                        permit: None,
                     });
                     self.check(context);
                 }
@@ -517,64 +494,6 @@ impl GossipActor {
                 entry.node.short()
             );
         }
-    }
-}
-
-/// Checks signatures on a thread of the blocking pool, then hands everything to the matcher.
-async fn check_and_deliver(node: Arc<NodeContext>, incoming: Vec<Incoming>) -> Vec<Delivered> {
-    let checking = tokio::task::spawn_blocking(move || {
-        let counts: Vec<usize> = incoming.iter().map(|one| one.operations.len()).collect();
-        let mut frames = Vec::with_capacity(incoming.len());
-        let mut all = Vec::with_capacity(counts.iter().sum());
-        for mut one in incoming {
-            all.append(&mut one.operations);
-            frames.push(one);
-        }
-        let ids: Vec<OpId> = all.iter().map(Operation::id).collect();
-        let mut verdicts = signature::verify(all).into_iter().zip(ids);
-        let take = |(frame, count): (Incoming, usize)| {
-            let verdicts: Vec<_> = verdicts.by_ref().take(count).collect();
-            (frame, verdicts)
-        };
-        frames.into_iter().zip(counts).map(take).collect::<Vec<_>>()
-    });
-    let checked = checking.await.expect("checking signatures does not panic");
-    let mut delivered = Vec::with_capacity(checked.len());
-    for (frame, verdicts) in checked {
-        let mut good = Vec::new();
-        let mut refused = Vec::new();
-        for (verdict, id) in verdicts {
-            match verdict {
-                Ok(operation) => good.push(operation),
-                Err(error) => refused.push((id, error)),
-            }
-        }
-        delivered.push(deliver(&node, frame, good, refused).await);
-    }
-    delivered
-}
-
-/// Hands one frame's operations to the matcher.
-async fn deliver(
-    node: &NodeContext,
-    frame: Incoming,
-    operations: Vec<Verified>,
-    refused: Vec<(OpId, OperationError)>,
-) -> Delivered {
-    let Incoming { source, ticket, .. } = frame;
-    let ids: Vec<OpId> = operations.iter().map(|operation| operation.id()).collect();
-    let deliver = Deliver { source, operations };
-    let matcher = &node.refs.matcher;
-    let gained = match ticket {
-        Some(_) => matcher.query(DeliverPage(deliver), QUERY_MS).await.ok(),
-        None => matcher.data(deliver).await.ok().map(|()| 0),
-    };
-    Delivered {
-        source,
-        ticket,
-        gained,
-        undelivered: if gained.is_none() { ids } else { Vec::new() },
-        refused,
     }
 }
 

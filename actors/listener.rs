@@ -49,7 +49,7 @@ impl ListenerActor {
 fn inbound(node: &Arc<NodeContext>, connection: Connection) -> ChildSpec {
     let me = ActorRef::new(format!("peer:{}", connection.address), PEER_CAPACITY);
     let node = Arc::clone(node);
-    let connection = Mutex::new(Some(connection));
+    let connection = Mutex::new(Some(Box::new(connection)));
     let reference = me.clone();
     ChildSpec::fallible(&me, move |child| {
         let taken = connection

@@ -435,6 +435,10 @@ impl<A: Actor> ActorRef<A> {
 }
 
 /// Puts a message into a mailbox without a bound; lost if the actor is gone.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place: the lanes above make the bound by permits"
+)]
 pub(crate) fn post<A, M>(address: &Addr<A>, message: M)
 where
     A: Actor + Handler<M>,

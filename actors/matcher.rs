@@ -376,7 +376,8 @@ impl MatcherActor {
         }
         let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);
         if let Some((id, users)) = matcher_submission::write_batch(exchange, now, waiting) {
-            tracing::debug!(target: "matcher", "wrote operation {} for {} users", id.short(), users.len());
+            let count = users.len();
+            tracing::debug!(target: "matcher", "wrote operation {} for {count} users", id.short());
             self.unacknowledged.insert(id, users);
         }
     }

@@ -9,43 +9,38 @@
 //! queue that gossip fills only as far as its accounting of this link allows, so a peer that reads
 //! slowly costs bounded memory and nobody's time.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
-use bitfitech_core::breaker::{AttemptResult, Permit};
-use bitfitech_core::handshake::{Accepted, Dialler, Handshake, HandshakeError, SessionFacts};
+use bitfitech_core::handshake::{SessionFacts, printable};
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce, RefuseCode};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
 use bitfitech_io::config::HostPort;
 use bitfitech_io::transport::{
-    Connection, ConnectionReader, ConnectionWriter, FrameLimits, RawFrame, ReadError, connect,
+    Connection, ConnectionReader, ConnectionWriter, RawFrame, ReadError,
 };
 use tokio::sync::mpsc;
 
-use crate::breaker::{Dialled, MayDial};
 use crate::child::{Child, ChildContext, ExitNote};
-use crate::context::{NodeContext, SessionEntry};
+use crate::context::NodeContext;
 use crate::gossip::{PeerFrame, SessionDown, SessionUp, Written};
 use crate::mailbox::ActorRef;
 use crate::matcher::LinkDown;
-use crate::messages::{Direction, Event, PeerChange, PeerEvent};
+use crate::messages::{Event, PeerChange, PeerEvent};
+use crate::peer_dial::{GOODBYE, lost, open, say};
 use crate::supervised;
 
 /// How long another actor of this node may take to answer.
 const QUERY_MS: u64 = 5_000;
 
-/// Pause before something that was not possible is tried again.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// How long a goodbye may take to be written.
-const GOODBYE: Duration = Duration::from_secs(1);
-
 /// Answers to pings that may wait to be written; a peer that pings faster gets fewer answers.
 const PONGS_MAX: usize = 16;
+
+/// Frames that may wait to be written. A guess: what gossip hands over in 8 s of flushes.
+const OUTBOX_FRAMES_MAX: usize = 4_096;
 
 /// Send this frame.
 #[derive(Message)]
@@ -72,18 +67,18 @@ pub enum Origin {
     /// It is to be dialled.
     Dial(HostPort),
     /// It came in.
-    Accepted(Connection),
+    Accepted(Box<Connection>),
 }
 
 /// Something for the writer.
-enum Outgoing {
-    Frame { frame: Frame, cost_bytes: usize },
+pub(crate) enum Outgoing {
+    Frame { bytes: Vec<u8>, cost_bytes: usize },
     Pong(u64),
     Close(Goodbye),
 }
 
 /// How a connection ended.
-enum Ending {
+pub(crate) enum Ending {
     /// It may be dialled again.
     Lost(String),
     /// It is not to be dialled again.
@@ -94,23 +89,25 @@ enum Ending {
 pub struct PeerActor {
     node: Arc<NodeContext>,
     exit: ExitNote,
-    outbox: mpsc::UnboundedSender<Outgoing>,
+    outbox: mpsc::Sender<Outgoing>,
+    /// Bytes in the outbox.
+    queued_bytes: Arc<AtomicUsize>,
     /// What the connection is made of, until it begins.
-    start: Option<(Origin, mpsc::UnboundedReceiver<Outgoing>)>,
+    start: Option<(Origin, mpsc::Receiver<Outgoing>)>,
     me: ActorRef<Self>,
     session: Option<Arc<Session>>,
 }
 
 /// An established session; its end is told when it is dropped, whatever the reason.
-struct Session {
-    node: Arc<NodeContext>,
-    link: LinkId,
-    peer: AuthorKey,
-    address: String,
-    facts: SessionFacts,
-    clock_offset_ms: i64,
-    me: ActorRef<PeerActor>,
-    ending: std::sync::Mutex<Option<String>>,
+pub(crate) struct Session {
+    pub(crate) node: Arc<NodeContext>,
+    pub(crate) link: LinkId,
+    pub(crate) peer: AuthorKey,
+    pub(crate) address: String,
+    pub(crate) facts: SessionFacts,
+    pub(crate) clock_offset_ms: i64,
+    pub(crate) me: ActorRef<PeerActor>,
+    pub(crate) ending: std::sync::Mutex<Option<String>>,
 }
 
 impl PeerActor {
@@ -121,34 +118,51 @@ impl PeerActor {
         child: ChildContext,
         origin: Origin,
     ) -> Self {
-        // Bounded by gossip's accounting of the link, by PONGS_MAX and by one Close.
-        let (outbox, queue) = mpsc::unbounded_channel();
+        let (outbox, queue) = mpsc::channel(OUTBOX_FRAMES_MAX);
         Self {
             node,
             exit: child.exit,
             outbox,
+            queued_bytes: Arc::default(),
             start: Some((origin, queue)),
             me,
             session: None,
         }
     }
 
-    /// Gives the writer something; a connection that has ended needs nothing more.
-    fn push(&self, outgoing: Outgoing) {
-        drop(self.outbox.send(outgoing));
+    /// Gives the writer a frame. A peer that takes less than it asks for, or less than gossip
+    /// allows it to be behind, has filled its outbox: the connection ends.
+    fn push_frame(&mut self, send: &SendFrame, context: &mut Context<Self>) {
+        let bytes = encode(&send.frame);
+        let queued = self.queued_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
+        let bytes_max = 2 * self.node.settings.p2p.outbox_kb as usize * 1024;
+        let cost_bytes = send.cost_bytes;
+        let frame = Outgoing::Frame { bytes, cost_bytes };
+        if queued > bytes_max || self.outbox.try_send(frame).is_err() {
+            self.end(lost("the peer takes less than it is sent"), context);
+        }
+    }
+
+    /// Has the writer say goodbye. If there is no room even for that, the connection ends at once.
+    fn push_close(&mut self, goodbye: Goodbye, context: &mut Context<Self>) {
+        let ending = Ending::of(&goodbye);
+        if self.outbox.try_send(Outgoing::Close(goodbye)).is_err() {
+            self.end(ending, context);
+        }
     }
 
     /// The session stands: reads and writes until it ends.
     fn run(&mut self, opened: Opened, context: &mut Context<Self>) {
         let session = Arc::clone(&opened.session);
         self.session = Some(Arc::clone(&opened.session));
-        let outbox = self.outbox.clone();
+        let (outbox, queued_bytes) = (self.outbox.clone(), Arc::clone(&self.queued_bytes));
         let running = async move {
             let pongs = Arc::new(AtomicUsize::new(0));
             let (mut queue, mut writer) = (opened.queue, opened.writer);
             let mut reader = opened.reader;
             let reading = read_frames(&session, &mut reader, &outbox, &pongs);
-            let writing = write_frames(&session, &mut writer, &mut queue, &pongs);
+            let counters = (&*pongs, &*queued_bytes);
+            let writing = write_frames(&session, &mut writer, &mut queue, counters);
             tokio::pin!(writing);
             tokio::select! {
                 ending = reading => {
@@ -198,7 +212,7 @@ impl Session {
         }
     }
 
-    fn tell(&self, change: PeerChange, reason: Option<String>) {
+    pub(crate) fn tell(&self, change: PeerChange, reason: Option<String>) {
         self.node.tell(Event::Peer(PeerEvent {
             node: self.peer,
             address: self.address.clone(),
@@ -228,285 +242,15 @@ impl Drop for Session {
 }
 
 /// A session that has just been established.
-struct Opened {
-    session: Arc<Session>,
-    reader: ConnectionReader,
-    writer: ConnectionWriter,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
-}
-
-/// From nothing to an established session.
-async fn open(
-    node: Arc<NodeContext>,
-    me: ActorRef<PeerActor>,
-    origin: Origin,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
-) -> Result<Opened, Ending> {
-    match origin {
-        Origin::Accepted(connection) => {
-            establish(&node, me, connection, Direction::Inbound, queue).await
-        }
-        Origin::Dial(address) => {
-            let address = address.to_string();
-            wait_until_needed(&node, &address).await;
-            let attempt = ask_breaker(&node, &address).await;
-            let opened = dial(&node, me, &address, queue).await;
-            let result = match &opened {
-                Ok(_) => AttemptResult::Succeeded,
-                Err(_) => AttemptResult::Failed,
-            };
-            // A breaker that was restarted has forgotten the attempt.
-            drop(node.refs.breaker.control(Dialled {
-                address,
-                attempt,
-                result,
-            }));
-            opened
-        }
-    }
-}
-
-/// Waits while there is a session with the node at this address already.
-async fn wait_until_needed(node: &NodeContext, address: &str) {
-    let is_there =
-        |entry: &SessionEntry| entry.address == address || entry.listen.as_deref() == Some(address);
-    while node.directory.iter().any(|entry| is_there(entry.value())) {
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Waits until the circuit of the address allows an attempt.
-async fn ask_breaker(node: &NodeContext, address: &str) -> bitfitech_core::breaker::Attempt {
-    loop {
-        let address = address.to_string();
-        let answer = node.refs.breaker.query(MayDial { address }, QUERY_MS).await;
-        match answer.map(|dial| dial.0) {
-            Ok(Permit::Go(attempt)) => return attempt,
-            Ok(Permit::Wait { retry_in_ms }) => {
-                tokio::time::sleep(Duration::from_millis(retry_in_ms.max(1))).await;
-            }
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
-/// Resolves, connects and shakes hands.
-async fn dial(
-    node: &Arc<NodeContext>,
-    me: ActorRef<PeerActor>,
-    address: &str,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
-) -> Result<Opened, Ending> {
-    tracing::debug!(target: "peer", "dialling {address}");
-    let timeout_ms = node.settings.p2p.connect_timeout_ms;
-    let resolving = tokio::net::lookup_host(address);
-    let limit = Duration::from_millis(timeout_ms);
-    let resolved = tokio::time::timeout(limit, resolving).await;
-    let resolved = resolved.map_err(|_| lost("its name was not resolved in time"))?;
-    let mut addresses = resolved.map_err(|error| lost(&format!("name: {error}")))?;
-    let target = addresses
-        .next()
-        .ok_or_else(|| lost("its name has no address"))?;
-    let connection = connect(&node.tls, target, None, timeout_ms).await;
-    let connection = connection.map_err(|error| Ending::Lost(error.to_string()))?;
-    establish(node, me, connection, Direction::Outbound, queue).await
-}
-
-fn lost(reason: &str) -> Ending {
-    Ending::Lost(reason.to_string())
-}
-
-/// Shakes hands on a connection and introduces the session to gossip.
-async fn establish(
-    node: &Arc<NodeContext>,
-    me: ActorRef<PeerActor>,
-    connection: Connection,
-    direction: Direction,
-    queue: mpsc::UnboundedReceiver<Outgoing>,
-) -> Result<Opened, Ending> {
-    let settings = &node.settings;
-    let limits = FrameLimits {
-        length_bytes_max: settings.limits.max_message_kb.saturating_mul(1024),
-        silence_ms_max: settings.p2p.idle_timeout_ms,
-        ..FrameLimits::default()
-    };
-    let (peer, remote) = (connection.key, connection.address);
-    let address = remote.to_string();
-    let (mut reader, mut writer) = connection.split(limits);
-    let number = node.next_number();
-    let accepted = shake_hands(node, peer, number, (&mut reader, &mut writer)).await;
-    let accepted = match accepted {
-        Ok(accepted) => accepted,
-        Err(error) => return Err(refused(peer, &address, error, &mut writer).await),
-    };
-    let facts = SessionFacts {
-        dialler: match direction {
-            Direction::Outbound => Dialler::Local,
-            Direction::Inbound => Dialler::Peer,
-        },
-        peer_instance: accepted.hello.instance,
-        dialler_session: match direction {
-            Direction::Outbound => number,
-            Direction::Inbound => accepted.hello.session,
-        },
-    };
-    let introduction = SessionUp {
-        link: LinkId(number),
-        node: peer,
-        facts,
-        clock_offset_ms: accepted.clock_offset_ms,
-        peer: me.clone(),
-    };
-    introduce(node, introduction, &mut writer).await?;
-    let session = Arc::new(Session {
-        node: Arc::clone(node),
-        link: LinkId(number),
-        peer,
-        address: address.clone(),
-        facts,
-        clock_offset_ms: accepted.clock_offset_ms,
-        me: me.clone(),
-        ending: std::sync::Mutex::new(None),
-    });
-    let entry = SessionEntry {
-        peer: me,
-        node: peer,
-        address,
-        listen: reachable(accepted.hello.listen, remote.ip()),
-        direction,
-        rtt_ms: None,
-    };
-    node.directory.insert(session.link, entry);
-    let way = direction.name();
-    tracing::info!(target: "peer", "{way} session with {} at {}", peer.short(), session.address);
-    session.tell(PeerChange::Connected, None);
-    Ok(Opened {
-        session,
-        reader,
-        writer,
-        queue,
-    })
-}
-
-/// Where a node takes connections that says it does so on all its addresses.
-fn reachable(listen: Option<String>, remote: IpAddr) -> Option<String> {
-    let listen = listen?;
-    match listen.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            Some(SocketAddr::new(remote, address.port()).to_string())
-        }
-        _ => Some(listen),
-    }
-}
-
-/// Exchanges Hellos.
-async fn shake_hands(
-    node: &NodeContext,
-    peer: AuthorKey,
-    number: u64,
-    (reader, writer): (&mut ConnectionReader, &mut ConnectionWriter),
-) -> Result<Accepted, HandshakeError> {
-    let now = node.clock.now();
-    let handshake = Handshake::new(now, peer);
-    let hello = encode(&Frame::Hello(node.local.hello(now, number)));
-    let wait_ms = handshake.deadline_ms().saturating_sub(now.monotonic_ms);
-    let exchange = async {
-        writer
-            .write(&[hello])
-            .await
-            .map_err(|error| error.to_string())?;
-        reader.read().await.map_err(|error| error.to_string())
-    };
-    let timed = tokio::time::timeout(Duration::from_millis(wait_ms), exchange).await;
-    let now = node.clock.now();
-    match timed {
-        Err(_) => handshake
-            .handle_timeout(now)
-            .and_then(|()| handshake.handle_frame(now, &node.local, None)),
-        Ok(Err(reason)) => Err(HandshakeError::Ended(Goodbye {
-            code: GoodbyeCode::Protocol,
-            reason,
-        })),
-        Ok(Ok(raw)) => {
-            let frame = Frame::decode(raw.kind, &raw.payload).unwrap_or(None);
-            handshake.handle_frame(now, &node.local, frame)
-        }
-    }
-}
-
-/// Tells the peer why there is no session, and the log.
-async fn refused(
-    peer: AuthorKey,
-    address: &str,
-    error: HandshakeError,
-    writer: &mut ConnectionWriter,
-) -> Ending {
-    match error {
-        HandshakeError::Refused(refuse) => {
-            let own = refuse.code == RefuseCode::SelfConnection;
-            let reason = refuse.reason.clone();
-            if own {
-                tracing::debug!(target: "peer", "{address} is this node itself: not dialled again");
-            } else {
-                tracing::warn!(target: "peer", "refused {} at {address}: {reason}", peer.short());
-            }
-            say(writer, Frame::Refuse(refuse)).await;
-            if own {
-                Ending::Done(reason)
-            } else {
-                Ending::Lost(reason)
-            }
-        }
-        HandshakeError::RefusedByPeer(refuse) => {
-            let reason = format!(
-                "refused by {} at {address}: {}",
-                peer.short(),
-                refuse.reason
-            );
-            if refuse.code == RefuseCode::SelfConnection {
-                return Ending::Done(reason);
-            }
-            tracing::warn!(target: "peer", "{reason}");
-            Ending::Lost(reason)
-        }
-        HandshakeError::Ended(goodbye) => Ending::Lost(goodbye.reason),
-    }
-}
-
-/// Writes a last frame and closes, as far as the peer lets that happen in time.
-async fn say(writer: &mut ConnectionWriter, frame: Frame) {
-    let bytes = encode(&frame);
-    let saying = async {
-        writer.write(&[bytes]).await?;
-        writer.close().await
-    };
-    // The connection ends in any case.
-    drop(tokio::time::timeout(GOODBYE, saying).await);
-}
-
-/// Asks gossip to take the session; says goodbye if it does not.
-async fn introduce(
-    node: &NodeContext,
-    introduction: SessionUp,
-    writer: &mut ConnectionWriter,
-) -> Result<(), Ending> {
-    let goodbye = loop {
-        match node.refs.gossip.query(introduction.clone(), QUERY_MS).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(goodbye)) => break goodbye,
-            Err(error) => {
-                tracing::debug!(target: "peer", "gossip does not answer yet: {error}");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    };
-    let reason = goodbye.reason.clone();
-    say(writer, Frame::Goodbye(goodbye)).await;
-    Err(Ending::Lost(reason))
+pub(crate) struct Opened {
+    pub(crate) session: Arc<Session>,
+    pub(crate) reader: ConnectionReader,
+    pub(crate) writer: ConnectionWriter,
+    pub(crate) queue: mpsc::Receiver<Outgoing>,
 }
 
 /// The bytes of a frame.
-fn encode(frame: &Frame) -> Vec<u8> {
+pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     let (kind, payload) = frame.encode();
     RawFrame { kind, payload }.encode()
 }
@@ -515,7 +259,7 @@ fn encode(frame: &Frame) -> Vec<u8> {
 async fn read_frames(
     session: &Session,
     reader: &mut ConnectionReader,
-    outbox: &mpsc::UnboundedSender<Outgoing>,
+    outbox: &mpsc::Sender<Outgoing>,
     pongs: &AtomicUsize,
 ) -> Ending {
     let violation = |reason: String| {
@@ -524,7 +268,7 @@ async fn read_frames(
             code,
             reason: reason.clone(),
         };
-        drop(outbox.send(Outgoing::Close(goodbye)));
+        drop(outbox.try_send(Outgoing::Close(goodbye)));
         Ending::Lost(format!("the peer broke the protocol: {reason}"))
     };
     loop {
@@ -534,7 +278,7 @@ async fn read_frames(
                 return violation(error.to_string());
             }
             Err(error) => {
-                drop(outbox.send(Outgoing::Close(Goodbye {
+                drop(outbox.try_send(Outgoing::Close(Goodbye {
                     code: GoodbyeCode::Silent,
                     reason: error.to_string(),
                 })));
@@ -545,16 +289,16 @@ async fn read_frames(
             Err(error) => return violation(error.to_string()),
             Ok(None) => {}
             Ok(Some(Frame::Ping(nonce))) => {
-                if pongs.fetch_add(1, Ordering::Relaxed) < PONGS_MAX {
-                    drop(outbox.send(Outgoing::Pong(nonce.nonce)));
-                } else {
+                let waiting = pongs.fetch_add(1, Ordering::Relaxed);
+                let pong = Outgoing::Pong(nonce.nonce);
+                if waiting >= PONGS_MAX || outbox.try_send(pong).is_err() {
                     pongs.fetch_sub(1, Ordering::Relaxed);
                 }
             }
             Ok(Some(Frame::Pong(nonce))) => session.note_pong(nonce.nonce),
             Ok(Some(Frame::Goodbye(goodbye))) => {
-                let said = bitfitech_core::handshake::printable(&goodbye.reason, 200);
-                drop(outbox.send(Outgoing::Close(Goodbye {
+                let said = printable(&goodbye.reason, 200);
+                drop(outbox.try_send(Outgoing::Close(Goodbye {
                     code: GoodbyeCode::Requested,
                     reason: "as you wish".to_string(),
                 })));
@@ -593,24 +337,27 @@ impl Session {
 async fn write_frames(
     session: &Session,
     writer: &mut ConnectionWriter,
-    queue: &mut mpsc::UnboundedReceiver<Outgoing>,
-    pongs: &AtomicUsize,
+    queue: &mut mpsc::Receiver<Outgoing>,
+    (pongs, queued_bytes): (&AtomicUsize, &AtomicUsize),
 ) -> Ending {
     let interval = Duration::from_millis(session.node.settings.p2p.ping_interval_ms);
     let mut next_ping = Instant::now();
     loop {
         let outgoing = tokio::time::timeout_at(next_ping.into(), queue.recv()).await;
-        let (frame, cost_bytes) = match outgoing {
+        let (bytes, cost_bytes) = match outgoing {
             Err(_) => {
                 next_ping = Instant::now() + interval;
                 let nonce = session.node.clock.now().monotonic_ms;
-                (Frame::Ping(Nonce { nonce }), 0)
+                (encode(&Frame::Ping(Nonce { nonce })), 0)
             }
-            Ok(None) => return Ending::Lost("the actor has ended".to_string()),
-            Ok(Some(Outgoing::Frame { frame, cost_bytes })) => (frame, cost_bytes),
+            Ok(None) => return lost("the actor has ended"),
+            Ok(Some(Outgoing::Frame { bytes, cost_bytes })) => {
+                queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                (bytes, cost_bytes)
+            }
             Ok(Some(Outgoing::Pong(nonce))) => {
                 pongs.fetch_sub(1, Ordering::Relaxed);
-                (Frame::Pong(Nonce { nonce }), 0)
+                (encode(&Frame::Pong(Nonce { nonce })), 0)
             }
             Ok(Some(Outgoing::Close(goodbye))) => {
                 let ending = Ending::of(&goodbye);
@@ -618,7 +365,7 @@ async fn write_frames(
                 return ending;
             }
         };
-        if let Err(error) = writer.write(&[encode(&frame)]).await {
+        if let Err(error) = writer.write(&[bytes]).await {
             return Ending::Lost(error.to_string());
         }
         if cost_bytes > 0 {
@@ -665,10 +412,11 @@ impl Child for PeerActor {
 
     fn on_stop(&mut self, context: &mut Context<Self>) {
         match &self.session {
-            Some(_) => self.push(Outgoing::Close(Goodbye {
-                code: GoodbyeCode::Shutdown,
-                reason: "this side ends the session".to_string(),
-            })),
+            Some(_) => {
+                let code = GoodbyeCode::Shutdown;
+                let reason = "this side ends the session".to_string();
+                self.push_close(Goodbye { code, reason }, context);
+            }
             None => context.stop(),
         }
     }
@@ -678,17 +426,16 @@ supervised!(PeerActor);
 impl Handler<SendFrame> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, send: SendFrame, _context: &mut Context<Self>) {
-        let SendFrame { frame, cost_bytes } = send;
-        self.push(Outgoing::Frame { frame, cost_bytes });
+    fn handle(&mut self, send: SendFrame, context: &mut Context<Self>) {
+        self.push_frame(&send, context);
     }
 }
 
 impl Handler<Close> for PeerActor {
     type Result = ();
 
-    fn handle(&mut self, close: Close, _context: &mut Context<Self>) {
-        self.push(Outgoing::Close(close.0));
+    fn handle(&mut self, close: Close, context: &mut Context<Self>) {
+        self.push_close(close.0, context);
     }
 }
 
@@ -703,7 +450,7 @@ impl Handler<Register> for PeerActor {
         let registering = async move {
             let gossip = &session.node.refs.gossip;
             if let Ok(Err(goodbye)) = gossip.query(session.introduction(), QUERY_MS).await {
-                drop(outbox.send(Outgoing::Close(goodbye)));
+                drop(outbox.try_send(Outgoing::Close(goodbye)));
             }
         };
         context.spawn(registering.into_actor(self));

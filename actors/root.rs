@@ -125,7 +125,7 @@ impl Environment {
     fn on_root_exit(&self, name: &str, exit: &Exit) {
         self.board.set(name, Status::Stopped, 1);
         if matches!(exit, Exit::Crashed(_) | Exit::Failed(_)) {
-            tracing::error!(actor = name, "{name} failed ({exit}): not restarted");
+            tracing::error!(target: "supervisor", "{name} failed ({exit}): not restarted");
             self.tell(name, ActorChange::Crashed, &exit.to_string(), 1);
         }
     }

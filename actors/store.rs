@@ -5,7 +5,7 @@
 //! disk is always complete up to some point. A batch is durable when it is answered.
 //!
 //! A disk that fails cannot be mended by trying again with the same file handle: the actor fails,
-//! its supervisor opens the store afresh, and when that does not help the node ends with the reason.
+//! its supervisor opens the store afresh, and when that does not help the node ends and says why.
 
 use std::sync::Arc;
 

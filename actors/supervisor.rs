@@ -266,8 +266,7 @@ impl Supervisor {
         // The other two kinds are told as failures once the child is gone.
         if overdue == Overdue::Stop && limit_ms > 0 {
             let name = slot.spec.name();
-            tracing::warn!(
-                actor = name,
+            tracing::warn!(target: "supervisor",
                 "{name} did not stop within {limit_ms} ms: killed"
             );
         }
@@ -290,12 +289,12 @@ impl Supervisor {
         };
         let name = slot.spec.name();
         if generation == 1 {
-            return tracing::debug!(actor = name, "{name} started");
+            return tracing::debug!(target: "supervisor", "{name} started");
         }
         if slot.spec.quiet && !slot.told {
-            return tracing::debug!(actor = name, "{name} restarted (life {generation})");
+            return tracing::debug!(target: "supervisor", "{name} restarted (life {generation})");
         }
-        tracing::info!(actor = name, "{name} restarted (life {generation})");
+        tracing::info!(target: "supervisor", "{name} restarted (life {generation})");
         self.environment
             .tell(name, ActorChange::Restarted, "", generation);
         slot.told = false;
@@ -315,9 +314,9 @@ impl Supervisor {
         let told_below = matches!(exit, Exit::Escalated(_));
         let expected = slot.spec.quiet && matches!(exit, Exit::Failed(_) | Exit::Normal);
         if told_below || expected {
-            return tracing::debug!(actor = name, "{name} failed ({exit}): {next}");
+            return tracing::debug!(target: "supervisor", "{name} failed ({exit}): {next}");
         }
-        tracing::warn!(actor = name, "{name} failed ({exit}): {next}");
+        tracing::warn!(target: "supervisor", "{name} failed ({exit}): {next}");
         slot.told = true;
         self.environment
             .tell(name, ActorChange::Crashed, &exit.to_string(), generation);
@@ -337,8 +336,7 @@ impl Supervisor {
             return;
         };
         let name = slot.spec.name();
-        tracing::error!(
-            actor = name,
+        tracing::error!(target: "supervisor",
             "{name} was killed but blocks its thread: left behind"
         );
     }
@@ -360,7 +358,7 @@ impl Supervisor {
 
     fn on_escalate(&self, reason: &str) {
         let name: &str = &self.context.name;
-        tracing::error!(actor = name, "{name} gives up: {reason}");
+        tracing::error!(target: "supervisor", "{name} gives up: {reason}");
         let generation = self.context.generation;
         self.environment
             .tell(name, ActorChange::Escalated, reason, generation);

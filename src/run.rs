@@ -111,23 +111,24 @@ async fn live(
     console: ConsoleUse,
 ) -> Result<(), RootFailure> {
     let exchange_thread = Arbiter::new();
+    let asked = asked_to_end(node);
+    tokio::pin!(asked);
     let mut root = node::start(node, bound, console, &exchange_thread.handle());
     let started = tokio::select! {
         started = root.started() => started,
-        () = asked_to_end(node) => false,
+        () = &mut asked => false,
     };
     if started {
         tell_start(node);
     } else {
-        root.shutdown();
+        shut_down(node);
     }
     let ended = root.ended();
     tokio::pin!(ended);
     let outcome = tokio::select! {
         outcome = &mut ended => outcome,
-        () = asked_to_end(node) => {
-            tracing::info!(target: "root", "shutting down");
-            node.refs.root.shutdown();
+        () = asked, if started => {
+            shut_down(node);
             tokio::time::timeout(SHUTDOWN, &mut ended).await.unwrap_or_else(|_| {
                 tracing::error!(target: "root", "some actor does not end: ending without it");
                 Ok(())
@@ -136,6 +137,12 @@ async fn live(
     };
     exchange_thread.stop();
     outcome
+}
+
+/// Begins the orderly shutdown.
+fn shut_down(node: &NodeContext) {
+    tracing::info!(target: "root", "shutting down");
+    node.refs.root.shutdown();
 }
 
 /// One line for the operator.

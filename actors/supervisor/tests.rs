@@ -570,7 +570,7 @@ async fn a_second_panic_while_the_actor_goes_down_does_not_abort_the_process() {
     assert!(
         reason_of(&crashed).contains("drill: crash requested"),
         "{}",
-        crashed.reason
+        reason_of(&crashed)
     );
     tree.restarted("double").await;
 }

@@ -189,10 +189,19 @@ impl Delivery {
     }
 
     /// A link is gone: what it delivered, and perhaps nobody can complete any more, is forgotten.
+    /// So is what it delivered ahead of time, which would else wait at its cost for ever.
     pub fn forget_link(&mut self, link: LinkId) {
         let of_link = self.of_link.get(&link).cloned().unwrap_or_default();
         for id in of_link.values() {
             self.take_waiting(id);
         }
+        let parked_ids = &mut self.parked_ids;
+        self.parked.retain(|(_, id), (_, source)| {
+            let stays = source.link != link;
+            if !stays {
+                parked_ids.remove(id);
+            }
+            stays
+        });
     }
 }

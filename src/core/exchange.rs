@@ -392,7 +392,7 @@ impl<E: Engine> Exchange<E> {
     /// when it is on disk ([`Output::Written`]).
     ///
     /// # Errors
-    /// Nothing is written when the own clock or chain does not allow it, or an action breaks a rule.
+    /// Nothing is written when the own clock or chain forbids it, or an action breaks a rule.
     pub fn submit(&mut self, now: Now, actions: Vec<Action>) -> Result<OpId, SubmitError> {
         self.may_write(now).map_err(|_| SubmitError::OwnChain)?;
         let changes = self.replica.merge(now.monotonic_ms);

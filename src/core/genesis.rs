@@ -139,7 +139,7 @@ impl Genesis {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// Every field by its configuration name, as text: what handshakes compare to name a difference.
+    /// Every field by its configuration name, as text: handshakes name the one that differs.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let markets = self.markets.iter().map(|market| {
             alloc::format!(

@@ -20,6 +20,7 @@ pub mod genesis;
 pub mod gossip;
 pub mod handshake;
 pub mod market;
+pub mod market_log;
 pub mod matching;
 pub mod op;
 pub mod order_log;

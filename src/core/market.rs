@@ -394,7 +394,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_steps_are_inverse(ticks in 1..=100_000_000_u64, lots in 1..=100_000_000_000_000_u64) {
+        fn text_and_steps_are_inverse(
+            ticks in 1..=100_000_000_u64,
+            lots in 1..=100_000_000_000_000_u64,
+        ) {
             let market = btc_usd();
             prop_assert_eq!(market.parse_price(&market.price_text(Ticks(ticks))), Ok(Ticks(ticks)));
             let text = market.quantity_text(u128::from(lots));

@@ -292,7 +292,8 @@ fn check_body(body: &Body, genesis: &Genesis) -> Result<(), OperationError> {
     if body.version != OPERATION_VERSION || body.checkpoint != 0 {
         return Err(OperationError::Unsupported);
     }
-    let refs_repeat = (1..body.refs.len()).any(|at| body.refs[..at].contains(&body.refs[at]));
+    let refs_repeat = (1..body.refs.len()).any(|at| body.refs[..at].contains(&body.refs[at]))
+        || body.prev.is_some_and(|prev| body.refs.contains(&prev));
     if body.refs.len() > REFS_MAX || refs_repeat || body.actions.len() > ACTIONS_MAX {
         return Err(OperationError::Limits);
     }

@@ -14,6 +14,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::market_log::{LogEntry, MarketLog, merge_sorted};
 use crate::matching::{
     Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
 };
@@ -23,40 +24,6 @@ use crate::types::{
     AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
 };
 use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
-
-/// An insertion that goes back further than this goes through the slow lane.
-pub const FAST_LANE_ACTIONS: usize = 50_000;
-
-/// The slow lane merges at most once in this time, in milliseconds, so that an author who keeps
-/// sending old operations costs everyone a bounded share of time.
-pub const SLOW_LANE_MS: u64 = 1_000;
-
-/// An action at its place in the log of a market.
-struct LogEntry {
-    key: LogKey,
-    action: Action,
-    owner: Owner,
-    time: HybridTime,
-    late_ms: u64,
-    /// The engine before this action.
-    mark: Mark,
-    /// Where this action's effects begin.
-    effects_from: usize,
-}
-
-/// One market: its log and what follows from it.
-struct MarketLog<E> {
-    engine: E,
-    /// Sorted by key, all executed.
-    log: Vec<LogEntry>,
-    /// The effects of the whole log, in order.
-    effects: Vec<Effect>,
-    /// Total quantities before each reduction in `effects`.
-    reductions: Vec<Lots>,
-    /// Not yet merged.
-    incoming: Vec<LogEntry>,
-    slow_lane_after_ms: u64,
-}
 
 /// A trade as it stands in the tape.
 #[derive(Clone, PartialEq, Eq)]
@@ -108,17 +75,7 @@ pub fn trade_id(first: &OrderId, second: &OrderId, piece: u32) -> TradeId {
 impl<E: Engine> Replica<E> {
     /// An empty replica with one engine per market.
     pub fn new(genesis: Digest, engines: impl IntoIterator<Item = E>) -> Self {
-        let markets = engines
-            .into_iter()
-            .map(|engine| MarketLog {
-                engine,
-                log: Vec::new(),
-                effects: Vec::new(),
-                reductions: Vec::new(),
-                incoming: Vec::new(),
-                slow_lane_after_ms: 0,
-            })
-            .collect();
+        let markets = engines.into_iter().map(MarketLog::new).collect();
         let (orders, authors, revisions) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         Self {
             genesis,
@@ -181,12 +138,22 @@ impl<E: Engine> Replica<E> {
 
     /// Merges what was staged into the logs and reports what is different now.
     ///
-    /// What belongs further back than [`FAST_LANE_ACTIONS`] may wait for up to [`SLOW_LANE_MS`]
-    /// (see [`Replica::next_merge_ms`]).
+    /// What belongs further back than the fast lane goes may wait for the slow lane (see
+    /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
+        self.merge_taken(|market| market.take_due(now_ms))
+    }
+
+    /// Merges all that was staged, however far back it belongs.
+    pub fn merge_all(&mut self) -> Vec<Change> {
+        self.merge_taken(MarketLog::take_all)
+    }
+
+    /// Merges what is taken out of each market's staged actions.
+    fn merge_taken(&mut self, take: impl Fn(&mut MarketLog<E>) -> Vec<LogEntry>) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
-            let incoming = self.markets[index].take_due(now_ms);
+            let incoming = take(&mut self.markets[index]);
             if !incoming.is_empty() {
                 self.merge_market(index, incoming, &mut changes);
             }
@@ -194,18 +161,12 @@ impl<E: Engine> Replica<E> {
         changes
     }
 
-    /// Merges all that was staged, however far back it belongs.
-    pub fn merge_all(&mut self) -> Vec<Change> {
-        self.merge(u64::MAX)
-    }
-
     /// When something staged will be due that is not due now.
     pub fn next_merge_ms(&self) -> Option<u64> {
-        let waiting = self
-            .markets
+        self.markets
             .iter()
-            .filter(|market| !market.incoming.is_empty());
-        waiting.map(|market| market.slow_lane_after_ms).min()
+            .filter_map(MarketLog::next_merge_ms)
+            .min()
     }
 
     /// Undo to the first new action, merge, redo, and compare.
@@ -349,6 +310,7 @@ impl<E: Engine> Replica<E> {
             quantity,
         };
         market.engine.replace(&replacement, &mut market.effects);
+        market.complete_reduction(entry.effects_from, order, quantity);
         let retired = Effect::Ended {
             order,
             reason: EndReason::Replaced,
@@ -657,54 +619,6 @@ impl<E: Engine> Replica<E> {
             .map(|(pair, trade)| self.trade_row(row.market, pair, &trade, TradeStatus::Tentative))
             .collect()
     }
-}
-
-impl LogEntry {
-    /// The id of the order that this action places, if it places one.
-    fn own_order(&self) -> OrderId {
-        OrderId::new(&self.key.operation, self.key.index)
-    }
-}
-
-impl<E> MarketLog<E> {
-    /// Where the effects of the action at `at` end.
-    fn effects_end(&self, at: usize) -> usize {
-        self.log
-            .get(at + 1)
-            .map_or(self.effects.len(), |next| next.effects_from)
-    }
-
-    /// Takes out what may be merged now, sorted.
-    fn take_due(&mut self, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = core::mem::take(&mut self.incoming);
-        due.sort_unstable_by_key(|entry| entry.key);
-        let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
-        let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)].key) else {
-            return due;
-        };
-        let slow = due.partition_point(|entry| entry.key < fast_from);
-        if slow == 0 {
-            return due;
-        }
-        if now_ms < self.slow_lane_after_ms {
-            let fast = due.split_off(slow);
-            self.incoming = due;
-            return fast;
-        }
-        self.slow_lane_after_ms = now_ms.saturating_add(SLOW_LANE_MS);
-        due
-    }
-}
-
-/// Merges two sorted logs.
-fn merge_sorted(first: Vec<LogEntry>, second: Vec<LogEntry>) -> impl Iterator<Item = LogEntry> {
-    let mut first = first.into_iter().peekable();
-    let mut second = second.into_iter().peekable();
-    core::iter::from_fn(move || match (first.peek(), second.peek()) {
-        (Some(left), Some(right)) if left.key < right.key => first.next(),
-        (_, Some(_)) => second.next(),
-        (_, None) => first.next(),
-    })
 }
 
 /// What an end reason counts as in a digest.

@@ -28,7 +28,9 @@ fn parse_hex_32(text: &str) -> Option<[u8; 32]> {
 macro_rules! bytes_32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+        )]
         pub struct $name(#[serde(with = "serde_bytes")] pub [u8; 32]);
 
         impl $name {

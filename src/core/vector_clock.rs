@@ -179,7 +179,10 @@ mod tests {
         /// Random message passing: clocks must tell exactly what reachability tells.
         #[test]
         fn relation_is_exactly_happened_before(
-            steps in proptest::collection::vec((0..4_usize, proptest::option::of(0..64_usize)), 1..40),
+            steps in proptest::collection::vec(
+                (0..4_usize, proptest::option::of(0..64_usize)),
+                1..40,
+            ),
         ) {
             let mut nodes: Vec<(VectorClock<usize>, Option<usize>)> =
                 (0..4).map(|_| (VectorClock::default(), None)).collect();

@@ -1,7 +1,7 @@
 //! What users see: rows of orders and trades, the book, digests.
 //!
-//! The replica emits [`Change`]s; folding them gives the [`MarketView`] that answers queries. Amounts
-//! stay in ticks and lots here; the edges turn them into decimals.
+//! The replica emits [`Change`]s; folding them gives the [`Board`](crate::board::Board) that
+//! answers queries. Amounts stay in ticks and lots here; the edges turn them into decimals.
 
 use alloc::vec::Vec;
 

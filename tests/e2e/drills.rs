@@ -133,6 +133,61 @@ fn the_command_reader_answers_and_restarts() {
     survives_crash_of("command");
 }
 
+/// Crashes an actor while orders are on their way: what was acknowledged is there afterwards, and
+/// what was refused is not.
+fn keeps_its_word_in_a_crash_of(name: &str) {
+    let (mut drilled, mut neighbour) = pair();
+    let count = 40;
+    for position in 0..count {
+        if position == count / 2 {
+            drilled.send(&format!("crash {name}"));
+        }
+        drilled.send(&format!("buy 0.1 @ {}", 100 + position));
+    }
+    let replies: Vec<Value> = (0..=count).map(|_| drilled.reply()).collect();
+    let placed = replies.iter().filter(|reply| reply["reply"] == "buy");
+    let acknowledged: Vec<String> = placed
+        .filter(|reply| reply["ok"] == true)
+        .map(|reply| text(reply, "order"))
+        .collect();
+    assert!(
+        !acknowledged.is_empty(),
+        "some orders came before the crash"
+    );
+    drilled.wait_for_event("the crash is told", |event| {
+        event["name"] == name && event["change"] == "crashed"
+    });
+    wait_for_agreement(&mut [&mut drilled, &mut neighbour]);
+    for node in [&mut drilled, &mut neighbour] {
+        for order in &acknowledged {
+            node.ok_at_last(&format!("order {order}"));
+        }
+    }
+    let orders = drilled.ok_at_last("orders all");
+    let rows = list(&orders, "orders").len();
+    assert_eq!(rows, acknowledged.len(), "a refused order was written");
+}
+
+#[test]
+fn orders_on_their_way_survive_a_crash_of_the_matcher_or_were_refused() {
+    keeps_its_word_in_a_crash_of("matcher");
+}
+
+#[test]
+fn orders_on_their_way_survive_a_crash_of_the_store_or_were_refused() {
+    keeps_its_word_in_a_crash_of("store");
+}
+
+#[test]
+fn orders_on_their_way_survive_a_crash_of_the_exchange_or_were_refused() {
+    keeps_its_word_in_a_crash_of("exchange");
+}
+
+#[test]
+fn orders_on_their_way_survive_a_crash_of_the_order_book_or_were_refused() {
+    keeps_its_word_in_a_crash_of("orderbook");
+}
+
 /// The names of all sessions in the tree.
 fn sessions(tree: &Value) -> Vec<String> {
     let peers = find(tree, "peers").map(|peers| list(peers, "children"));
@@ -191,10 +246,15 @@ fn crashes_in_a_row_escalate_and_the_node_still_goes_on() {
         .set("supervisor.intensity", "2");
     let mut drilled = Node::start(plan.dials(&neighbour.address()));
     drilled.ok("buy 1 @ 300");
-    for _ in 0..3 {
+    for life in 1..=3 {
         drilled.ok_at_last("crash matcher");
         drilled.wait_for_event("the crash is told", |event| {
             event["name"] == "matcher" && event["change"] == "crashed"
+        });
+        // Its restart after the last crash is that of the supervisor above.
+        drilled.wait_for_event("the restart is told", |event| {
+            let restarted = event["change"] == "restarted";
+            restarted && event["name"] == if life < 3 { "matcher" } else { "exchange" }
         });
     }
     drilled.wait_for_event("the escalation is told", |event| {

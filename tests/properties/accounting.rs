@@ -193,3 +193,21 @@ fn nobody_trades_with_himself() {
         }
     });
 }
+
+#[test]
+fn the_trades_told_to_whom_places_an_order_are_those_in_which_it_takes() {
+    for_all_facts(32, |facts, peer| {
+        for row in &facts.orders {
+            let taken = facts
+                .trades
+                .iter()
+                .filter(|trade| parties(trade, facts).1.order == row.order);
+            let told = peer.exchange.replica().trades_on_entry(&row.order);
+            let told = told.into_iter().map(|trade| TradeRow {
+                revision: 1,
+                ..trade
+            });
+            assert!(told.eq(taken.cloned()), "{row:?}");
+        }
+    });
+}

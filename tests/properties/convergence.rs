@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bitfitech_core::types::OpId;
 
 use crate::facts::Facts;
-use crate::network::Network;
+use crate::network::{BEGIN_MS, Network};
 use crate::scenario::for_all_scenarios;
 
 #[test]
@@ -64,6 +64,31 @@ fn exactly_the_valid_operations_are_applied() {
         for peer in &network.peers {
             let applied: BTreeSet<OpId> = peer.applied.iter().map(|other| other.id()).collect();
             assert_eq!(applied, valid);
+        }
+    });
+}
+
+/// A driver that calls a node only when it says that something is due misses nothing, not even
+/// what was dated ahead of time.
+#[test]
+fn deadlines_alone_bring_everything_in() {
+    for_all_scenarios(32, |scenario| {
+        let mut network = Network::run(&scenario);
+        network.publish_all();
+        for node in 0..network.peers.len() {
+            network.receive(node, 0, network.published.clone());
+            let mut calls = 0;
+            while let Some(due_ms) = network.next_deadline_ms(node) {
+                network.true_ms = network.true_ms.max(BEGIN_MS + due_ms);
+                network.tick(node);
+                calls += 1;
+                assert!(calls <= 2 + network.published.len(), "called for nothing");
+            }
+        }
+        let first = network.peers[0].exchange.digests();
+        for peer in &mut network.peers {
+            assert_eq!(peer.exchange.delivery().parked_len(), 0);
+            assert_eq!(peer.exchange.digests(), first);
         }
     });
 }

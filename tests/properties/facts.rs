@@ -33,7 +33,7 @@ impl Facts {
     pub fn of<E: Engine>(replica: &Replica<E>) -> Self {
         let levels =
             |market| [Side::Buy, Side::Sell].map(|side| replica.levels(market, side, usize::MAX));
-        let orders = replica.orders_from(OrderId::default());
+        let orders = replica.orders_between(OrderId::default(), OrderId([0xff; 32]));
         Self {
             digests: [
                 replica.books_digest(),

@@ -11,19 +11,20 @@
 
 mod accounting;
 mod board;
-// mod clocks;
+mod clocks;
 mod convergence;
-// mod delivery;
+mod delivery;
 mod facts;
-// mod fairness;
-// mod forgery;
+mod fairness;
+mod forgery;
 mod incremental;
 mod liar;
 mod naive;
 mod network;
 mod order;
 mod priority;
-// mod restart;
+mod refuted;
+mod restart;
 mod scenario;
-// mod slow_lane;
-// mod sync;
+mod slow_lane;
+mod sync;

@@ -10,7 +10,7 @@ use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{Action, Operation, Place, Verified};
 use bitfitech_core::types::{
-    AuthorKey, Digest, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source, Ticks, Via,
+    AuthorKey, Digest, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source, Ticks,
 };
 use bitfitech_core::view::Change;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
@@ -56,18 +56,14 @@ pub fn genesis(network: &str) -> Genesis {
     .expect("a valid genesis")
 }
 
-/// An exchange whose engines know a secret of their own, for no secret may show.
+/// An exchange with nothing in it.
 pub fn new_node(genesis: &Genesis, key: &SigningKey) -> Node {
-    let secret = author_of(key).0;
-    Exchange::new(genesis.clone(), *key, || Book::new(&secret))
+    Exchange::new(genesis.clone(), *key, Book::new)
 }
 
 /// The way over a link.
 pub fn source(link: u8) -> Source {
-    Source {
-        link: LinkId(u64::from(link)),
-        via: Via::Push,
-    }
+    Source::push(LinkId(u64::from(link)))
 }
 
 /// An honest node with its clock, its disk and what it shows.
@@ -284,6 +280,11 @@ impl Network {
         let now = self.now(node);
         self.peers[node].exchange.handle_tick(now);
         self.pump(node);
+    }
+
+    /// When a node wants to be called next, in milliseconds since the beginning.
+    pub fn next_deadline_ms(&self, node: usize) -> Option<u64> {
+        self.peers[node].exchange.next_deadline_ms(self.now(node))
     }
 
     /// A node dies, and starts again from its disk, on which `kept` operations had arrived that

@@ -166,7 +166,7 @@ fn draft() -> impl Strategy<Value = Draft> {
     let quantity = 1..=6_u8;
     let terms = (prop_oneof![3 => Just(0_u8), 1 => 1..4_u8], 0..3_u8);
     prop_oneof![
-        10 => (market.clone(), any::<bool>(), price.clone(), quantity.clone(), terms.clone())
+        10 => (market, any::<bool>(), price.clone(), quantity.clone(), terms.clone())
             .prop_map(|(market, buys, price, quantity, (time_in_force, self_trade))| {
                 Draft::Limit { market, buys, price, quantity, time_in_force, self_trade }
             }),

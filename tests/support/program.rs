@@ -37,12 +37,10 @@ pub fn run_to_end(mut command: Command, text: &str, input: Input) -> Finished {
     let stderr = collect(child.stderr.take().expect("a piped stderr"));
     // A program that ends before it reads its input closes the pipe: that is no fault.
     let written = stdin.write_all(text.as_bytes());
-    let stdin = match input {
-        Input::Ends => None,
-        Input::StaysOpen => Some(stdin),
-    };
+    // What is not kept is dropped here, and that closes the pipe.
+    let kept_open = Some(stdin).filter(|_| input == Input::StaysOpen);
     let status = wait_for_exit(&mut child);
-    drop(stdin);
+    drop(kept_open);
     let stdout = stdout.join().expect("the reader of stdout");
     let stderr = stderr.join().expect("the reader of stderr");
     let status = status.unwrap_or_else(|| {

@@ -220,8 +220,8 @@ pub const GOOD: &[Example] = &[
     ),
     text(
         "crate-arrows",
-        "src/io/keys.rs",
-        "// bitfitech_actors uses this.\n",
+        "src/io/benches/keys.rs",
+        "// bitfitech_actors uses this.\nuse bitfitech_io::identity::Identity;\n",
     ),
     text(
         "core-arrows",

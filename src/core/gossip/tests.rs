@@ -1,3 +1,5 @@
+//! Tests of gossip: who is sent what, and what is never lost silently.
+
 use alloc::vec;
 
 use proptest::collection::vec as vector;
@@ -296,10 +298,7 @@ impl Ledger {
     }
 
     fn apply(&mut self, gossip: &mut Gossip, now: Now, number: u8, origin: Option<Source>) {
-        let source = match origin {
-            None => None,
-            Some(source) => Some(source.link.0),
-        };
+        let source = origin.map(|source| source.link.0);
         self.applied.push(number);
         for (to, numbers) in &mut self.owed {
             numbers.extend((Some(*to) != source).then_some(number));

@@ -1,3 +1,5 @@
+//! Tests of the handshake: what is refused and why, and which of two sessions stays.
+
 use alloc::vec;
 
 use proptest::collection::vec as vector;

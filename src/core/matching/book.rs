@@ -4,21 +4,21 @@
 //! What an operation costs is how many cache lines it has to fetch, so everything is laid out by
 //! who needs it together:
 //!
-//! - an order is one line of 64 bytes in a [`slab`](super::slab): id, quantities, owner, and its
+//! - an order is one line of 64 bytes in a `slab`: id, quantities, owner, and its
 //!   neighbours in the queue of its level;
 //! - a level is half a line: both ends of its queue, its sums, its price;
-//! - the [`ladder`](super::ladder) of a side finds levels by price, and the best one;
-//! - the [`id_table`](super::id_table) finds orders by id with eight bytes an entry;
-//! - the [`undo`](super::undo) log is written and forgotten in sequence.
+//! - the `ladder` of a side finds levels by price, and the best one;
+//! - the `id_table` finds orders by id with eight bytes an entry;
+//! - the `undo` log is written and forgotten in sequence.
 //!
 //! Links are true only where they are needed: the order at the front of a queue has no valid link
 //! to the front, the one at the back none to the back. So an order leaves either end without a
 //! visit to its neighbour.
 //!
-//! An order that ended stays in its slot and in the id table, marked as absent, until its undo
-//! record is forgotten. Undoing is then a matter of a few links, and ending an order costs nothing
-//! in the table. Levels that become empty are freed at once; their slots form a stack, and as undo
-//! runs exactly backwards the same slot comes back, which an assertion watches over.
+//! An order that ends leaves everything at once: its queue, the id table, its slot. The undo log
+//! keeps it as it was. Free slots, of orders and of levels, form stacks, and as undo runs exactly
+//! backwards the same slot comes back each time, which assertions watch over; so the links of an
+//! order that comes back are still true.
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -50,8 +50,6 @@ pub(super) struct Order {
     level_and_terms: u32,
 }
 
-/// Set while the order is in the book.
-const PRESENT: u32 = 1 << 31;
 const SELL: u32 = 1 << 30;
 const POST_ONLY: u32 = 1 << 29;
 const SELF_TRADE_SHIFT: u32 = SLOT_BITS;
@@ -64,13 +62,9 @@ const SELF_TRADES: [SelfTrade; 4] = [
 
 impl Order {
     fn new(order: &NewOrder, remaining: u64, level: Slot, previous: Slot) -> Self {
-        let mut terms = PRESENT | (order.self_trade as u32) << SELF_TRADE_SHIFT;
-        if order.side == Side::Sell {
-            terms |= SELL;
-        }
-        if order.time_in_force == TimeInForce::PostOnly {
-            terms |= POST_ONLY;
-        }
+        let mut terms = (order.self_trade as u32) << SELF_TRADE_SHIFT;
+        terms |= SELL * u32::from(order.side == Side::Sell);
+        terms |= POST_ONLY * u32::from(order.time_in_force == TimeInForce::PostOnly);
         Self {
             id: order.id,
             remaining,
@@ -82,12 +76,12 @@ impl Order {
         }
     }
 
-    pub(super) fn level(&self) -> Slot {
-        Slot(self.level_and_terms & ((1 << SLOT_BITS) - 1))
+    pub(super) fn id(&self) -> &OrderId {
+        &self.id
     }
 
-    fn is_present(&self) -> bool {
-        self.level_and_terms & PRESENT != 0
+    pub(super) fn level(&self) -> Slot {
+        Slot(self.level_and_terms & ((1 << SLOT_BITS) - 1))
     }
 
     fn side(&self) -> Side {
@@ -151,11 +145,11 @@ impl PriceLevel {
 pub struct Book {
     pub(super) orders: Slab<Order>,
     pub(super) levels: Slab<PriceLevel>,
-    bids: Ladder,
-    asks: Ladder,
+    /// Bids, then asks: indexed, not chosen by a branch, for no processor can guess the side.
+    ladders: [Ladder; 2],
     pub(super) ids: IdTable,
     pub(super) key: TagKey,
-    undo: UndoLog,
+    undo: UndoLog<Order>,
     digests: RefCell<DigestCache>,
     len: usize,
 }
@@ -167,11 +161,10 @@ impl Book {
         Self {
             orders: Slab::new(),
             levels: Slab::new(),
-            bids: Ladder::new(Side::Buy),
-            asks: Ladder::new(Side::Sell),
+            ladders: [Side::Buy, Side::Sell].map(Ladder::new),
             ids: IdTable::new(),
             key: TagKey::new(secret),
-            undo: UndoLog::default(),
+            undo: UndoLog::new(),
             digests: RefCell::new(DigestCache::new()),
             len: 0,
         }
@@ -187,24 +180,15 @@ impl Book {
     }
 
     pub(super) fn ladder(&self, side: Side) -> &Ladder {
-        match side {
-            Side::Buy => &self.bids,
-            Side::Sell => &self.asks,
-        }
+        &self.ladders[side as usize]
     }
 
     fn ladder_mut(&mut self, side: Side) -> &mut Ladder {
-        match side {
-            Side::Buy => &mut self.bids,
-            Side::Sell => &mut self.asks,
-        }
+        &mut self.ladders[side as usize]
     }
 
     fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
-        self.ids.candidates(tag).find(|&slot| {
-            let order = &self.orders[slot];
-            order.id == *id && order.is_present()
-        })
+        self.ids.find(tag, |slot| self.orders[slot].id == *id)
     }
 
     /// The slot of an order that `by` may change, or why there is none.
@@ -241,15 +225,15 @@ impl Book {
 
     /// The best opposite level, if `taker` accepts its price.
     fn facing(&self, taker: &NewOrder) -> Option<(Ticks, Slot)> {
-        let best = self.ladder(taker.side.opposite()).best();
-        best.filter(|(price, _)| accepts(taker, *price))
+        self.ladder(taker.side.opposite()).best_within(limit(taker))
     }
 
     /// Whether the walk would fill all of `taker`.
     fn would_fill(&self, taker: &NewOrder) -> bool {
         let mut open = u128::from(taker.quantity.0);
+        let accepted = |price| limit(taker).is_none_or(|limit| taker.side.accepts(limit, price));
         let levels = self.ladder(taker.side.opposite()).iter();
-        for (_, level) in levels.take_while(|(price, _)| accepts(taker, *price)) {
+        for (_, level) in levels.take_while(|(price, _)| accepted(*price)) {
             if taker.self_trade == SelfTrade::Allow {
                 open = open.saturating_sub(self.levels[level].quantity());
             } else if !self.would_take(taker, level, &mut open) {
@@ -342,23 +326,23 @@ impl Book {
             taker.time_in_force,
             TimeInForce::GoodTillCancel | TimeInForce::PostOnly
         );
-        effects.push(match taker.pricing {
-            _ if open == 0 => Effect::Ended {
+        match taker.pricing {
+            _ if open == 0 => effects.push(Effect::Ended {
                 order,
                 reason: EndReason::Filled,
-            },
+            }),
             Pricing::Limit(price) if rests => {
                 self.rest(taker, tag, open, price);
-                Effect::Rested {
+                effects.push(Effect::Rested {
                     order,
                     quantity: Lots(open),
-                }
+                });
             }
-            _ => Effect::Ended {
+            _ => effects.push(Effect::Ended {
                 order,
                 reason: EndReason::Unfilled,
-            },
-        });
+            }),
+        }
     }
 
     fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
@@ -397,11 +381,9 @@ impl Book {
         self.len += 1;
     }
 
-    /// Takes an order out of its queue. It keeps its slot, as the undo log may want it back.
-    fn leave(&mut self, slot: Slot) {
+    /// Takes an order out of the book.
+    fn leave(&mut self, slot: Slot, tag: Tag) {
         let order = self.orders[slot];
-        self.orders[slot].level_and_terms &= !PRESENT;
-        self.len -= 1;
         let level = &mut self.levels[order.level()];
         let price = level.price;
         level.orders -= 1;
@@ -421,17 +403,18 @@ impl Book {
             self.orders[order.next].previous = order.previous;
             Deed::LeftMiddle
         };
+        self.orders.free(slot);
+        self.ids.remove(tag, slot);
+        self.len -= 1;
         self.digests.get_mut().note_change(order.side(), price);
         self.undo
-            .push(Record::new(deed, slot, self.key.tag(&order.id), price.0));
+            .push_departure(Record::new(deed, slot, tag, price.0), order);
     }
 
     fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
-        self.leave(slot);
-        effects.push(Effect::Ended {
-            order: self.orders[slot].id,
-            reason,
-        });
+        let order = self.orders[slot].id;
+        self.leave(slot, self.key.tag(&order));
+        effects.push(Effect::Ended { order, reason });
     }
 
     fn reduce(&mut self, slot: Slot, by: u64) {
@@ -445,65 +428,58 @@ impl Book {
         self.undo.push(Record::new(Deed::Reduced, slot, Tag(0), by));
     }
 
-    fn take_back(&mut self, record: Record) {
-        let (slot, side) = (record.slot(), self.orders[record.slot()].side());
-        match record.deed() {
-            Deed::Rested => self.take_back_rest(slot, record.tag),
-            Deed::Filled | Deed::Reduced => {
-                let order = &mut self.orders[slot];
+    fn take_back(&mut self, record: Record, departed: Option<Order>) {
+        match departed {
+            Some(order) => self.take_back_leave(record, order),
+            None if record.deed() == Deed::Rested => {
+                self.take_back_rest(record.slot(), record.tag);
+            }
+            None => {
+                let order = &mut self.orders[record.slot()];
                 order.remaining += record.value;
                 if record.deed() == Deed::Reduced {
                     order.total += record.value;
                 }
-                let level = &mut self.levels[order.level()];
+                let (side, level) = (order.side(), order.level());
+                let level = &mut self.levels[level];
                 level.add(record.value);
-                let price = level.price;
-                self.digests.get_mut().note_change(side, price);
-            }
-            Deed::LeftAlone => {
-                let price = Ticks(record.value);
-                let level = self.levels.insert(PriceLevel {
-                    price,
-                    ..PriceLevel::default()
-                });
-                assert_eq!(
-                    level,
-                    self.orders[slot].level(),
-                    "undo runs exactly backwards"
-                );
-                self.levels[level].front = slot;
-                self.levels[level].back = slot;
-                self.ladder_mut(side).insert(price, level);
-                self.come_back(slot);
-            }
-            Deed::LeftFront | Deed::LeftBack | Deed::LeftMiddle => {
-                let order = self.orders[slot];
-                let level = &mut self.levels[order.level()];
-                if record.deed() == Deed::LeftFront {
-                    level.front = slot;
-                } else {
-                    self.orders[order.previous].next = slot;
-                }
-                if record.deed() == Deed::LeftBack {
-                    level.back = slot;
-                } else {
-                    self.orders[order.next].previous = slot;
-                }
-                self.come_back(slot);
+                self.digests.get_mut().note_change(side, level.price);
             }
         }
     }
 
-    /// Counts an order again whose links are in order.
-    fn come_back(&mut self, slot: Slot) {
-        let order = &mut self.orders[slot];
-        order.level_and_terms |= PRESENT;
-        let (side, remaining) = (order.side(), order.remaining);
+    fn take_back_leave(&mut self, record: Record, order: Order) {
+        let price = Ticks(record.value);
+        let slot = self.orders.insert(order);
+        assert_eq!(slot, record.slot(), "undo runs exactly backwards");
+        if record.deed() == Deed::LeftAlone {
+            let level = PriceLevel {
+                price,
+                front: slot,
+                back: slot,
+                ..PriceLevel::default()
+            };
+            let level = self.levels.insert(level);
+            assert_eq!(level, order.level(), "undo runs exactly backwards");
+            self.ladder_mut(order.side()).insert(price, level);
+        }
+        match record.deed() {
+            Deed::LeftFront => self.levels[order.level()].front = slot,
+            Deed::LeftBack => {
+                self.levels[order.level()].back = slot;
+                self.orders[order.previous].next = slot;
+            }
+            Deed::LeftMiddle => {
+                self.orders[order.previous].next = slot;
+                self.orders[order.next].previous = slot;
+            }
+            Deed::LeftAlone | Deed::Rested | Deed::Filled | Deed::Reduced => {}
+        }
         let level = &mut self.levels[order.level()];
         level.orders += 1;
-        level.add(remaining);
-        let price = level.price;
-        self.digests.get_mut().note_change(side, price);
+        level.add(order.remaining);
+        self.ids.insert(record.tag, slot);
+        self.digests.get_mut().note_change(order.side(), price);
         self.len += 1;
     }
 
@@ -525,11 +501,11 @@ impl Book {
     }
 }
 
-/// Whether `taker` trades at this price.
-fn accepts(taker: &NewOrder, price: Ticks) -> bool {
+/// The worst price at which `taker` trades; `None` if it trades at any.
+fn limit(taker: &NewOrder) -> Option<Ticks> {
     match taker.pricing {
-        Pricing::Limit(limit) | Pricing::Market(Some(limit)) => taker.side.accepts(limit, price),
-        Pricing::Market(None) => true,
+        Pricing::Limit(limit) | Pricing::Market(Some(limit)) => Some(limit),
+        Pricing::Market(None) => None,
     }
 }
 
@@ -667,18 +643,13 @@ impl Engine for Book {
     }
 
     fn undo_to(&mut self, mark: Mark) {
-        while let Some(record) = self.undo.pop_after(mark) {
-            self.take_back(record);
+        while let Some((record, departed)) = self.undo.pop_after(mark) {
+            self.take_back(record, departed);
         }
     }
 
     fn forget_before(&mut self, mark: Mark) {
-        while let Some(record) = self.undo.forget_one_before(mark) {
-            if record.holds_slot() {
-                self.ids.remove(record.tag, record.slot());
-                self.orders.free(record.slot());
-            }
-        }
+        self.undo.forget_before(mark);
     }
 
     fn state_hash(&self) -> Digest {

@@ -85,9 +85,12 @@ impl DigestCache {
 
     /// Notes that the level at this price is not what it was.
     pub(super) fn note_change(&mut self, side: Side, price: Ticks) {
+        if self.all_changed {
+            return;
+        }
         let block = price.0 >> 4 << 1 | u64::from(side == Side::Sell);
         let recent = &mut self.recent[block as usize % RECENT_LEN];
-        if self.all_changed || *recent == block {
+        if *recent == block {
             return;
         }
         *recent = block;

@@ -1,15 +1,18 @@
 //! From a 32-byte order id to the slot of its order.
 //!
-//! An open-addressing table with linear probing, eight bytes an entry: a 32-bit tag of the id and
-//! the slot. The id itself stands in the order, which has to be read anyway, so the table only has
-//! to rule out the others. Tags are *keyed*: ids come from peers, who can try ids until their
-//! unkeyed tags collide and every search walks through all of them. The key is secret to the
-//! node, which is allowed because nothing that others see depends on it.
+//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of the
+//! id and the slot: eight bytes in all. The id itself stands in the order, which has to be read
+//! anyway, so the table only has to rule out the others. One byte of each tag is kept apart, so that
+//! all entries of a bucket are compared in one word at once, without a branch that the processor
+//! could guess wrong. What finds its bucket full goes on to the next one.
 //!
-//! The tag is the upper half of a multilinear hash over the eight 32-bit words of the id, which is
-//! strongly universal: two different ids collide with probability 2^-32 over the keys (Lemire and
-//! Kaser, "Strongly universal string hashing is fast", 2012). An entry's home is given by the upper
-//! bits of its tag, so the table grows without reading a single order, in one pass over memory.
+//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and every
+//! search walks through all of them. The key is secret to the node, which is allowed because
+//! nothing that others see depends on it. The hash is NH, whose 128 bits collide for two different
+//! ids with probability 2^-64 over the keys (Black and others, "UMAC: fast and secure message
+//! authentication", 1999), folded and multiplied down to the tag. The home of an entry is given by
+//! the upper bits of its tag, so the table grows without reading a single order, in one pass over
+//! memory.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,178 +20,252 @@ use alloc::vec::Vec;
 use super::slab::Slot;
 use crate::types::OrderId;
 
-/// The table doubles when more than this many eighths of it are in use. At 5/8 a search for an id
-/// that is not there looks at 4 entries on average, half a cache line (Knuth, TAOCP 3, 6.4).
-const LOAD_EIGHTHS_MAX: usize = 5;
+/// Entries in a bucket: with their summary, one cache line of 64 bytes.
+const BUCKET_LEN: usize = 7;
 
-/// The first size of a table, as a power of two.
-const FIRST_BITS: u32 = 6;
+/// The table doubles when it has more entries than this for each two buckets. At 4.5 of 7, about
+/// 9 % of the buckets would like to hold more than they can (Poisson).
+const LOAD_MAX_HALVES: usize = 9;
+
+/// The first number of buckets, as a power of two.
+const FIRST_BITS: u32 = 3;
 
 /// The secret that makes tags unpredictable.
 #[derive(Clone)]
 pub(super) struct TagKey {
-    offset: u64,
-    factors: [u64; 8],
+    offsets: [u64; 4],
+    factor: u64,
 }
 
 impl TagKey {
     pub(super) fn new(secret: &[u8; 32]) -> Self {
-        let mut words = [0; 9];
-        let mut bytes = [0; 72];
+        let mut bytes = [0; 40];
         blake3::Hasher::new_keyed(secret)
             .finalize_xof()
             .fill(&mut bytes);
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().expect("a chunk has 8 bytes"));
+        let [a, b, c, d, factor] = words(&bytes);
+        Self {
+            offsets: [a, b, c, d],
+            factor: factor | 1,
         }
-        let [offset, factors @ ..] = words;
-        Self { offset, factors }
     }
 
+    #[inline]
     pub(super) fn tag(&self, id: &OrderId) -> Tag {
-        let words =
-            id.0.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|bytes| u32::from_le_bytes(*bytes));
-        let hash = words
-            .zip(self.factors)
-            .fold(self.offset, |hash, (word, factor)| {
-                hash.wrapping_add(factor.wrapping_mul(u64::from(word)))
-            });
-        Tag((hash >> 32) as u32)
+        let words: [u64; 4] = words(&id.0);
+        let sum = |word: usize| u128::from(words[word].wrapping_add(self.offsets[word]));
+        let hash = (sum(0) * sum(1)).wrapping_add(sum(2) * sum(3));
+        let folded = hash as u64 ^ (hash >> 64) as u64;
+        Tag((folded.wrapping_mul(self.factor) >> 32) as u32)
     }
 }
 
+fn words<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
+    let mut words = [0; COUNT];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
+}
+
 /// What the table knows of an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tag(pub(super) u32);
 
-/// Tag above, slot below; zero is an empty entry, for no slot is zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Entry(u64);
+/// Entries whose homes are here, or before in full buckets. Those in use come first.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// The lowest byte of each tag, first entry lowest; in the highest byte how many there are.
+    summary: u64,
+    entries: [(Tag, Slot); BUCKET_LEN],
+}
 
-impl Entry {
-    fn new(tag: Tag, slot: Slot) -> Self {
-        Self(u64::from(tag.0) << 32 | u64::from(slot.0))
+impl Bucket {
+    fn len(&self) -> usize {
+        (self.summary >> 56) as usize
     }
 
-    fn is_empty(self) -> bool {
-        self.0 == 0
+    fn is_full(&self) -> bool {
+        self.len() == BUCKET_LEN
     }
 
-    fn tag(self) -> Tag {
-        Tag((self.0 >> 32) as u32)
+    /// The highest bit of each byte whose entry may have this tag, and surely of each that has it.
+    fn candidates(&self, tag: Tag) -> u64 {
+        const LOWEST_BITS: u64 = u64::MAX / 0xff;
+        let differences = self.summary ^ (u64::from(tag.0 & 0xff) * LOWEST_BITS);
+        // Finds each zero byte, and at times a byte 1 above a zero byte (Warren, "Hacker's
+        // Delight", 6-1).
+        let zeros = differences.wrapping_sub(LOWEST_BITS) & !differences & (LOWEST_BITS << 7);
+        zeros & ((1 << (8 * self.len())) - 1)
     }
 
-    fn slot(self) -> Slot {
-        Slot(self.0 as u32)
+    fn put(&mut self, tag: Tag, slot: Slot) {
+        let place = self.len();
+        self.entries[place] = (tag, slot);
+        // The summary has zeros in the bytes of places that are not in use.
+        self.summary += u64::from(tag.0 & 0xff) << (8 * place) | 1 << 56;
+    }
+
+    /// Takes an entry out and fills its place with the last one.
+    fn take(&mut self, place: usize) -> (Tag, Slot) {
+        let last = self.len() - 1;
+        let taken = self.entries[place];
+        self.entries[place] = self.entries[last];
+        let moved = self.summary >> (8 * last) & 0xff;
+        self.summary &= !(0xff << (8 * last) | 0xff << (8 * place) | 0xff << 56);
+        self.summary |= (last as u64) << 56;
+        if place != last {
+            self.summary |= moved << (8 * place);
+        }
+        taken
     }
 }
 
 /// Slots by tag. Equal tags may stand in it several times.
 #[derive(Clone, Debug)]
 pub(super) struct IdTable {
-    entries: Vec<u64>,
+    buckets: Vec<Bucket>,
     bits: u32,
     len: usize,
 }
 
 impl IdTable {
     pub(super) fn new() -> Self {
+        let buckets = vec![Bucket::default(); 1 << FIRST_BITS];
         Self {
-            entries: vec![0; 1 << FIRST_BITS],
+            buckets,
             bits: FIRST_BITS,
             len: 0,
         }
     }
 
-    /// The slots of all orders with this tag.
-    pub(super) fn candidates(&self, tag: Tag) -> impl Iterator<Item = Slot> {
-        let mask = self.mask();
-        (0..self.entries.len())
-            .map(move |step| Entry(self.entries[(self.home(tag) + step) & mask]))
-            .take_while(|entry| !entry.is_empty())
-            .filter(move |entry| entry.tag() == tag)
-            .map(Entry::slot)
+    /// The slot with this tag that is the wanted one.
+    #[inline]
+    pub(super) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let found = self.find_entry(tag, wanted);
+        found.map(|(number, place)| self.buckets[number].entries[place].1)
+    }
+
+    /// The bucket and the place of an entry.
+    #[inline]
+    fn find_entry(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<(usize, usize)> {
+        let mut number = self.home(tag);
+        loop {
+            let bucket = &self.buckets[number];
+            let mut candidates = bucket.candidates(tag);
+            while candidates != 0 {
+                let place = (candidates.trailing_zeros() / 8) as usize;
+                let (other, slot) = bucket.entries[place];
+                if other == tag && wanted(slot) {
+                    return Some((number, place));
+                }
+                candidates &= candidates - 1;
+            }
+            if !bucket.is_full() {
+                return None;
+            }
+            number = self.after(number);
+        }
+    }
+
+    /// Reads where a search for this tag starts, without looking at it.
+    pub(super) fn touch(&self, tag: Tag) -> u32 {
+        self.buckets[self.home(tag)].summary as u32
     }
 
     pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
-        if (self.len + 1) * 8 > self.entries.len() * LOAD_EIGHTHS_MAX {
+        if 2 * self.len >= self.buckets.len() * LOAD_MAX_HALVES {
             self.grow();
         }
         self.len += 1;
-        self.put(Entry::new(tag, slot));
+        self.put(tag, slot);
     }
 
-    /// Takes out an entry that is there, and closes the gap: each entry of the run behind it moves
-    /// up unless that would put it before its home (Knuth, TAOCP 3, 6.4, algorithm R).
+    /// Takes out an entry that is there.
     pub(super) fn remove(&mut self, tag: Tag, slot: Slot) {
-        let mask = self.mask();
-        let wanted = Entry::new(tag, slot);
-        let mut gap = self.home(tag);
-        while self.entries[gap] != wanted.0 {
-            assert!(
-                self.entries[gap] != 0,
-                "only an entry of the table can be removed"
-            );
-            gap = (gap + 1) & mask;
-        }
-        let mut position = gap;
-        loop {
-            position = (position + 1) & mask;
-            let entry = Entry(self.entries[position]);
-            if entry.is_empty() {
-                break;
-            }
-            let from_home = position.wrapping_sub(self.home(entry.tag())) & mask;
-            if from_home >= position.wrapping_sub(gap) & mask {
-                self.entries[gap] = entry.0;
-                gap = position;
-            }
-        }
-        self.entries[gap] = 0;
+        let found = self.find_entry(tag, |other| other == slot);
+        let (number, place) = found.expect("only an entry of the table can be removed");
+        let was_full = self.buckets[number].is_full();
+        self.buckets[number].take(place);
         self.len -= 1;
+        if was_full {
+            self.refill(number);
+        }
     }
 
-    fn mask(&self) -> usize {
-        self.entries.len() - 1
+    /// Moves entries up that could not get into a bucket that was full, so that a search that ends
+    /// at a bucket with room has missed nothing.
+    fn refill(&mut self, mut gap: usize) {
+        let mut number = gap;
+        loop {
+            number = self.after(number);
+            let from_gap = self.distance(gap, number);
+            let bucket = &self.buckets[number];
+            let was_full = bucket.is_full();
+            let misplaced = (0..bucket.len()).find(|&place| {
+                self.distance(self.home(bucket.entries[place].0), number) >= from_gap
+            });
+            if let Some(place) = misplaced {
+                let (tag, slot) = self.buckets[number].take(place);
+                self.buckets[gap].put(tag, slot);
+                gap = number;
+            }
+            if !was_full {
+                return;
+            }
+        }
+    }
+
+    /// How many buckets after `from` comes `to`, around the end.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        to.wrapping_sub(from) & (self.buckets.len() - 1)
+    }
+
+    fn after(&self, number: usize) -> usize {
+        (number + 1) & (self.buckets.len() - 1)
     }
 
     fn home(&self, tag: Tag) -> usize {
         (tag.0 >> (u32::BITS - self.bits)) as usize
     }
 
-    fn put(&mut self, entry: Entry) {
-        let mask = self.mask();
-        let mut position = self.home(entry.tag());
-        while self.entries[position] != 0 {
-            position = (position + 1) & mask;
+    fn put(&mut self, tag: Tag, slot: Slot) {
+        let mut number = self.home(tag);
+        while self.buckets[number].is_full() {
+            number = self.after(number);
         }
-        self.entries[position] = entry.0;
+        self.buckets[number].put(tag, slot);
     }
 
     fn grow(&mut self) {
         assert!(self.bits < u32::BITS, "tags do not tell more orders apart");
         self.bits += 1;
-        let before = core::mem::replace(&mut self.entries, vec![0; 1 << self.bits]);
-        before
-            .into_iter()
-            .filter(|&entry| entry != 0)
-            .for_each(|entry| self.put(Entry(entry)));
+        let before = core::mem::replace(&mut self.buckets, vec![Bucket::default(); 1 << self.bits]);
+        for bucket in before {
+            for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
+                self.put(tag, slot);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
+    use core::cell::RefCell;
 
     use proptest::prelude::*;
 
     use super::*;
 
     fn slots(table: &IdTable, tag: u32) -> Vec<u32> {
-        let mut slots: Vec<u32> = table.candidates(Tag(tag)).map(|slot| slot.0).collect();
+        let found = RefCell::new(Vec::new());
+        table.find(Tag(tag), |slot| {
+            found.borrow_mut().push(slot.0);
+            false
+        });
+        let mut slots = found.into_inner();
         slots.sort_unstable();
         slots
     }
@@ -202,7 +279,7 @@ mod tests {
             let mut table = IdTable::new();
             let mut model: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
             for (number, (home, low, insert)) in (1..).zip(steps) {
-                let tag = (home << 30).wrapping_sub(1 << 26) | low;
+                let tag = (home << 30).wrapping_sub(1 << 26) | low << 7;
                 let expected = model.entry(tag).or_default();
                 if insert || expected.is_empty() {
                     table.insert(Tag(tag), Slot(number));

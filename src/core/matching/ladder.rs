@@ -6,7 +6,7 @@
 //! outside the window stand in a tree.
 //!
 //! Both sides are kept as *keys* of which the least is the best: an ask's key is its price, a
-//! bid's key is the price with all bits flipped.
+//! bid's key is the price with all bits flipped. So nothing here asks which side it is.
 //!
 //! The window follows the market, but not at any price: a move costs as much as the levels that it
 //! carries, so it waits until at least as many accesses went past the window. Then a hostile
@@ -92,7 +92,8 @@ fn above(bit: usize) -> u64 {
 /// The levels of one side.
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
-    side: Side,
+    /// What turns prices into keys and back, by exclusive or.
+    flip: u64,
     /// The key of the first price in the window.
     base: u64,
     /// Slots by distance from `base`, zero for none. Empty until the first level.
@@ -107,8 +108,12 @@ pub(super) struct Ladder {
 
 impl Ladder {
     pub(super) fn new(side: Side) -> Self {
+        let flip = match side {
+            Side::Buy => u64::MAX,
+            Side::Sell => 0,
+        };
         Self {
-            side,
+            flip,
             base: 0,
             window: Vec::new(),
             bitmap: Bitmap::new(),
@@ -124,6 +129,14 @@ impl Ladder {
         self.best.map(|(key, slot)| (self.price(key), slot))
     }
 
+    /// The best level, if it is no worse than `limit`.
+    pub(super) fn best_within(&self, limit: Option<Ticks>) -> Option<(Ticks, Slot)> {
+        let last = limit.map_or(u64::MAX, |limit| self.key(limit));
+        self.best
+            .filter(|(key, _)| *key <= last)
+            .map(|(key, slot)| (self.price(key), slot))
+    }
+
     /// The level at a price.
     pub(super) fn get(&self, price: Ticks) -> Option<Slot> {
         let key = self.key(price);
@@ -135,10 +148,8 @@ impl Ladder {
 
     /// The best level with a price between both, the ends included.
     pub(super) fn best_between(&self, lowest: Ticks, highest: Ticks) -> Option<(Ticks, Slot)> {
-        let (from, to) = match self.side {
-            Side::Buy => (self.key(highest), self.key(lowest)),
-            Side::Sell => (self.key(lowest), self.key(highest)),
-        };
+        let ends = [self.key(lowest), self.key(highest)];
+        let (from, to) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
         let (key, slot) = self.first_from(from)?;
         (key <= to).then(|| (self.price(key), slot))
     }
@@ -190,17 +201,11 @@ impl Ladder {
     }
 
     fn key(&self, price: Ticks) -> u64 {
-        match self.side {
-            Side::Buy => !price.0,
-            Side::Sell => price.0,
-        }
+        price.0 ^ self.flip
     }
 
     fn price(&self, key: u64) -> Ticks {
-        match self.side {
-            Side::Buy => Ticks(!key),
-            Side::Sell => Ticks(key),
-        }
+        Ticks(key ^ self.flip)
     }
 
     /// Where a key stands in the window, if it does.
@@ -309,7 +314,7 @@ mod tests {
             .iter()
             .map(|(price, slot)| (Ticks(*price), *slot))
             .collect();
-        if ladder.side == Side::Buy {
+        if ladder.flip != 0 {
             expected.reverse();
         }
         assert_eq!(ladder.iter().collect::<Vec<_>>(), expected);
@@ -345,6 +350,7 @@ mod tests {
 
         #[test]
         fn best_between_respects_both_ends(low in price(), high in price(), at in price()) {
+            let (low, high) = (low.min(high), low.max(high));
             for side in [Side::Buy, Side::Sell] {
                 let mut ladder = Ladder::new(side);
                 ladder.insert(Ticks(at), Slot(1));

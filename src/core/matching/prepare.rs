@@ -2,96 +2,163 @@
 //!
 //! An operation reads the id table, then an order, then its level and its neighbours, and each
 //! step has to wait for the one before. Operations do not have to wait for each other: the
-//! processor fetches many lines at the same time if the reads stand next to each other. So this
-//! walks over a whole batch step by step, first all table entries, then all orders, and so on, and
-//! reads what the operations will need. It is a hint: nothing changes, and a wrong guess costs time
-//! only.
+//! processor fetches many lines at the same time, as long as no branch depends on what it waits
+//! for. So this walks over a whole batch step by step. Each step first reads one line for every
+//! operation without looking at it, and then, with all lines at hand, finds out where the next step
+//! has to read. It is a hint: nothing changes, and a wrong guess costs time only.
 
 use core::hint::black_box;
 
 use super::book::Book;
+use super::id_table::Tag;
 use super::slab::Slot;
-use super::{Action, Pricing};
-use crate::types::OrderId;
+use super::{Action, NewOrder, Pricing};
+use crate::types::{OrderId, Side};
 
 /// At most this many operations are looked at, so that what was fetched first is still there.
 pub const BATCH_MAX: usize = 64;
 
-/// What an operation is going to need.
-#[derive(Clone, Copy, Default)]
-struct Target {
-    order: Slot,
-    level: Slot,
+/// Actions of one kind, so that steps over them need not ask for the kind each time.
+struct Group {
+    members: [u8; BATCH_MAX],
+    /// The order that each addresses, or the level where it may come to rest; slot zero, which is
+    /// nobody's, where that is not known.
+    slots: [Slot; BATCH_MAX],
+    len: usize,
+}
+
+impl Group {
+    fn new() -> Self {
+        Self {
+            members: [0; BATCH_MAX],
+            slots: [Slot::NONE; BATCH_MAX],
+            len: 0,
+        }
+    }
+
+    /// Adds a member if `belongs`, without a branch.
+    fn add(&mut self, member: usize, belongs: bool) {
+        self.members[self.len % BATCH_MAX] = member as u8;
+        self.len += usize::from(belongs);
+    }
+
+    fn slots(&self) -> &[Slot] {
+        &self.slots[..self.len]
+    }
 }
 
 /// Reads what the first [`BATCH_MAX`] actions will read.
 pub(super) fn touch(book: &Book, upcoming: &[Action]) {
     let upcoming = &upcoming[..upcoming.len().min(BATCH_MAX)];
-    let mut targets = [Target::default(); BATCH_MAX];
-    let targets = &mut targets[..upcoming.len()];
-    for (target, action) in targets.iter_mut().zip(upcoming) {
-        *target = find(book, action);
+    let mut tags = [Tag::default(); BATCH_MAX];
+    let (mut places, mut changes) = (Group::new(), Group::new());
+    let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
+    let mut seen = fronts[0].step(book) ^ fronts[1].step(book);
+    for (number, action) in upcoming.iter().enumerate() {
+        tags[number] = book.key.tag(addressed(action));
+        seen ^= book.ids.touch(tags[number]);
+        let is_place = matches!(action, Action::Place(_));
+        places.add(number, is_place);
+        changes.add(number, !is_place);
     }
-    for target in targets
-        .iter_mut()
-        .filter(|target| target.order != Slot::NONE)
-    {
-        target.level = book.orders[target.order].level();
-    }
-    let mut seen = 0;
-    for target in targets
-        .iter_mut()
-        .filter(|target| target.level != Slot::NONE)
-    {
-        let level = &book.levels[target.level];
-        if target.order == Slot::NONE {
-            target.order = level.back;
-        } else {
-            let order = &book.orders[target.order];
-            if level.front != target.order && level.back != target.order {
-                seen ^= book.orders[order.next].next.0 ^ book.orders[order.previous].next.0;
-            }
-            target.order = Slot::NONE;
-        }
-    }
-    for (ahead, target) in targets.iter().enumerate() {
-        if target.order != Slot::NONE {
-            seen ^= book.orders[target.order].next.0;
-        }
-        if let Some(slot) = book.orders.upcoming(ahead) {
-            seen ^= book.orders[slot].next.0;
-        }
-    }
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
+    seen ^= find_changes(book, &tags, &mut changes);
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
+    seen ^= touch_neighbours(book, &changes);
+    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
+    seen ^= touch_places(book, upcoming, &mut places);
     black_box(seen);
 }
 
-/// The order that an action addresses, and the level that a placed order may come to rest in.
-fn find(book: &Book, action: &Action) -> Target {
-    match action {
-        Action::Place(order) => {
-            let level = match order.pricing {
-                Pricing::Limit(price) => book.ladder(order.side).get(price),
-                Pricing::Market(_) => None,
-            };
-            Target {
-                order: candidate(book, &order.id),
-                level: level.unwrap_or_default(),
-            }
+/// The orders at the front of a side, which takers will meet. Each has to be read to find the next,
+/// so there is one step between any two other tasks.
+struct Front {
+    order: Slot,
+    back: Slot,
+}
+
+impl Front {
+    fn new(book: &Book, side: Side) -> Self {
+        let level = book
+            .ladder(side)
+            .best()
+            .map_or(Slot::NONE, |(_, level)| level);
+        Self {
+            order: book.levels[level].front,
+            back: book.levels[level].back,
         }
-        Action::Cancel { order, .. } | Action::End { order, .. } => Target {
-            order: candidate(book, order),
-            level: Slot::NONE,
-        },
-        Action::Replace(replacement) => Target {
-            order: candidate(book, &replacement.order),
-            level: Slot::NONE,
-        },
+    }
+
+    /// Reads an order and where the table has its id, and goes on to the next of the level.
+    fn step(&mut self, book: &Book) -> u32 {
+        let order = &book.orders[self.order];
+        let seen = book.ids.touch(book.key.tag(order.id()));
+        self.order = if self.order == self.back {
+            Slot::NONE
+        } else {
+            order.next
+        };
+        seen ^ book.orders[self.order].next.0
     }
 }
 
-fn candidate(book: &Book, id: &OrderId) -> Slot {
-    book.ids
-        .candidates(book.key.tag(id))
-        .next()
-        .unwrap_or_default()
+/// For actions on resting orders: the order.
+fn find_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) -> u32 {
+    let mut seen = 0;
+    for place in 0..changes.len {
+        let tag = tags[usize::from(changes.members[place])];
+        let order = book.ids.find(tag, |_| true).unwrap_or_default();
+        changes.slots[place] = order;
+        seen ^= book.orders[order].next.0;
+    }
+    seen
+}
+
+/// For actions on resting orders: the level and the neighbours.
+fn touch_neighbours(book: &Book, changes: &Group) -> u32 {
+    let mut seen = 0;
+    for &slot in changes.slots() {
+        let order = &book.orders[slot];
+        seen ^= book.levels[order.level()].back.0;
+        seen ^= book.orders[order.next].next.0 ^ book.orders[order.previous].next.0;
+    }
+    seen
+}
+
+/// For new orders: the level of their price, whom they would stand behind, and their own place.
+fn touch_places(book: &Book, upcoming: &[Action], places: &mut Group) -> u32 {
+    let mut seen = 0;
+    for place in 0..places.len {
+        let action = &upcoming[usize::from(places.members[place])];
+        let level = resting_level(book, action).unwrap_or_default();
+        places.slots[place] = level;
+        seen ^= book.levels[level].back.0;
+        if let Some(slot) = book.orders.upcoming(place) {
+            seen ^= book.orders[slot].next.0;
+        }
+    }
+    for &level in places.slots() {
+        seen ^= book.orders[book.levels[level].back].next.0;
+    }
+    seen
+}
+
+fn addressed(action: &Action) -> &OrderId {
+    match action {
+        Action::Place(order) => &order.id,
+        Action::Cancel { order, .. } | Action::End { order, .. } => order,
+        Action::Replace(replacement) => &replacement.order,
+    }
+}
+
+/// The level that a placed order may come to rest in.
+fn resting_level(book: &Book, action: &Action) -> Option<Slot> {
+    match action {
+        Action::Place(NewOrder {
+            pricing: Pricing::Limit(price),
+            side,
+            ..
+        }) => book.ladder(*side).get(*price),
+        _ => None,
+    }
 }

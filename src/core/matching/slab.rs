@@ -1,22 +1,19 @@
 //! Storage for many small values of one type, addressed by number.
 //!
 //! A value stays at its place in memory for its whole life, freed places are used again (the last
-//! freed first, while it is still in the cache), and growing never copies more than the first
-//! chunk. Chunks start on the alignment of the type, so a value of 64 bytes that asks for it is
-//! exactly one cache line.
+//! freed first, while it is still in the cache), and growing copies nothing. Chunks start on the
+//! alignment of the type, so a value of 64 bytes that asks for it is exactly one cache line.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
-/// How many bits of a slot number count within a chunk. A guess: 4096 orders are 256 KiB, so that
-/// one insertion in 4096 pays for fresh memory, less often than the 99.9th percentile looks.
-const CHUNK_BITS: u32 = 12;
+/// How many bits of a slot number count within a chunk. A guess: 1024 orders are 64 KiB, little
+/// enough for an idle market, and one insertion in 1024 pays for fresh memory, less often than
+/// the 99.9th percentile looks.
+const CHUNK_BITS: u32 = 10;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
-
-/// The first chunk starts this small and doubles, so that an idle market costs little.
-const FIRST_LEN: usize = 64;
 
 /// How many bits a slot number has; what lies above is free for the flags of its holder.
 pub(super) const SLOT_BITS: u32 = 27;
@@ -32,7 +29,7 @@ impl Slot {
 /// Values by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
-    chunks: Vec<Box<[T]>>,
+    chunks: Vec<Box<[T; CHUNK_LEN]>>,
     /// The first slot that was never used.
     fresh: u32,
     free: Vec<Slot>,
@@ -40,8 +37,9 @@ pub(super) struct Slab<T> {
 
 impl<T: Copy + Default> Slab<T> {
     pub(super) fn new() -> Self {
+        // The place of nobody is there from the start, so that it can be read without a question.
         Self {
-            chunks: Vec::new(),
+            chunks: vec![chunk()],
             fresh: 1,
             free: Vec::new(),
         }
@@ -51,8 +49,14 @@ impl<T: Copy + Default> Slab<T> {
     ///
     /// # Panics
     /// With 2^27 values in it, which for orders are 8 GiB.
+    #[inline]
     pub(super) fn insert(&mut self, value: T) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| self.take_fresh());
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => self.take_fresh(),
+        };
+        // Inlined, so that the value is written here at once: copied from the stack in wide words
+        // right after it was written there in narrow ones, it would stall the processor.
         self[slot] = value;
         slot
     }
@@ -71,27 +75,24 @@ impl<T: Copy + Default> Slab<T> {
     }
 
     fn take_fresh(&mut self) -> Slot {
-        let slot = self.fresh;
+        let slot = Slot(self.fresh);
         assert!(
-            slot < 1 << SLOT_BITS,
+            slot.0 < 1 << SLOT_BITS,
             "a slab holds at most 2^{SLOT_BITS} values"
         );
-        let (chunk, offset) = split(Slot(slot));
-        match self.chunks.get_mut(chunk) {
-            None => {
-                let len = if chunk == 0 { FIRST_LEN } else { CHUNK_LEN };
-                self.chunks.push(vec![T::default(); len].into_boxed_slice());
-            }
-            Some(first) if offset == first.len() => {
-                let mut longer = vec![T::default(); 2 * offset];
-                longer[..offset].copy_from_slice(first);
-                *first = longer.into_boxed_slice();
-            }
-            Some(_) => {}
+        if split(slot).0 == self.chunks.len() {
+            self.chunks.push(chunk());
         }
         self.fresh += 1;
-        Slot(slot)
+        slot
     }
+}
+
+fn chunk<T: Copy + Default>() -> Box<[T; CHUNK_LEN]> {
+    let Ok(chunk) = vec![T::default(); CHUNK_LEN].into_boxed_slice().try_into() else {
+        unreachable!("the slice has the length of a chunk");
+    };
+    chunk
 }
 
 fn split(slot: Slot) -> (usize, usize) {

@@ -1,10 +1,10 @@
-//! What the book did, in records of 16 bytes, as a stack that can lose its oldest part.
+//! What the book did, as a stack that can lose its oldest part.
 //!
-//! Records are few and small because orders that end stay where they are: an order that left the
-//! book keeps its slot, its links and its quantities until its record is forgotten, so putting it
-//! back is a matter of its neighbours (Knuth's "dancing links"). Only what no order remembers is
-//! written down. Records are taken back in reverse order alone, which is what makes the links of an
-//! absent order true again when its turn comes.
+//! A step is a record of 16 bytes, and for an order that left the book also the order as it was,
+//! kept in a second stack. Both are written, taken back and forgotten in sequence, which memory is
+//! good at. Steps are taken back in reverse order alone. So an order that comes back finds its
+//! neighbours as it left them, its own links are still true, and the slot that it had is the last
+//! that was freed (Knuth's "dancing links").
 
 use alloc::collections::VecDeque;
 
@@ -67,53 +67,77 @@ impl Record {
         Slot(self.slot_and_deed & ((1 << SLOT_BITS) - 1))
     }
 
-    /// Whether the order has left the book, and only this record keeps its slot.
-    pub(super) fn holds_slot(&self) -> bool {
+    /// Whether the order left the book.
+    fn is_departure(&self) -> bool {
         self.slot_and_deed >> SLOT_BITS >= Deed::LeftAlone as u32
     }
 }
 
-/// The records since the last forgotten one. As long as nobody forgets, it grows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct UndoLog {
+/// The steps since the last forgotten one. As long as nobody forgets, it grows.
+#[derive(Clone, Debug)]
+pub(super) struct UndoLog<Order> {
     records: VecDeque<Record>,
+    departed: VecDeque<Order>,
     forgotten: u64,
 }
 
-impl UndoLog {
+impl<Order> UndoLog<Order> {
+    pub(super) fn new() -> Self {
+        Self {
+            records: VecDeque::new(),
+            departed: VecDeque::new(),
+            forgotten: 0,
+        }
+    }
+
+    /// Notes something other than a departure.
     pub(super) fn push(&mut self, record: Record) {
         self.records.push_back(record);
+    }
+
+    /// Notes that an order left, with the order as it was.
+    pub(super) fn push_departure(&mut self, record: Record, order: Order) {
+        self.records.push_back(record);
+        self.departed.push_back(order);
     }
 
     pub(super) fn mark(&self) -> Mark {
         Mark(self.forgotten + self.records.len() as u64)
     }
 
-    /// The newest record, unless it stands before `mark`.
+    /// The newest record with the order that left by it, unless it stands before `mark`.
     ///
     /// # Panics
     /// When `mark` lies in the future or has been forgotten.
-    pub(super) fn pop_after(&mut self, mark: Mark) -> Option<Record> {
+    pub(super) fn pop_after(&mut self, mark: Mark) -> Option<(Record, Option<Order>)> {
         assert!(mark <= self.mark(), "cannot undo to a mark of the future");
         assert!(mark.0 >= self.forgotten, "cannot undo what was forgotten");
         if mark == self.mark() {
-            None
-        } else {
-            self.records.pop_back()
+            return None;
         }
+        let record = self.records.pop_back()?;
+        let order = if record.is_departure() {
+            self.departed.pop_back()
+        } else {
+            None
+        };
+        Some((record, order))
     }
 
-    /// The oldest record, if it stands before `mark`.
+    /// Forgets all records before `mark`.
     ///
     /// # Panics
     /// When `mark` lies in the future.
-    pub(super) fn forget_one_before(&mut self, mark: Mark) -> Option<Record> {
+    pub(super) fn forget_before(&mut self, mark: Mark) {
         assert!(mark <= self.mark(), "cannot forget the future");
-        if mark.0 <= self.forgotten {
-            return None;
-        }
-        self.forgotten += 1;
-        self.records.pop_front()
+        let count = mark.0.saturating_sub(self.forgotten) as usize;
+        let departures = self
+            .records
+            .drain(..count)
+            .filter(Record::is_departure)
+            .count();
+        self.departed.drain(..departures);
+        self.forgotten += count as u64;
     }
 }
 

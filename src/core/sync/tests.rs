@@ -1,3 +1,5 @@
+//! Tests of synchronisation: single rounds, and whole worlds that must converge.
+
 use alloc::vec;
 
 use proptest::collection::vec as vector;

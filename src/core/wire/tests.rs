@@ -1,3 +1,5 @@
+//! Tests of the frames: pinned bytes, bounds, and garbage.
+
 use alloc::string::ToString;
 use alloc::vec;
 

@@ -1,0 +1,151 @@
+//! Operations that belong far back are merged at most once a second, whatever is sent, and the
+//! digests are equal all the same.
+//!
+//! The log is filled with immediate orders into an empty book: cheap, and they leave no orders at
+//! rest.
+
+use bitfitech_core::dag::Dag;
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::market_log::{FAST_LANE_ACTIONS, SLOW_LANE_MS};
+use bitfitech_core::matching::{Book, TimeInForce};
+use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
+use bitfitech_core::replica::Replica;
+use bitfitech_core::types::{HybridTime, MarketIndex, OpId, OrderId, Side};
+use ed25519_zebra::SigningKey;
+
+use crate::facts::{Facts, markets};
+use crate::network::{BEGIN_MS, author_of, genesis, limit};
+
+/// A replica with its graph.
+struct Filled {
+    genesis: Genesis,
+    dag: Dag,
+    replica: Replica<Book>,
+    operations: Vec<Verified>,
+}
+
+/// An order that takes what is there, which is nothing.
+fn immediate() -> Action {
+    let Action::Place(place) = limit(Side::Buy, 1, 1) else {
+        panic!("a limit order is placed");
+    };
+    Action::Place(Place {
+        time_in_force: TimeInForce::ImmediateOrCancel,
+        ..place
+    })
+}
+
+impl Filled {
+    /// A market with one more action than the fast lane reaches back.
+    fn new() -> Self {
+        let genesis = genesis("slow");
+        let engines = markets().map(|_| Book::new(&[7; 32]));
+        let mut filled = Self {
+            replica: Replica::new(genesis.digest(), engines),
+            dag: Dag::default(),
+            operations: Vec::new(),
+            genesis,
+        };
+        let mut prev = None;
+        for seq in 0..=(FAST_LANE_ACTIONS / ACTIONS_MAX) as u64 {
+            let actions = vec![immediate(); ACTIONS_MAX];
+            prev = Some(filled.stage(1, (seq, prev), 10_000 + seq, actions));
+        }
+        filled.replica.merge(0);
+        filled
+    }
+
+    /// Stages an operation of the author with this number.
+    fn stage(
+        &mut self,
+        author: u8,
+        (seq, prev): (u64, Option<OpId>),
+        at_ms: u64,
+        actions: Vec<Action>,
+    ) -> OpId {
+        let key = SigningKey::from([author; 32]);
+        let body = Body {
+            version: OPERATION_VERSION,
+            author: author_of(&key),
+            seq,
+            prev,
+            time: HybridTime::from_unix_ms(BEGIN_MS + at_ms),
+            refs: Vec::new(),
+            checkpoint: 0,
+            actions,
+        };
+        let digest = self.genesis.digest();
+        let operation = Verified::sign(body, &key, &self.genesis, &digest).expect("well-formed");
+        let index = self.dag.insert(&operation, self.genesis.bucket_ms);
+        let (owner, position) = (self.dag.author(index), self.dag.position(index));
+        self.replica.stage(&operation, owner, position, 0);
+        let id = operation.id();
+        self.operations.push(operation);
+        id
+    }
+
+    /// Stages an order that belongs before everything else.
+    fn stage_early(&mut self, author: u8) -> OpId {
+        self.stage(
+            author,
+            (0, None),
+            u64::from(author),
+            vec![limit(Side::Sell, 900, 1)],
+        )
+    }
+
+    /// Stages an order that belongs behind everything else.
+    fn stage_late(&mut self, author: u8) -> OpId {
+        let at_ms = 1_000_000 + u64::from(author);
+        self.stage(author, (0, None), at_ms, vec![limit(Side::Sell, 901, 1)])
+    }
+
+    fn shows(&self, operation: OpId) -> bool {
+        self.replica.order(&OrderId::new(&operation, 0)).is_some()
+    }
+}
+
+#[test]
+fn what_belongs_far_back_is_merged_at_most_once_in_a_while_and_never_lost() {
+    let mut filled = Filled::new();
+    let first = filled.stage_early(2);
+    filled.replica.merge(5_000);
+    assert!(filled.shows(first), "the first one has waited");
+    let second = filled.stage_early(3);
+    let late = filled.stage_late(4);
+    filled.replica.merge(5_001);
+    assert!(!filled.shows(second), "merged twice within a second");
+    assert!(
+        filled.shows(late),
+        "held up by another that belongs far back"
+    );
+    assert_eq!(filled.replica.next_merge_ms(), Some(5_000 + SLOW_LANE_MS));
+    let third = filled.stage_early(5);
+    filled.replica.merge(4_999 + SLOW_LANE_MS);
+    assert!(!filled.shows(second) && !filled.shows(third));
+    filled.replica.merge(5_000 + SLOW_LANE_MS);
+    assert!(filled.shows(second) && filled.shows(third));
+    assert_eq!(filled.replica.next_merge_ms(), None);
+
+    // Asking for digests merges everything at once, and keeps nothing from being merged later.
+    let fourth = filled.stage_early(6);
+    filled.replica.merge(5_001 + SLOW_LANE_MS);
+    assert!(!filled.shows(fourth));
+    filled.replica.merge_all();
+    assert!(filled.shows(fourth), "digests do not cover it");
+    let fifth = filled.stage_early(7);
+    filled.replica.merge(5_000 + 3 * SLOW_LANE_MS);
+    assert!(
+        filled.shows(fifth),
+        "the slow lane stands still once digests were asked for"
+    );
+
+    let orders = [first, second, third, fourth, fifth, late];
+    let scratch = Facts::from_scratch(&filled.operations, &filled.genesis);
+    assert_eq!(Facts::of(&filled.replica), scratch);
+    let levels = filled.replica.levels(MarketIndex(0), Side::Sell, 2);
+    assert_eq!(
+        levels.iter().map(|level| level.orders).sum::<u32>(),
+        orders.len() as u32
+    );
+}

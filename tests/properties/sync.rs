@@ -1,0 +1,132 @@
+//! Two graphs of operations that exchange heads and pages become equal, forks and all, in pages of
+//! any size, in one pass.
+
+use std::collections::BTreeSet;
+
+use bitfitech_core::dag::{Admission, Dag, OpIndex};
+use bitfitech_core::op::Verified;
+use bitfitech_core::types::OpId;
+use bitfitech_core::wire::{Head, HeadCursor};
+
+use crate::network::Network;
+use crate::scenario::for_all_scenarios;
+
+const BUCKET_MS: u32 = 50;
+
+/// The graph of some operations.
+fn graph(operations: &[Verified]) -> Dag {
+    let mut dag = Dag::default();
+    for operation in operations {
+        dag.insert(operation, BUCKET_MS);
+    }
+    dag
+}
+
+/// All heads, page by page.
+fn heads_in_pages(dag: &Dag, page_len: usize) -> Vec<Head> {
+    let mut heads: Vec<Head> = Vec::new();
+    loop {
+        let cursor = heads.last().map(|last| HeadCursor {
+            author: last.author,
+            id: last.id,
+        });
+        let page = dag.heads(cursor, page_len);
+        assert!(page.len() <= page_len, "a page is longer than it may be");
+        if page.is_empty() {
+            return heads;
+        }
+        heads.extend(page);
+    }
+}
+
+/// Pulls into `own` what `other` has, in one pass over pages of so many operations.
+fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
+    let mut from = OpIndex(0);
+    loop {
+        let wants = own.wants_for(&heads_in_pages(other, 3));
+        let page = other.missing(&wants, from, page_len);
+        assert!(page.operations.len() <= page_len);
+        assert!(page.operations.is_sorted());
+        assert!(page.operations.iter().all(|index| *index >= from));
+        for index in &page.operations {
+            let id = other.id(*index);
+            let operation = all.iter().find(|operation| operation.id() == id);
+            let operation = operation.expect("it was published");
+            match own.admit(operation).expect("it is valid") {
+                Admission::Known => {}
+                Admission::Missing(_) => panic!("a page is not in causal order"),
+                Admission::Ready => {
+                    own.insert(operation, BUCKET_MS);
+                }
+            }
+            from = OpIndex(index.0 + 1);
+        }
+        if page.remaining == 0 {
+            break;
+        }
+        assert_eq!(
+            page.operations.len(),
+            page_len,
+            "a page is not full and more remains"
+        );
+    }
+    let lacking = (0..other.len())
+        .filter_map(|at| u32::try_from(at).ok())
+        .filter(|at| own.find(&other.id(OpIndex(*at))).is_none());
+    assert_eq!(lacking.count(), 0, "a pass leaves something out");
+    assert!(own.wants_for(&heads_in_pages(other, 2)).is_empty());
+}
+
+#[test]
+fn graphs_that_exchange_pages_become_equal() {
+    for_all_scenarios(48, |scenario| {
+        let mut network = Network::run(&scenario);
+        let before: Vec<Dag> = network
+            .peers
+            .iter()
+            .map(|peer| graph(&peer.applied))
+            .collect();
+        let mut all: Vec<Verified> = network
+            .peers
+            .iter()
+            .flat_map(|peer| peer.applied.clone())
+            .collect();
+        network.publish_all();
+        all.extend(network.published.clone());
+        let page_len = 1 + (scenario.shuffle % 7) as usize;
+        for (first, peer) in network.peers.iter().enumerate() {
+            for second in &before[first + 1..] {
+                let mut one = graph(&peer.applied);
+                pull(&mut one, second, &all, page_len);
+                let mut other = Dag::default();
+                pull(&mut other, second, &all, page_len);
+                assert_eq!(other.digest(), second.digest());
+                pull(&mut other, &one, &all, page_len);
+                assert_eq!(one.len(), other.len());
+                assert_eq!(one.digest(), other.digest());
+                let heads = (heads_in_pages(&one, 1), heads_in_pages(&other, usize::MAX));
+                assert_eq!(heads.0, heads.1);
+            }
+        }
+    });
+}
+
+#[test]
+fn equal_digests_mean_equal_sets() {
+    for_all_scenarios(48, |scenario| {
+        let network = Network::run(&scenario);
+        let sets: Vec<(BTreeSet<OpId>, _)> = network
+            .peers
+            .iter()
+            .map(|peer| {
+                let ids = peer.applied.iter().map(|operation| operation.id());
+                (ids.collect(), peer.exchange.dag().digest())
+            })
+            .collect();
+        for (set, digest) in &sets {
+            for (other_set, other_digest) in &sets {
+                assert_eq!(set == other_set, digest == other_digest);
+            }
+        }
+    });
+}
