@@ -12,7 +12,7 @@ use std::time::Duration;
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
 use bitfitech_core::supervision::Status;
-use bitfitech_io::config::LogLevel;
+use bitfitech_io::config::{HostPort, LogLevel};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
 
@@ -276,10 +276,7 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
             let peers = insist(|| refs.gossip.query(AskPeers, ASK_MS)).await?;
             Ok(Reply::Peers(peers))
         }
-        Command::Connect(address) => {
-            let text = address.to_string();
-            connect(node, text).await
-        }
+        Command::Connect(address) => connect(node, &address).await,
         Command::Disconnect(prefix) => disconnect(node, prefix).await,
         Command::Breakers => {
             let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
@@ -345,15 +342,13 @@ async fn submit(node: &NodeContext, submit: Submit) -> Answer {
 }
 
 /// Dials an address from now on.
-async fn connect(node: &Arc<NodeContext>, address: String) -> Answer {
-    let parsed = address
-        .parse()
-        .map_err(|error| ReplyError::new(ErrorCode::BadAddress, format!("`{address}` {error}")))?;
-    let child = node::outbound_peer(node, &parsed);
+async fn connect(node: &Arc<NodeContext>, address: &HostPort) -> Answer {
+    let child = node::outbound_peer(node, address);
     let started = insist(|| node.refs.peers.query(StartChild(child.clone()), ASK_MS)).await?;
     match started {
         // A child of this name dials it already.
         Ok(()) | Err(bitfitech_core::supervision::AddError::Duplicate { .. }) => {
+            let address = address.to_string();
             Ok(Reply::Connect { address })
         }
         Err(error) => Err(ReplyError::new(ErrorCode::Overloaded, error.to_string())),
@@ -410,16 +405,9 @@ fn tree(node: &NodeContext) -> Answer {
 }
 
 /// Changes what is logged.
-fn set_log_level(
-    node: &NodeContext,
-    level: crate::command_model::LogLevel,
-    target: Option<String>,
-) -> Answer {
-    let name = level.name();
-    let parsed: Result<LogLevel, _> = name.parse();
-    let parsed = parsed.expect("the console and the configuration know the same levels");
-    let set = node.log_control.set(parsed, target.as_deref());
+fn set_log_level(node: &NodeContext, level: LogLevel, target: Option<String>) -> Answer {
+    let set = node.log_control.set(level, target.as_deref());
     set.map_err(|error| ReplyError::new(ErrorCode::BadCommand, error.to_string()))?;
-    let level = name.to_string();
+    let level = level.name().to_string();
     Ok(Reply::Log { level, target })
 }

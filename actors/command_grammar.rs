@@ -14,12 +14,13 @@ use bitfitech_core::market::{AmountError, Market};
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::Place;
 use bitfitech_core::types::{MarketIndex, Side};
+use bitfitech_io::config::LogLevel;
 
 use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
 use crate::command_model::{
-    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, HostPort, IdPrefix, LogLevel,
-    OrdersScope, Replace, TRADES_DEFAULT, TRADES_MAX,
+    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, OrdersScope, Replace,
+    TRADES_DEFAULT, TRADES_MAX,
 };
 
 /// Longest line that is read, in bytes. A guess: many times the longest command.
@@ -470,10 +471,10 @@ pub(crate) fn read_peers(_: &mut Words<'_>, _: &Genesis) -> Result<Command, Comm
 
 pub(crate) fn read_connect(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
     let word = words.need("HOST:PORT")?;
-    let address = HostPort::parse(word);
+    let address = word.parse();
     address
         .map(Command::Connect)
-        .ok_or_else(|| CommandError::Address {
+        .map_err(|_| CommandError::Address {
             word: word.to_string(),
         })
 }

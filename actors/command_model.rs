@@ -6,13 +6,13 @@
 //! the amounts of a `replace` are read once the order's market is known.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::Place;
 use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
+use bitfitech_io::config::{HostPort, LogLevel};
 
 use crate::command_error::{Amount, CommandError};
 
@@ -30,9 +30,6 @@ pub const TRADES_MAX: u32 = 1_000_000;
 
 /// Fewest hexadecimal digits that name an order or a peer.
 pub const ID_DIGITS_MIN: usize = 8;
-
-/// Longest HOST of HOST:PORT: the limit of a domain name (RFC 1035, section 2.3.4).
-const HOST_BYTES_MAX: usize = 253;
 
 /// A command with everything that its line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,47 +111,6 @@ pub enum ClockQuery {
     Compare(IdPrefix, IdPrefix),
 }
 
-/// From which level on messages are logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Nothing.
-    Off,
-    /// What needs the operator.
-    Error,
-    /// What may need the operator.
-    Warn,
-    /// What happens in the large.
-    Info,
-    /// What happens in each part.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-impl LogLevel {
-    /// Every level, least talkative first.
-    pub const ALL: [Self; 6] = [
-        Self::Off,
-        Self::Error,
-        Self::Warn,
-        Self::Info,
-        Self::Debug,
-        Self::Trace,
-    ];
-
-    /// The word that users write.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
 /// The first digits of an id of 32 bytes.
 ///
 /// All ids that begin with them lie between [`IdPrefix::low`] and [`IdPrefix::high`], so an
@@ -201,66 +157,6 @@ impl fmt::Display for IdPrefix {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&Digest(self.low).to_hex()[..self.digits])
     }
-}
-
-/// An address to dial: a name or an IP address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    host: String,
-    port: u16,
-}
-
-impl HostPort {
-    /// Reads `name:port`, `1.2.3.4:port` or `[::1]:port`; `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let port = port.parse().ok().filter(|port| *port > 0)?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
-        let host = match bracketed {
-            Some(inner) => inner.parse::<Ipv6Addr>().ok()?.to_string(),
-            None if is_host(host) => host.to_string(),
-            None => return None,
-        };
-        Some(Self { host, port })
-    }
-
-    /// A name or an IP address, without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port, never 0.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(out, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(out, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Whether a text is an IPv4 address, or has the form of a name. What looks like a number with
-/// points must be a whole IPv4 address, for resolvers read `10.1` as `10.0.0.1`.
-fn is_host(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    let numeric = text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (1..=HOST_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(plain)
-        && !text.starts_with(['.', '-'])
-        && (!numeric || text.parse::<Ipv4Addr>().is_ok())
 }
 
 /// A `replace` as it was written: its amounts are read in the order's market, by

@@ -190,8 +190,8 @@ fn peers(node: &Arc<NodeContext>) -> SupervisorSpec {
         children_max: settings.p2p.max_peers + STRANGERS_MAX,
         ..rules(settings, Strategy::OneForOne)
     };
-    let bootstrap = settings.discovery.bootstrap_peers.iter();
-    bootstrap.fold(SupervisorSpec::new(config), |spec, address| {
+    let first = settings.discovery.first_peers().into_iter();
+    first.fold(SupervisorSpec::new(config), |spec, address| {
         spec.child(outbound_peer(node, address))
     })
 }

@@ -42,6 +42,9 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let settings = configuration.settings();
     let data_dir = DataDir::open(&settings.data_dir).map_err(failed)?;
     let logging = Logging::start(settings).map_err(failed)?;
+    for line in configuration.without_effect() {
+        tracing::warn!(target: "root", "{line}");
+    }
     let identity = Identity::load_or_create(&data_dir.key_path()).map_err(failed)?;
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;

@@ -518,7 +518,7 @@ fn place() -> impl Strategy<Value = Command> {
 fn other_command() -> impl Strategy<Value = Command> {
     let amount = || "[1-9][0-9]{0,4}(\\.[1-9])?";
     let replace = (id_prefix(), prop::option::of(amount()), amount());
-    let host = "[a-z][a-z0-9.-]{0,20}|\\[::[1-9a-f]{1,4}\\]";
+    let host = "([a-z0-9]{1,9}\\.){0,2}[a-z][a-z0-9]{0,9}|\\[::[1-9a-f]{1,4}\\]";
     let levels = prop::sample::select(LogLevel::ALL.to_vec());
     let topics: Vec<_> = COMMANDS.iter().map(|command| command.word).collect();
     prop_oneof![
@@ -544,7 +544,7 @@ fn other_command() -> impl Strategy<Value = Command> {
             limit
         }),
         (host, 1..=u16::MAX).prop_map(|(host, port)| {
-            Command::Connect(HostPort::parse(&format!("{host}:{port}")).expect("an address"))
+            Command::Connect(format!("{host}:{port}").parse().expect("an address"))
         }),
         (levels, prop::option::of("[a-z_:]{1,20}"))
             .prop_map(|(level, target)| Command::Log { level, target }),

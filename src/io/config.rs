@@ -15,13 +15,15 @@
 //!
 //! Environment variables: every key `section.key` can be set by `BITFITECH__SECTION__KEY`, and some
 //! have a well-known name besides, such as `P2P_PORT`; if both are there, the longer one wins.
-//! Well-known names of keys that this version does not have yet (`DISCOVERY_MDNS`, `GRAPE_*`,
-//! `USE_WELL_KNOWN_NODES`, `PEER_STORAGE_PATH`, `ENABLE_METRICS`, `METRICS_PORT`,
-//! `DISCOVERY_PEER_EXCHANGE`) are passed over. Markets are numbered from 0: `markets.0.tick`,
-//! `BITFITECH__MARKETS__0__TICK`.
+//! Markets are numbered from 0: `markets.0.tick`, `BITFITECH__MARKETS__0__TICK`.
+//!
+//! Some keys belong to parts of the program that this version does not have yet. They are checked
+//! like all others, `config.toml` says of each what it waits for, and a node that is given another
+//! value than the default says so when it starts ([`Configuration::without_effect`]).
 
 mod error;
 mod host_port;
+mod keys;
 mod layer;
 mod render;
 mod schema;
@@ -43,10 +45,10 @@ pub use host_port::{HostPort, HostPortError};
 pub use render::{default_file, variables_help};
 pub(crate) use settings::is_target;
 pub use settings::{
-    BreakerSettings, DebugSettings, DiscoverySettings, ExchangeSettings, GossipSettings,
-    LimitSettings, LogFormat, LogLevel, LogLevelError, LogSettings, MarketSettings, Mode,
-    NetworkSettings, P2pSettings, Settings, SettingsError, StoreSettings, SupervisorSettings,
-    SyncSettings, TargetLevel,
+    ApiSettings, BreakerSettings, DebugSettings, DiscoverySettings, ExchangeSettings,
+    GossipSettings, GrapeSettings, LatePolicy, LimitSettings, LogFormat, LogLevel, LogLevelError,
+    LogSettings, MarketSettings, Mode, NetworkSettings, P2pSettings, Secret, Settings,
+    SettingsError, StoreSettings, SupervisorSettings, SyncSettings, TargetLevel,
 };
 pub use sources::{DEFAULT_FILE, DedicatedOption, Sources};
 
@@ -131,6 +133,10 @@ impl Configuration {
             let place = effective["mode"].origin.clone();
             errors.push(ConfigError::Mode { place });
         }
+        if !settings.api.host.is_loopback() && settings.api.token.reveal().is_empty() {
+            let place = effective["api.host"].origin.clone();
+            errors.push(ConfigError::MissingToken { place });
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -153,6 +159,21 @@ impl Configuration {
     /// What this node agrees on with every node of its network.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// The keys that were set and mean nothing yet, each with what it waits for, one a line.
+    ///
+    /// What is switched off and is not there is as wanted, so `false` is not among them.
+    pub fn without_effect(&self) -> Vec<String> {
+        let lines = self.effective.iter().filter_map(|(name, effective)| {
+            let key = schema::find(name)?;
+            let part = key.awaits?;
+            let wanted = effective.value != Value::Boolean(false)
+                && key.kind.read_text(key.default).as_ref() != Ok(&effective.value);
+            let origin = &effective.origin;
+            wanted.then(|| format!("{origin}: {name} has no effect before {part} is built in"))
+        });
+        lines.collect()
     }
 }
 

@@ -292,6 +292,31 @@ pub const BAD_FILES: &[Bad] = &[
         &["config.toml:2", "supervisor.backoff_min_ms is 100"],
         "raise the other",
     ),
+    (
+        File("[gossip]\neager_peers = 6\n"),
+        &["config.toml:2", "unknown key `gossip.eager_peers`"],
+        "did you mean",
+    ),
+    (
+        File("[exchange]\nlate_policy = \"wait\"\n"),
+        &["config.toml:2", "exchange.late_policy", "`wait`"],
+        "one of settle, refuse",
+    ),
+    (
+        File("[grape]\nurl = \"127.0.0.1:30001\"\n"),
+        &["config.toml:2", "grape.url", "`127.0.0.1:30001`"],
+        "http://host:port",
+    ),
+    (
+        File("[api]\nhost = \"0.0.0.0\"\n"),
+        &["config.toml:2", "others can reach api.host"],
+        "api.token must be set",
+    ),
+    (
+        File("[api]\ntoken = 12345\n"),
+        &["config.toml:2", "api.token is a value that is not shown"],
+        "visible characters",
+    ),
 ];
 
 /// Variables and options of which every one has one fault.
@@ -369,6 +394,26 @@ pub const BAD_REST: &[Bad] = &[
         Variable("MAX_ORDER_PRICE", "1,000"),
         &["environment MAX_ORDER_PRICE", "max_price", "`1,000`"],
         "a decimal number",
+    ),
+    (
+        Variable("DISCOVERY_MDNS", "perhaps"),
+        &["environment DISCOVERY_MDNS", "discovery.mdns", "`perhaps`"],
+        "true or false",
+    ),
+    (
+        Variable("GRAPE_API_PORT", "none"),
+        &["environment GRAPE_API_PORT", "grape.api_port", "`none`"],
+        "0 to 65535",
+    ),
+    (
+        Variable("GRAPE_URL", "http://a"),
+        &["environment GRAPE_URL", "grape.url", "`http://a`"],
+        "http://host:port",
+    ),
+    (
+        Variable("METRICS_PORT", "x"),
+        &["environment METRICS_PORT", "api.metrics_port", "`x`"],
+        "0 to 65535",
     ),
     (
         Variable("EMBEDDED_GRAPE", "true"),

@@ -59,7 +59,7 @@ fn a_store_with_a_gap_or_a_repetition_is_refused() {
 
 #[test]
 fn no_honest_node_is_proven_a_forker() {
-    for_all_scenarios(96, |mut scenario| {
+    for_all_scenarios(48, |mut scenario| {
         // More crashes than usual, each after something was written.
         let mut steps = Vec::new();
         for (step, number) in scenario.steps.drain(..).zip(0_u8..) {

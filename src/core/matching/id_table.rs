@@ -1,13 +1,13 @@
 //! From a 32-byte order id to the slot of its order.
 //!
-//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of the
-//! id and the slot: eight bytes in all. The id itself stands in the order, which has to be read
-//! anyway, so the table only has to rule out the others. One byte of each tag is kept apart, so that
-//! all entries of a bucket are compared in one word at once, without a branch that the processor
-//! could guess wrong. What finds its bucket full goes on to the next one.
+//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of
+//! the id and the slot: eight bytes in all. The id itself stands in the order, which has to be
+//! read anyway, so the table only has to rule out the others. One byte of each tag is kept apart,
+//! so that all entries of a bucket are compared in one word at once, without a branch that the
+//! processor could guess wrong. What finds its bucket full goes on to the next one.
 //!
-//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and every
-//! search walks through all of them. The key is secret to the node, which is allowed because
+//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and
+//! every search walks through all of them. The key is secret to the node, which is allowed because
 //! nothing that others see depends on it. The hash is NH, whose 128 bits collide for two different
 //! ids with probability 2^-64 over the keys (Black and others, "UMAC: fast and secure message
 //! authentication", 1999), folded and multiplied down to the tag. The home of an entry is given by
@@ -126,7 +126,8 @@ impl Bucket {
 #[derive(Clone, Debug)]
 pub(super) struct IdTable {
     buckets: Vec<Bucket>,
-    bits: u32,
+    /// What brings a tag down to the number of its home.
+    shift: u32,
     len: usize,
 }
 
@@ -135,7 +136,7 @@ impl IdTable {
         let buckets = vec![Bucket::default(); 1 << FIRST_BITS];
         Self {
             buckets,
-            bits: FIRST_BITS,
+            shift: u32::BITS - FIRST_BITS,
             len: 0,
         }
     }
@@ -227,7 +228,7 @@ impl IdTable {
     }
 
     fn home(&self, tag: Tag) -> usize {
-        (tag.0 >> (u32::BITS - self.bits)) as usize
+        (tag.0 >> self.shift) as usize
     }
 
     fn put(&mut self, tag: Tag, slot: Slot) {
@@ -239,9 +240,10 @@ impl IdTable {
     }
 
     fn grow(&mut self) {
-        assert!(self.bits < u32::BITS, "tags do not tell more orders apart");
-        self.bits += 1;
-        let before = core::mem::replace(&mut self.buckets, vec![Bucket::default(); 1 << self.bits]);
+        assert!(self.shift > 0, "tags do not tell more orders apart");
+        self.shift -= 1;
+        let doubled = vec![Bucket::default(); 2 * self.buckets.len()];
+        let before = core::mem::replace(&mut self.buckets, doubled);
         for bucket in before {
             for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
                 self.put(tag, slot);

@@ -19,6 +19,7 @@ mod slab;
 mod tests;
 mod undo;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use self::book::Book;
@@ -208,7 +209,7 @@ pub struct Replacement {
 }
 
 /// Anything that can be done to a book, as data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// See [`Engine::place`].
     Place(NewOrder),
@@ -219,8 +220,8 @@ pub enum Action {
         /// Who asks; only the owner may.
         by: Owner,
     },
-    /// See [`Engine::replace`].
-    Replace(Replacement),
+    /// See [`Engine::replace`]. Boxed, as it is the largest and rare, and lists of actions are long.
+    Replace(Box<Replacement>),
     /// See [`Engine::end`].
     End {
         /// The order to end.

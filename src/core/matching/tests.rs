@@ -126,7 +126,7 @@ impl Pair {
         assert_eq!(effects, book_effects, "{action:?}");
         judge(action, &effects, &before);
         self.done.push(Done {
-            action: *action,
+            action: action.clone(),
             effects,
             before,
             oracle_mark,
@@ -376,7 +376,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         10 => new_order().prop_map(Action::Place),
         2 => (any_id(), owner()).prop_map(|(order, by)| Action::Cancel { order, by }),
-        4 => replacement().prop_map(Action::Replace),
+        4 => replacement().prop_map(|replacement| Action::Replace(Box::new(replacement))),
         1 => (any_id(), reason).prop_map(|(order, reason)| Action::End { order, reason }),
     ]
 }

@@ -132,6 +132,11 @@ pub enum ConfigError {
         /// Where it is given.
         place: String,
     },
+    /// The HTTP API is open to others and asks for no token.
+    MissingToken {
+        /// Where its address is given.
+        place: String,
+    },
     /// A market has no pair.
     MissingPair {
         /// The key that is missing.
@@ -199,6 +204,11 @@ impl fmt::Display for ConfigError {
                 out,
                 "{place}: the modes grenache and legacy need the DHT, which this version does not \
                  have: set mode to p2p (with EMBEDDED_GRAPE: make it and DISCOVERY_GRENACHE false)"
+            ),
+            Self::MissingToken { place } => write!(
+                out,
+                "{place}: others can reach api.host, so api.token must be set: set it, or make \
+                 api.host 127.0.0.1"
             ),
             Self::MissingPair { key } => write!(
                 out,

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::schema::{self, KEYS, Key, MARKET_KEYS, Scope};
-use super::value::Kind;
+use super::keys::{KEYS, MARKET_KEYS};
+use super::schema::{self, Key, Scope};
+use super::value::{Kind, Value};
 use super::{Configuration, Effective};
 
 /// What stands at the head of the file with the defaults.
@@ -17,27 +18,26 @@ const FILE_HEAD: &str = "\
 ";
 
 impl Configuration {
-    /// The values in force as TOML, each with its origin as a comment.
+    /// The values in force as TOML, each with its origin as a comment; of a secret only the
+    /// origin.
     pub fn to_toml(&self) -> String {
         let mut out = String::new();
         let mut section = Section::default();
         for name in schema::names(self.settings.markets.len()) {
-            if let Some(Effective { value, origin }) = self.effective.get(&name) {
+            if let Some(effective) = self.effective.get(&name) {
                 let field = section.enter(&name, &mut out);
-                push_line(
-                    &mut out,
-                    &format!("{field} = {} # {origin}", value.to_toml()),
-                );
+                push_line(&mut out, &shown_line(&name, field, effective));
             }
         }
         out
     }
 
-    /// The values in force as one JSON object from key names to values and origins.
+    /// The values in force as one JSON object from key names to values and origins; a secret is
+    /// null.
     pub fn to_json(&self) -> serde_json::Value {
-        use super::value::Value;
-        let entry = |effective: &Effective| {
+        let entry = |name: &str, effective: &Effective| {
             let value = match &effective.value {
+                _ if is_hidden(name, &effective.value) => serde_json::Value::Null,
                 Value::Boolean(value) => serde_json::json!(value),
                 Value::Integer(value) => serde_json::json!(value),
                 Value::Text(text) => serde_json::json!(text),
@@ -48,10 +48,26 @@ impl Configuration {
         let entries = self.effective.iter();
         serde_json::Value::Object(
             entries
-                .map(|(name, effective)| (name.clone(), entry(effective)))
+                .map(|(name, effective)| (name.clone(), entry(name, effective)))
                 .collect(),
         )
     }
+}
+
+/// A value in force as a line of TOML.
+fn shown_line(name: &str, field: &str, effective: &Effective) -> String {
+    let Effective { value, origin } = effective;
+    if is_hidden(name, value) {
+        format!("# {field} is set and not shown # {origin}")
+    } else {
+        format!("{field} = {} # {origin}", value.to_toml())
+    }
+}
+
+/// Whether this is a secret, and there is one.
+fn is_hidden(name: &str, value: &Value) -> bool {
+    let is_secret = schema::find(name).is_some_and(|key| key.kind == Kind::Secret);
+    is_secret && *value != Value::Text(String::new())
 }
 
 /// The text of `config.toml` as it stands in the repository.
@@ -67,6 +83,9 @@ pub fn default_file() -> String {
         let value = key.kind.read_text(key.default);
         let value = value.map(|value| value.to_toml()).unwrap_or_default();
         push_line(&mut out, &comment(key));
+        if let Some(part) = key.awaits {
+            push_line(&mut out, &format!("# No effect before {part} is built in"));
+        }
         push_line(&mut out, &format!("{field} = {value}"));
     }
     out

@@ -3,6 +3,7 @@
 //! By the time these exist every value has been checked against the table of keys, so the ranges
 //! in the documentation hold and no user of a field needs to check it again.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,7 +15,6 @@ use bitfitech_core::types::AuthorKey;
 use serde::Deserialize;
 
 use super::host_port::HostPort;
-use super::value::is_level;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Settings {
     pub p2p: P2pSettings,
     /// Where the first peers come from.
     pub discovery: DiscoverySettings,
+    /// Grenache.
+    pub grape: GrapeSettings,
     /// When an address is left alone.
     pub breaker: BreakerSettings,
     /// What peers and API clients may send.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub sync: SyncSettings,
     /// The operations on disk.
     pub store: StoreSettings,
+    /// The HTTP API.
+    pub api: ApiSettings,
     /// Restart of actors.
     pub supervisor: SupervisorSettings,
     /// What is logged and where.
@@ -133,6 +137,8 @@ pub struct P2pSettings {
     pub idle_timeout_ms: u64,
     /// Most data waiting for one peer, 64 to 1,048,576 KiB; not below the largest message.
     pub outbox_kb: u32,
+    /// File of the addresses of known peers; empty for one in the data directory.
+    pub peer_storage_path: PathBuf,
 }
 
 /// The section `discovery`.
@@ -141,6 +147,44 @@ pub struct P2pSettings {
 pub struct DiscoverySettings {
     /// Peers to dial at the start.
     pub bootstrap_peers: Vec<HostPort>,
+    /// Whether the well-known nodes are dialled too.
+    pub well_known_nodes: bool,
+    /// The well-known nodes.
+    pub well_known: Vec<HostPort>,
+    /// Whether peers are looked for in the local network.
+    pub mdns: bool,
+    /// Whether peers are looked for in the DHT.
+    pub grenache: bool,
+    /// Whether peers tell each other of peers.
+    pub peer_exchange: bool,
+    /// Whether peers known from earlier runs are dialled.
+    pub persisted: bool,
+}
+
+impl DiscoverySettings {
+    /// The addresses to dial at the start, each once.
+    pub fn first_peers(&self) -> BTreeSet<&HostPort> {
+        let well_known = self.well_known.iter().filter(|_| self.well_known_nodes);
+        self.bootstrap_peers.iter().chain(well_known).collect()
+    }
+}
+
+/// The section `grape`: the embedded Grape, or the other one of mode legacy.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrapeSettings {
+    /// Address of the embedded Grape.
+    pub host: IpAddr,
+    /// UDP port of the DHT; 0 for any free one.
+    pub dht_port: u16,
+    /// TCP port of the HTTP API of the Grape; 0 for any free one.
+    pub api_port: u16,
+    /// TCP port of the Grenache service of this node; 0 for any free one.
+    pub rpc_port: u16,
+    /// Grapes through which the DHT is entered.
+    pub bootstrap_nodes: Vec<HostPort>,
+    /// `http://host:port` of the Grape that mode legacy uses.
+    pub url: String,
 }
 
 /// The section `breaker`: the circuit of each peer address.
@@ -179,6 +223,22 @@ pub struct LimitSettings {
 pub struct ExchangeSettings {
     /// Longest wait of an arrived operation before it is matched, 1 to 1,000 ms.
     pub tick_ms: u64,
+    /// How long a trade must stand unchanged before it is confirmed, 0 to 3,600,000 ms.
+    pub settle_ms: u64,
+    /// How long an unanswered trade binds its orders, 100 to 86,400,000 ms.
+    pub release_ms: u64,
+    /// What is done with trades that a late order made or changed.
+    pub late_policy: LatePolicy,
+}
+
+/// What is done with trades that a late order made or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LatePolicy {
+    /// They are confirmed after twice the usual time.
+    Settle,
+    /// They are confirmed by hand alone.
+    Refuse,
 }
 
 /// The section `gossip`.
@@ -187,14 +247,6 @@ pub struct ExchangeSettings {
 pub struct GossipSettings {
     /// Longest wait of an operation for others to share its frame, 0 to 1,000 ms.
     pub flush_ms: u64,
-    /// Peers that are sent operations at once, 1 to 100.
-    pub eager_peers: usize,
-    /// Peers that are only told of operations, 0 to 100.
-    pub lazy_peers: usize,
-    /// Ids remembered as seen, 1,000 to 10,000,000.
-    pub seen_max: usize,
-    /// Most operations waiting for the ones they build on, 100 to 1,000,000.
-    pub pending_max: usize,
 }
 
 /// The section `sync`.
@@ -203,8 +255,6 @@ pub struct GossipSettings {
 pub struct SyncSettings {
     /// Time between two comparisons with a peer, 100 to 3,600,000 ms.
     pub interval_ms: u64,
-    /// Most operations in one answer, 1 to 10,000.
-    pub batch_max: usize,
 }
 
 /// The section `store`.
@@ -213,8 +263,44 @@ pub struct SyncSettings {
 pub struct StoreSettings {
     /// Most operations made durable by one commit, 1 to 100,000.
     pub batch_max: usize,
-    /// Memory of the store's cache, 1 to 65,536 MiB.
-    pub cache_mb: u64,
+}
+
+/// The section `api`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSettings {
+    /// Address of the HTTP API; another than a loopback one only with a token.
+    pub host: IpAddr,
+    /// TCP port of the HTTP API; 0 for any free one.
+    pub port: u16,
+    /// What callers must present; empty for nothing.
+    pub token: Secret,
+    /// Whether `/metrics` is served.
+    pub metrics: bool,
+    /// TCP port of `/metrics` alone; 0 for the port of the HTTP API.
+    pub metrics_port: u16,
+}
+
+/// A text that is not to be seen in logs.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.0.is_empty() {
+            "none"
+        } else {
+            "(hidden)"
+        })
+    }
 }
 
 /// The section `supervisor`.
@@ -233,8 +319,6 @@ pub struct SupervisorSettings {
     pub stable_after_ms: u64,
     /// Time between two liveness probes of an actor, 100 to 3,600,000 ms.
     pub probe_interval_ms: u64,
-    /// Longest wait for the answer, 100 to 3,600,000 ms.
-    pub probe_timeout_ms: u64,
     /// Longest wait for an actor to end in order, 100 to 600,000 ms.
     pub shutdown_timeout_ms: u64,
 }
@@ -296,32 +380,42 @@ impl fmt::Display for LogLevelError {
 
 impl std::error::Error for LogLevelError {}
 
-impl FromStr for LogLevel {
-    type Err = LogLevelError;
+impl LogLevel {
+    /// Every level, quietest first.
+    pub const ALL: [Self; 6] = [
+        Self::Off,
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
 
-    fn from_str(text: &str) -> Result<Self, LogLevelError> {
-        match text {
-            "off" => Ok(Self::Off),
-            "error" => Ok(Self::Error),
-            "warn" => Ok(Self::Warn),
-            "info" => Ok(Self::Info),
-            "debug" => Ok(Self::Debug),
-            "trace" => Ok(Self::Trace),
-            _ => Err(LogLevelError),
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
+    /// The word that users write.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Off => "off",
             Self::Error => "error",
             Self::Warn => "warn",
             Self::Info => "info",
             Self::Debug => "debug",
             Self::Trace => "trace",
-        })
+        }
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = LogLevelError;
+
+    fn from_str(text: &str) -> Result<Self, LogLevelError> {
+        let level = Self::ALL.into_iter().find(|level| level.name() == text);
+        level.ok_or(LogLevelError)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
     }
 }
 
@@ -350,7 +444,7 @@ impl FromStr for TargetLevel {
 
     fn from_str(text: &str) -> Result<Self, LogLevelError> {
         let (target, level) = text.split_once('=').ok_or(LogLevelError)?;
-        if !is_target(target) || !is_level(level) {
+        if !is_target(target) {
             return Err(LogLevelError);
         }
         Ok(Self {

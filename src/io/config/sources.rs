@@ -185,31 +185,25 @@ fn text_of<'v>(
 }
 
 /// `EMBEDDED_GRAPE` chooses the mode: true means grenache; false means p2p if
-/// `DISCOVERY_GRENACHE` is false too, else legacy.
+/// `DISCOVERY_GRENACHE` is false too, else legacy. (A wrong value of the latter has been reported
+/// with its key.)
 fn read_embedded_grape(variables: &BTreeMap<&str, &OsString>, builder: &mut LayerBuilder) {
-    let mut flag = |variable: &str| -> Option<(Place, Option<bool>)> {
-        let (place, text) = text_of(variable, variables, builder)?;
-        let value = read_boolean(text);
-        if value.is_none() {
-            builder.errors.push(ConfigError::Value {
-                place: place.clone(),
-                key: variable.to_owned(),
+    let Some((place, text)) = text_of("EMBEDDED_GRAPE", variables, builder) else {
+        return;
+    };
+    let discovery = variables.get("DISCOVERY_GRENACHE");
+    let discovery = discovery.and_then(|value| read_boolean(value.to_str()?));
+    let mode = match read_boolean(text) {
+        Some(true) => "grenache",
+        Some(false) if discovery == Some(false) => "p2p",
+        Some(false) => "legacy",
+        None => {
+            return builder.errors.push(ConfigError::Value {
+                place,
+                key: "EMBEDDED_GRAPE".to_owned(),
                 shown: format!("`{}`", shorten(text)),
                 expected: "true or false".to_owned(),
             });
-        }
-        Some((place, value))
-    };
-    let Some((place, Some(embedded))) = flag("EMBEDDED_GRAPE") else {
-        return;
-    };
-    let mode = if embedded {
-        "grenache"
-    } else {
-        match flag("DISCOVERY_GRENACHE") {
-            Some((_, Some(false))) => "p2p",
-            Some((_, None)) => return,
-            _ => "legacy",
         }
     };
     builder.put_text(place, "mode", mode);

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 
 use proptest::prelude::*;
 
-use super::schema::{KEYS, Key, MARKET_KEYS, Scope};
+use super::keys::{KEYS, MARKET_KEYS};
+use super::schema::{Key, Scope};
 use super::value::Kind;
 use super::*;
 
@@ -76,8 +77,10 @@ fn another_value(key: &Key) -> String {
         }
         Kind::Choice(_) if key.name == "mode" => "p2p".to_owned(),
         Kind::Choice(words) => words[words.len() - 1].to_owned(),
-        Kind::Directory | Kind::OptionalDirectory => "/elsewhere".to_owned(),
-        Kind::Address => "127.0.0.1".to_owned(),
+        Kind::Directory | Kind::OptionalDirectory | Kind::OptionalPath => "/elsewhere".to_owned(),
+        Kind::Address => "127.0.0.2".to_owned(),
+        Kind::HttpUrl => "http://grape.example:1".to_owned(),
+        Kind::Secret => "swordfish".to_owned(),
         Kind::Decimal => match key.name {
             "tick" | "lot" => "0.001".to_owned(),
             _ => "1234".to_owned(),
@@ -265,10 +268,196 @@ fn embedded_grape_chooses_the_mode() {
         );
         assert_eq!(refused.assign("mode=p2p").load().settings.mode, Mode::P2p);
     }
-    // Alone it belongs to a key that is not there yet.
-    TestSources::new("")
-        .variable("DISCOVERY_GRENACHE", "perhaps")
+    let alone = TestSources::new("").variable("DISCOVERY_GRENACHE", "false");
+    assert_eq!(alone.load().settings.mode, Mode::P2p);
+    let errors = p2p.variable("DISCOVERY_GRENACHE", "perhaps").errors();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+/// The contract with users, whose scripts rely on these names, variables and defaults.
+const CONTRACT: &[(&str, &str, &str)] = &[
+    ("p2p.port", "P2P_PORT", "3000"),
+    ("p2p.host", "P2P_HOST", "0.0.0.0"),
+    ("p2p.max_peers", "MAX_PEERS", "50"),
+    (
+        "p2p.reconnect_interval_ms",
+        "PEER_RECONNECT_INTERVAL",
+        "30000",
+    ),
+    ("p2p.peer_storage_path", "PEER_STORAGE_PATH", ""),
+    ("discovery.mdns", "DISCOVERY_MDNS", "true"),
+    ("discovery.grenache", "DISCOVERY_GRENACHE", "true"),
+    ("discovery.peer_exchange", "DISCOVERY_PEER_EXCHANGE", "true"),
+    ("discovery.bootstrap_peers", "BOOTSTRAP_PEERS", ""),
+    ("discovery.well_known_nodes", "USE_WELL_KNOWN_NODES", "true"),
+    ("discovery.well_known", "", ""),
+    ("discovery.persisted", "", "true"),
+    ("grape.dht_port", "GRAPE_DHT_PORT", "20001"),
+    ("grape.api_port", "GRAPE_API_PORT", "30001"),
+    ("grape.rpc_port", "", "0"),
+    ("grape.host", "GRAPE_HOST", "127.0.0.1"),
+    ("grape.bootstrap_nodes", "GRAPE_BOOTSTRAP_NODES", ""),
+    ("grape.url", "GRAPE_URL", "http://127.0.0.1:30001"),
+    ("markets.0.pair", "EXCHANGE_PAIR", "BTC/USD"),
+    ("markets.0.tick", "", "0.01"),
+    ("markets.0.lot", "", "0.00000001"),
+    ("markets.0.max_price", "MAX_ORDER_PRICE", "1000000"),
+    ("markets.0.max_quantity", "MAX_ORDER_AMOUNT", "1000000"),
+    (
+        "breaker.failure_threshold",
+        "CIRCUIT_BREAKER_FAILURE_THRESHOLD",
+        "3",
+    ),
+    (
+        "breaker.reset_timeout_ms",
+        "CIRCUIT_BREAKER_RESET_TIMEOUT_MS",
+        "30000",
+    ),
+    ("breaker.max_timeout_ms", "", "300000"),
+    ("breaker.half_open_probes", "", "1"),
+    ("limits.enabled", "ENABLE_RATE_LIMIT", "true"),
+    ("limits.orders_per_second", "MAX_ORDERS_PER_SECOND", "2000"),
+    ("limits.orders_per_minute", "MAX_ORDERS_PER_MINUTE", "60000"),
+    (
+        "limits.requests_per_minute",
+        "MAX_REQUESTS_PER_MINUTE",
+        "6000",
+    ),
+    ("limits.max_message_kb", "MAX_MESSAGE_SIZE_KB", "1024"),
+    ("log.level", "LOG_LEVEL", "info"),
+    ("log.dir", "LOG_DIR", ""),
+    ("log.max_files", "LOG_MAX_FILES", "10"),
+    ("log.max_size_mb", "LOG_MAX_SIZE_MB", "10"),
+    ("api.metrics", "ENABLE_METRICS", "true"),
+    ("api.metrics_port", "METRICS_PORT", "0"),
+    ("api.host", "", "127.0.0.1"),
+    ("api.port", "", "8080"),
+    ("api.token", "", ""),
+    (
+        "supervisor.probe_interval_ms",
+        "HEALTH_CHECK_INTERVAL_MS",
+        "30000",
+    ),
+    ("network.name", "", "main"),
+    ("network.allow_list", "", ""),
+    ("network.lease_ms", "", "90000"),
+    ("network.bucket_ms", "", "50"),
+    ("network.answer_ms", "", "15000"),
+    ("exchange.settle_ms", "", "1000"),
+    ("exchange.release_ms", "", "15000"),
+    ("exchange.late_policy", "", "settle"),
+    ("debug.drills", "", "false"),
+];
+
+#[test]
+fn the_keys_of_the_contract_have_its_defaults_and_variables() {
+    for &(name, variable, default) in CONTRACT {
+        let key = schema::find(name).unwrap_or_else(|| panic!("{name} is no key"));
+        let found = (key.variable.unwrap_or_default(), key.default);
+        assert_eq!(found, (variable, default), "{name}");
+    }
+}
+
+#[test]
+fn a_key_that_waits_for_its_part_of_the_program_says_so() {
+    let silent = TestSources::new(&default_file())
+        .variable("DISCOVERY_MDNS", "false")
+        .variable("ENABLE_RATE_LIMIT", "0")
         .load();
+    assert_eq!(silent.without_effect(), Vec::<String>::new());
+    let told = TestSources::new("")
+        .variable("MAX_ORDERS_PER_SECOND", "5")
+        .variable("MAX_PEERS", "5")
+        .assign("exchange.late_policy=refuse")
+        .load();
+    assert_eq!(
+        told.without_effect(),
+        [
+            "-D exchange.late_policy: exchange.late_policy has no effect before the confirmation \
+             of trades is built in",
+            "environment MAX_ORDERS_PER_SECOND: limits.orders_per_second has no effect before the \
+             limiting of rates is built in",
+        ]
+    );
+}
+
+#[test]
+fn the_first_peers_are_the_bootstrap_peers_and_the_well_known_nodes_each_once() {
+    let peers = |sources: TestSources| -> Vec<String> {
+        let settings = sources.load().settings;
+        let first = settings.discovery.first_peers();
+        first.iter().map(ToString::to_string).collect()
+    };
+    let both = || {
+        TestSources::new("")
+            .variable("BOOTSTRAP_PEERS", "b:2,a:1,b:2")
+            .assign("discovery.well_known=b:2,c:3")
+    };
+    assert_eq!(peers(both()), ["a:1", "b:2", "c:3"]);
+    let without = both().variable("USE_WELL_KNOWN_NODES", "false");
+    assert_eq!(peers(without), ["a:1", "b:2"]);
+}
+
+#[test]
+fn the_token_is_seen_nowhere() {
+    let loaded = TestSources::new("[api]\ntoken = \"swordfish\"\n").load();
+    assert_eq!(loaded.settings.api.token.reveal(), "swordfish");
+    let told = loaded.without_effect().join("\n");
+    let shown = format!("{:?}{}", loaded.settings, loaded.to_toml());
+    for text in [told, shown, loaded.to_json().to_string()] {
+        assert!(!text.contains("swordfish"), "{text}");
+    }
+    for (file, assignment) in [
+        ("[api]\ntoken = \"swordfish \"\n", None),
+        ("[api]\ntoken = [\"swordfish\"]\n", None),
+        ("", Some("api.token=sword fish")),
+    ] {
+        let sources = TestSources::new(file);
+        let sources = assignment.into_iter().fold(sources, TestSources::assign);
+        let errors = sources.errors().join("\n");
+        assert!(
+            errors.contains("visible characters") && !errors.contains("fish"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn an_api_that_others_reach_needs_a_token() {
+    for host in ["127.0.0.1", "127.1.2.3", "::1"] {
+        TestSources::new("")
+            .assign(&format!("api.host={host}"))
+            .load();
+    }
+    for host in ["0.0.0.0", "::", "192.0.2.1"] {
+        let open = TestSources::new("").assign(&format!("api.host={host}"));
+        let errors = open.errors();
+        assert!(
+            errors[0].starts_with("-D api.host: others can reach api.host"),
+            "{errors:?}"
+        );
+        open.assign("api.token=secret").load();
+    }
+}
+
+#[test]
+fn the_address_of_a_grape_is_an_http_url() {
+    for (url, allowed) in [
+        ("http://127.0.0.1:30001", true),
+        ("http://grape.example:1/", true),
+        ("http://[::1]:1", true),
+        ("https://127.0.0.1:30001", false),
+        ("127.0.0.1:30001", false),
+        ("http://127.0.0.1", false),
+        ("http://127.0.0.1:0", false),
+        ("http://127.0.0.1:1/path", false),
+        ("http://a:1//", false),
+        ("", false),
+    ] {
+        let test = TestSources::new("").variable("GRAPE_URL", url);
+        let loaded = Configuration::load(&test.sources);
+        assert_eq!(loaded.is_ok(), allowed, "{url}");
+    }
 }
 
 #[test]

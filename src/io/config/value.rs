@@ -7,8 +7,13 @@ use bitfitech_core::types::AuthorKey;
 use toml::de::DeValue;
 
 use super::host_port::HostPort;
-use super::schema::LEVELS;
 use super::settings::TargetLevel;
+
+/// A secret as errors show it.
+const HIDDEN: &str = "a value that is not shown";
+
+/// Longest secret. A guess: four times what a key of 256 bits needs in hexadecimal digits.
+const SECRET_BYTES_MAX: usize = 256;
 
 /// What values a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +35,18 @@ pub(super) enum Kind {
     Directory,
     /// A directory, or empty.
     OptionalDirectory,
+    /// A file, or empty.
+    OptionalPath,
     /// Text that is checked with the genesis.
     Text,
     /// A decimal number that is checked with the market.
     Decimal,
     /// An IP address.
     Address,
+    /// `http://host:port`.
+    HttpUrl,
+    /// A word that nobody may see: neither errors nor `config show` say it.
+    Secret,
     /// Any number of these.
     List(Item),
 }
@@ -85,9 +96,14 @@ impl Kind {
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Directory => "the path of a directory, not empty".to_owned(),
             Self::OptionalDirectory => "the path of a directory, or empty".to_owned(),
+            Self::OptionalPath => "the path of a file, or empty".to_owned(),
             Self::Text => "text without control characters".to_owned(),
             Self::Decimal => "a decimal number in quotes, such as \"0.01\"".to_owned(),
             Self::Address => "an IP address such as 0.0.0.0, 127.0.0.1 or ::".to_owned(),
+            Self::HttpUrl => "http://host:port such as http://127.0.0.1:30001".to_owned(),
+            Self::Secret => format!(
+                "at most {SECRET_BYTES_MAX} letters, digits and other visible characters of ASCII"
+            ),
             Self::List(item) => format!("a list of which each is {}", item.expected()),
         }
     }
@@ -134,6 +150,7 @@ impl Kind {
         };
         match read {
             Some(value) => self.check(value),
+            None if *self == Self::Secret => Err(self.reject(HIDDEN.to_owned())),
             None => Err(self.reject(describe(value))),
         }
     }
@@ -153,7 +170,7 @@ impl Kind {
                 Err(self.reject(format!("`{number}`")))
             }
             (_, Value::Text(text)) if !self.accepts_text(text) => {
-                Err(self.reject(format!("`{}`", shorten(text))))
+                Err(self.reject(self.shown(text)))
             }
             _ => Ok(()),
         }?;
@@ -165,9 +182,19 @@ impl Kind {
             Self::Choice(words) => words.contains(&text),
             Self::Directory => !text.is_empty(),
             Self::Address => text.parse::<IpAddr>().is_ok(),
+            Self::HttpUrl => is_http_url(text),
+            Self::Secret => is_secret(text),
             _ => true,
         };
         fits && !text.chars().any(char::is_control)
+    }
+
+    /// A text as errors show it.
+    fn shown(&self, text: &str) -> String {
+        match self {
+            Self::Secret => HIDDEN.to_owned(),
+            _ => format!("`{}`", shorten(text)),
+        }
     }
 
     fn reject(&self, shown: String) -> Rejected {
@@ -220,9 +247,16 @@ pub(super) fn read_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether a word names a log level.
-pub(super) fn is_level(text: &str) -> bool {
-    LEVELS.contains(&text)
+/// Whether a text is `http://host:port`, with or without a slash behind it.
+fn is_http_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://");
+    let address = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    address.is_some_and(|address| address.parse::<HostPort>().is_ok())
+}
+
+/// Whether a text can be a token in a header of HTTP, or is empty.
+fn is_secret(text: &str) -> bool {
+    text.len() <= SECRET_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Foreign text as part of one line: escaped, and cut after 60 characters.

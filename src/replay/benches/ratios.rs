@@ -21,7 +21,7 @@ use self::plain::PlainBook;
 const ROUNDS: usize = 7;
 
 /// Actions that can be taken back, as in a replica.
-const UNDO_ACTIONS: usize = 50_000;
+const UNDO_ACTIONS: usize = 8192;
 
 /// Processor time of this thread, which other programs disturb less than wall time. The kernel
 /// brings it up to date when the thread gives way.
