@@ -18,6 +18,7 @@ use bitfitech_actors::console::Console;
 use bitfitech_actors::context::{NodeContext, NodeParts};
 use bitfitech_actors::node::{self, ConsoleUse};
 use bitfitech_actors::root::RootFailure;
+use bitfitech_core::exchange::OwnChain;
 use bitfitech_io::config::Settings;
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
@@ -45,6 +46,11 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     for line in configuration.without_effect() {
         tracing::warn!(target: "root", "{line}");
     }
+    let own_chain = if data_dir.key_path().exists() {
+        OwnChain::MayBeLonger
+    } else {
+        OwnChain::Complete
+    };
     let identity = Identity::load_or_create(&data_dir.key_path()).map_err(failed)?;
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
@@ -55,6 +61,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         genesis: configuration.genesis().clone(),
         identity,
         tls,
+        own_chain,
         listen: address.to_string(),
         instance: RandomState::new().build_hasher().finish(),
         log_control: logging.control(),

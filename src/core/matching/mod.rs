@@ -221,7 +221,7 @@ pub enum Action {
         /// Who asks; only the owner may.
         by: Owner,
     },
-    /// See [`Engine::replace`]. Boxed, as it is the largest and rare, and lists of actions are long.
+    /// See [`Engine::replace`]. Boxed: it is the largest and rare, and lists of actions are long.
     Replace(Box<Replacement>),
     /// See [`Engine::end`].
     End {

@@ -27,7 +27,9 @@ fn thread_time_ns() -> u64 {
     std::thread::yield_now();
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     let first = statistics.split_whitespace().next();
-    first.and_then(|text| text.parse().ok()).expect("nanoseconds")
+    first
+        .and_then(|text| text.parse().ok())
+        .expect("nanoseconds")
 }
 
 /// The built-in network.
@@ -105,7 +107,9 @@ fn operations(pattern: Pattern, count: u64) -> Operations {
     }
     let measured_from = measured_from.expect("something is measured");
     let measured = operations[measured_from..].iter();
-    let measured_actions = measured.map(|(operation, _)| operation.body().actions.len()).sum();
+    let measured_actions = measured
+        .map(|(operation, _)| operation.body().actions.len())
+        .sum();
     Operations {
         digest,
         operations,
@@ -138,7 +142,10 @@ fn run(file: &Operations) -> (f64, f64) {
 
 fn main() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "replica, ns for each action (changes reported for each)")?;
+    writeln!(
+        out,
+        "replica, ns for each action (changes reported for each)"
+    )?;
     for (name, pattern) in [("A", Pattern::A), ("B", Pattern::B), ("C", Pattern::C)] {
         let file = operations(pattern, 500_000);
         let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| run(&file)).collect();
