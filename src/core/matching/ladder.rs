@@ -3,7 +3,7 @@
 //! Nearly all of a market happens near its best prices, so a *window* of consecutive prices has an
 //! array of slots, found without searching, and a bitmap of three layers (one bit a price, one bit
 //! a word of the layer below, and so on) that finds the next level in at most five looks. Levels
-//! outside the window stand in a tree.
+//! outside the window stand in a tree of [`pages`](super::pages).
 //!
 //! Both sides are kept as *keys* of which the least is the best: an ask's key is its price, a
 //! bid's key is the price with all bits flipped. So nothing here asks which side it is.
@@ -12,10 +12,10 @@
 //! carries, so it waits until at least as many accesses went past the window. Then a hostile
 //! pattern of prices costs what a tree costs, and moving adds at most a constant factor to it.
 
-use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::pages::Pages;
 use super::slab::Slot;
 use crate::types::{Side, Ticks};
 
@@ -100,7 +100,7 @@ pub(super) struct Ladder {
     window: Vec<u32>,
     bitmap: Bitmap,
     window_len: usize,
-    outside: BTreeMap<u64, Slot>,
+    outside: Pages,
     best: Option<(u64, Slot)>,
     /// Accesses outside the window since it last moved or decided not to.
     strays: usize,
@@ -118,7 +118,7 @@ impl Ladder {
             window: Vec::new(),
             bitmap: Bitmap::new(),
             window_len: 0,
-            outside: BTreeMap::new(),
+            outside: Pages::default(),
             best: None,
             strays: 0,
         }
@@ -142,7 +142,7 @@ impl Ladder {
         let key = self.key(price);
         match self.position(key) {
             Some(position) => Some(Slot(self.window[position])).filter(|slot| *slot != Slot::NONE),
-            None => self.outside.get(&key).copied(),
+            None => self.outside.get(key),
         }
     }
 
@@ -187,7 +187,7 @@ impl Ladder {
             }
             None => {
                 self.strays += 1;
-                self.outside.remove(&key);
+                self.outside.remove(key);
             }
         }
         if self.best.is_some_and(|(best, _)| best == key) {
@@ -216,18 +216,18 @@ impl Ladder {
 
     fn first_from(&self, key: u64) -> Option<(u64, Slot)> {
         if key < self.base
-            && let Some((&key, &slot)) = self.outside.range(key..self.base).next()
+            && let Some(found) = self
+                .outside
+                .first_from(key)
+                .filter(|(key, _)| *key < self.base)
         {
-            return Some((key, slot));
+            return Some(found);
         }
         let within = self.position(key.max(self.base));
         if let Some(position) = within.and_then(|from| self.bitmap.first_from(from)) {
             return Some((self.base + position as u64, Slot(self.window[position])));
         }
-        self.outside
-            .range(key..)
-            .next()
-            .map(|(&key, &slot)| (key, slot))
+        self.outside.first_from(key)
     }
 
     fn store(&mut self, key: u64, slot: Slot) {
@@ -275,13 +275,9 @@ impl Ladder {
         self.window_len = 0;
         self.base = base;
         let last = base + (WINDOW_LEN - 1);
-        let inside: Vec<u64> = self
-            .outside
-            .range(base..=last)
-            .map(|(key, _)| *key)
-            .collect();
-        for key in inside {
-            let slot = self.outside.remove(&key).expect("the key was just found");
+        let next = |outside: &Pages| outside.first_from(base).filter(|(key, _)| *key <= last);
+        while let Some((key, _)) = next(&self.outside) {
+            let slot = self.outside.remove(key);
             self.store(key, slot);
         }
     }
@@ -295,6 +291,8 @@ fn base_around(key: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -369,8 +367,9 @@ mod tests {
             ladder.insert(Ticks(price), Slot(1));
             ladder.note_access(Ticks(price));
         }
-        assert!(
-            ladder.outside.is_empty(),
+        assert_eq!(
+            ladder.outside.len(),
+            0,
             "all levels are in the window again"
         );
     }

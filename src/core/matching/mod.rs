@@ -13,6 +13,7 @@ mod digest_cache;
 mod id_table;
 mod ladder;
 pub mod oracle;
+mod pages;
 mod prepare;
 mod slab;
 #[cfg(test)]

@@ -121,7 +121,6 @@ impl Pair {
         let (oracle_mark, book_mark) = (self.oracle.mark(), self.book.mark());
         let (mut effects, mut book_effects) = (Vec::new(), Vec::new());
         self.oracle.execute(action, &mut effects);
-        self.book.prepare(core::slice::from_ref(action));
         self.book.execute(action, &mut book_effects);
         assert_eq!(effects, book_effects, "{action:?}");
         judge(action, &effects, &before);
@@ -396,11 +395,21 @@ proptest! {
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let mut pair = Pair::new();
-        for step in &steps {
+        for (number, step) in steps.iter().enumerate() {
+            // A hint that is often wrong, about more than the next action.
+            pair.book.prepare(&upcoming(&steps[number..]));
             pair.step(step);
         }
         pair.undo(usize::MAX);
     }
+}
+
+fn upcoming(steps: &[Step]) -> Vec<Action> {
+    let actions = steps.iter().filter_map(|step| match step {
+        Step::Do(action) => Some(action.clone()),
+        Step::Undo(_) | Step::Redo(_) | Step::Forget(_) => None,
+    });
+    actions.take(2 * BATCH_MAX).collect()
 }
 
 /// Two levels far apart, the better one changing sides of the range each time.
