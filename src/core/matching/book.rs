@@ -347,32 +347,25 @@ impl Book {
 
     fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
         self.digests.get_mut().note_change(order.side, price);
-        let ladder = self.ladder_mut(order.side);
-        ladder.note_access(price);
-        let slot = match ladder.get(price) {
-            Some(level) => {
-                let previous = self.levels[level].back;
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, previous));
-                self.orders[previous].next = slot;
-                slot
-            }
-            None => {
-                let level = self.levels.insert(PriceLevel {
-                    price,
-                    ..PriceLevel::default()
-                });
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, Slot::NONE));
-                self.levels[level].front = slot;
-                self.ladder_mut(order.side).insert(price, level);
-                slot
-            }
+        let Self {
+            ladders,
+            levels,
+            orders,
+            ..
+        } = self;
+        let new_level = PriceLevel {
+            price,
+            ..PriceLevel::default()
         };
-        let level = self.orders[slot].level();
-        let level = &mut self.levels[level];
+        let ladder = &mut ladders[order.side as usize];
+        let (level_slot, added) = ladder.find_or_insert(price, || levels.insert(new_level));
+        let level = &mut levels[level_slot];
+        let slot = orders.insert(Order::new(order, remaining, level_slot, level.back));
+        if added {
+            level.front = slot;
+        } else {
+            orders[level.back].next = slot;
+        }
         level.back = slot;
         level.orders += 1;
         level.add(remaining);
