@@ -263,7 +263,11 @@ impl MatcherActor {
                     );
                     self.unstored.push_back(wire);
                 }
-                Output::Relay { id, wire, from } => applied.push((id, wire, from)),
+                Output::Relay { id, wire, from } => {
+                    let way = from.map_or("written here", |source| source.via.name());
+                    tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
+                    applied.push((id, wire, from));
+                }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes),
                 Output::Gap(link) => self.ask_for_gap(link),
