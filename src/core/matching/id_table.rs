@@ -1,13 +1,13 @@
 //! From a 32-byte order id to the slot of its order.
 //!
-//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of the
-//! id and the slot: eight bytes in all. The id itself stands in the order, which has to be read
-//! anyway, so the table only has to rule out the others. One byte of each tag is kept apart, so that
-//! all entries of a bucket are compared in one word at once, without a branch that the processor
-//! could guess wrong. What finds its bucket full goes on to the next one.
+//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of
+//! the id and the slot: eight bytes in all. The id itself stands in the order, which has to be
+//! read anyway, so the table only has to rule out the others. One byte of each tag is kept apart,
+//! so that all entries of a bucket are compared in one word at once, without a branch that the
+//! processor could guess wrong. What finds its bucket full goes on to the next one.
 //!
-//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and every
-//! search walks through all of them. The key is secret to the node, which is allowed because
+//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and
+//! every search walks through all of them. The key is secret to the node, which is allowed because
 //! nothing that others see depends on it. The hash is NH, whose 128 bits collide for two different
 //! ids with probability 2^-64 over the keys (Black and others, "UMAC: fast and secure message
 //! authentication", 1999), folded and multiplied down to the tag. The home of an entry is given by
