@@ -4,12 +4,12 @@
 //! What an operation costs is how many cache lines it has to fetch, so everything is laid out by
 //! who needs it together:
 //!
-//! - an order is one line of 64 bytes in a [`slab`](super::slab): id, quantities, owner, and its
+//! - an order is one line of 64 bytes in a `slab`: id, quantities, owner, and its
 //!   neighbours in the queue of its level;
 //! - a level is half a line: both ends of its queue, its sums, its price;
-//! - the [`ladder`](super::ladder) of a side finds levels by price, and the best one;
-//! - the [`id_table`](super::id_table) finds orders by id with eight bytes an entry;
-//! - the [`undo`](super::undo) log is written and forgotten in sequence.
+//! - the `ladder` of a side finds levels by price, and the best one;
+//! - the `id_table` finds orders by id with eight bytes an entry;
+//! - the `undo` log is written and forgotten in sequence.
 //!
 //! Links are true only where they are needed: the order at the front of a queue has no valid link
 //! to the front, the one at the back none to the back. So an order leaves either end without a
