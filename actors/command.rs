@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
-use bitfitech_core::supervision::Status;
+use bitfitech_core::supervision::{AddError, Status};
+use bitfitech_core::wire::{Goodbye, GoodbyeCode};
 use bitfitech_io::config::{HostPort, LogLevel};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
@@ -35,6 +36,7 @@ use crate::matcher_submission::Submit;
 use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError};
 use crate::node;
 use crate::orderbook::Ask;
+use crate::peer::Close;
 use crate::supervised;
 use crate::supervisor::{StartChild, StopChild};
 
@@ -344,10 +346,16 @@ async fn submit(node: &NodeContext, submit: Submit) -> Answer {
 /// Dials an address from now on.
 async fn connect(node: &Arc<NodeContext>, address: &HostPort) -> Answer {
     let child = node::outbound_peer(node, address);
+    let name = child.name().to_string();
+    // One that was told to end, by either side, is there no more but in name.
+    if node.environment.board.status(&name) == Some(Status::Stopped) {
+        let stop = || StopChild { name: name.clone() };
+        insist(|| node.refs.peers.query(stop(), ASK_MS)).await?;
+    }
     let started = insist(|| node.refs.peers.query(StartChild(child.clone()), ASK_MS)).await?;
     match started {
         // A child of this name dials it already.
-        Ok(()) | Err(bitfitech_core::supervision::AddError::Duplicate { .. }) => {
+        Ok(()) | Err(AddError::Duplicate { .. }) => {
             let address = address.to_string();
             Ok(Reply::Connect { address })
         }
@@ -369,6 +377,11 @@ async fn disconnect(node: &NodeContext, prefix: IdPrefix) -> Answer {
         )),
         [session] => {
             let name = session.peer.name().to_string();
+            // Said first, so that the other side does not dial again by itself.
+            drop(session.peer.control(Close(Goodbye {
+                code: GoodbyeCode::Requested,
+                reason: "a user ended the session".to_string(),
+            })));
             let stop = || StopChild { name: name.clone() };
             insist(|| node.refs.peers.query(stop(), ASK_MS)).await?;
             Ok(Reply::Disconnect { node: session.node })

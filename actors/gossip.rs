@@ -21,7 +21,7 @@ use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Tick
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
 
-use crate::child::{Child, Started};
+use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
 use crate::mailbox::{ActorRef, Data, Permit};
@@ -120,6 +120,14 @@ enum Checking {
     UnderWay,
 }
 
+/// Whether there was a gossip actor in this process before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Life {
+    First,
+    /// What was to be pushed while there was none is lost: links are told to compare.
+    Later,
+}
+
 /// The actor.
 pub struct GossipActor {
     node: Arc<NodeContext>,
@@ -129,12 +137,13 @@ pub struct GossipActor {
     links: BTreeMap<LinkId, Link>,
     incoming: VecDeque<Incoming>,
     checking: Checking,
+    life: Life,
     timer: Option<(u64, SpawnHandle)>,
 }
 
 impl GossipActor {
     /// An actor without sessions.
-    pub fn new(node: Arc<NodeContext>) -> Self {
+    pub fn new(node: Arc<NodeContext>, child: &ChildContext) -> Self {
         let settings = &node.settings;
         let now = node.clock.now();
         let gossip = Gossip::new(
@@ -157,6 +166,10 @@ impl GossipActor {
             links: BTreeMap::new(),
             incoming: VecDeque::new(),
             checking: Checking::Idle,
+            life: match child.generation {
+                1 => Life::First,
+                _ => Life::Later,
+            },
             timer: None,
         }
     }
@@ -289,7 +302,7 @@ impl GossipActor {
             }
         } else if self.links.len() >= self.node.settings.p2p.max_peers {
             return Err(Goodbye {
-                code: GoodbyeCode::Requested,
+                code: GoodbyeCode::Full,
                 reason: "this node has as many peers as it wants".to_string(),
             });
         }
@@ -542,6 +555,9 @@ impl Handler<SessionUp> for GossipActor {
         let now = self.node.clock.now();
         self.gossip.handle_link_up(up.link, up.node);
         self.sync.handle_link_up(now, up.link);
+        if self.life == Life::Later {
+            self.gossip.handle_gap(up.link);
+        }
         let change = self.clock.handle_peer(up.node, up.clock_offset_ms);
         self.on_clock_change(change);
         self.links.insert(
@@ -636,6 +652,8 @@ impl Handler<MatcherUp> for GossipActor {
         drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
         for link in self.links.keys() {
             self.sync.request(now, *link);
+            // What the former matcher wrote to disk at the last may not have been pushed.
+            self.gossip.handle_gap(*link);
         }
         self.drive(context);
     }

@@ -46,7 +46,7 @@ const REDIAL_FIRST_MS: u64 = 100;
 const REDIAL_STABLE_MS: u64 = 60_000;
 
 /// Room among the connections for those that are not sessions yet, beside that for sessions.
-const STRANGERS_MAX: usize = 256;
+const STRANGERS_MAX: usize = 1_024;
 
 /// The root gives up after this many restarts of its children within [`ROOT_WINDOW_MS`]. Few in a
 /// long time, because each of them already means that a supervisor below gave up.
@@ -159,8 +159,8 @@ fn breaker(node: &Arc<NodeContext>) -> ChildSpec {
 
 fn gossip(node: &Arc<NodeContext>) -> ChildSpec {
     let shared = Arc::clone(node);
-    let child = ChildSpec::new(&node.refs.gossip, move |_child| {
-        GossipActor::new(Arc::clone(&shared))
+    let child = ChildSpec::new(&node.refs.gossip, move |child| {
+        GossipActor::new(Arc::clone(&shared), &child)
     });
     configured(node, child)
 }

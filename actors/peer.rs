@@ -299,10 +299,14 @@ async fn read_frames(
             Ok(Some(Frame::Goodbye(goodbye))) => {
                 let said = printable(&goodbye.reason, 200);
                 drop(outbox.try_send(Outgoing::Close(Goodbye {
-                    code: GoodbyeCode::Requested,
+                    code: GoodbyeCode::Shutdown,
                     reason: "as you wish".to_string(),
                 })));
-                return Ending::Lost(format!("the peer said goodbye: {said}"));
+                let reason = format!("the peer said goodbye: {said}");
+                return match goodbye.code {
+                    GoodbyeCode::Requested => Ending::Done(reason),
+                    _ => Ending::Lost(reason),
+                };
             }
             Ok(Some(frame @ (Frame::Hello(_) | Frame::Refuse(_)))) => {
                 return violation(format!("{} in the middle of a session", frame.name()));

@@ -286,6 +286,15 @@ impl Gossip {
         self.outputs.extend(starts);
     }
 
+    /// What was applied may not have reached this link, because a part of this node was restarted:
+    /// the link is told to compare.
+    pub fn handle_gap(&mut self, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.missed = state.missed.max(1);
+            self.announce(link);
+        }
+    }
+
     /// A link's writer has written a frame of this machine.
     pub fn handle_written(&mut self, link: LinkId, cost_bytes: usize) {
         let half = self.config.outbox_max_bytes / 2;

@@ -331,8 +331,10 @@ pub enum GoodbyeCode {
     Protocol,
     /// Nothing came from the peer, not even a Pong.
     Silent,
-    /// A user asked for it.
+    /// A user asked for it: do not dial again by yourself.
     Requested,
+    /// There are as many sessions as are wanted.
+    Full,
     /// A code of a later version.
     Other(u8),
 }
@@ -346,6 +348,7 @@ impl From<u8> for GoodbyeCode {
             4 => Self::Protocol,
             5 => Self::Silent,
             6 => Self::Requested,
+            7 => Self::Full,
             other => Self::Other(other),
         }
     }
@@ -360,6 +363,7 @@ impl From<GoodbyeCode> for u8 {
             GoodbyeCode::Protocol => 4,
             GoodbyeCode::Silent => 5,
             GoodbyeCode::Requested => 6,
+            GoodbyeCode::Full => 7,
             GoodbyeCode::Other(other) => other,
         }
     }

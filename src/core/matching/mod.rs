@@ -12,6 +12,7 @@ mod digest;
 mod digest_cache;
 mod id_table;
 mod ladder;
+mod layout;
 pub mod oracle;
 mod pages;
 mod prepare;

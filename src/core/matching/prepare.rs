@@ -105,7 +105,7 @@ impl Front {
     /// Reads an order and where the table has its id, and goes on to the next of the level.
     fn step(&mut self, book: &Book) -> u32 {
         let order = &book.orders[self.order];
-        let seen = book.ids.touch(book.key.tag(order.id()));
+        let seen = book.ids.touch(book.key.tag(&order.id));
         self.order = if self.order == self.back {
             Slot::NONE
         } else {
