@@ -105,3 +105,24 @@ fn an_address_where_nobody_listens_opens_its_circuit_and_is_tried_again() {
     node.ok("buy 1 @ 10");
     wait_for_agreement(&mut [&mut node, &mut back]);
 }
+
+#[test]
+fn a_session_that_a_user_ended_stays_ended_until_a_user_connects_again() {
+    let mut left = Node::start(Plan::named("left"));
+    let mut right = Node::start(Plan::named("right").dials(&left.address()));
+    right.wait_for_peers(1);
+    left.wait_for_peers(1);
+    let key = right.key();
+    left.ok(&format!("disconnect {}", &key[..12]));
+    right.wait_for_event("the end of the session", |event| {
+        event["event"] == "peer" && event["change"] == "disconnected"
+    });
+    left.wait_for_peers(0);
+    // Both trade on by themselves; neither dials the other.
+    left.ok("sell 1 @ 10");
+    right.ok("sell 2 @ 11");
+    right.wait_for_peers(0);
+    right.ok(&format!("connect {}", left.address()));
+    right.wait_for_peers(1);
+    wait_for_agreement(&mut [&mut left, &mut right]);
+}
