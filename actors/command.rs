@@ -216,8 +216,8 @@ async fn answer_commands(teller: Teller, at_end: AtEnd) {
             Ok(None) => {}
             Ok(Some(Command::Quit)) => {
                 teller.tell_answer(&line, &Ok(Reply::Quit)).await;
+                node.console.keep_turn(turn);
                 node.quit.notify_one();
-                turn.never_end();
                 continue;
             }
             Ok(Some(command)) => answer(&teller, &line, command).await,

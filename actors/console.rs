@@ -58,11 +58,6 @@ impl Turn {
     pub fn is_awaited(&self) -> bool {
         self.0.is_some()
     }
-
-    /// There is nothing more to say: the terminal prompts no more.
-    pub fn never_end(self) {
-        std::mem::forget(self);
-    }
 }
 
 /// Something to be written.
@@ -100,6 +95,8 @@ pub struct Console {
     /// Gone when everything is written.
     unwritten: Mutex<Option<threads::Receiver<Infallible>>>,
     first_turn: Mutex<Option<Turn>>,
+    /// The turn that does not end before the console does.
+    last_turn: Mutex<Option<Turn>>,
     restorer: Option<Restorer>,
 }
 
@@ -139,6 +136,7 @@ impl Console {
             output: Mutex::new(Some(output)),
             unwritten: Mutex::new(Some(unwritten)),
             first_turn: Mutex::new(Some(first_turn)),
+            last_turn: Mutex::new(None),
             restorer,
         })
     }
@@ -163,6 +161,13 @@ impl Console {
     /// What keeps a terminal from prompting for the first time.
     pub fn first_turn(&self) -> Option<Turn> {
         self.first_turn.lock().ok()?.take()
+    }
+
+    /// Keeps a turn because there is nothing more to say: the terminal prompts no more.
+    pub fn keep_turn(&self, turn: Turn) {
+        if let Ok(mut last_turn) = self.last_turn.lock() {
+            *last_turn = Some(turn);
+        }
     }
 
     /// Writes what is still waiting, and gives a terminal back as it was. Blocks until everything

@@ -28,8 +28,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler,
-    ExternalPrinter, Helper, KeyEvent, Movement, RepeatCount,
+    Cmd, CompletionType, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, ExternalPrinter, Helper, KeyEvent, Movement, RepeatCount,
 };
 use tokio::sync::mpsc;
 
@@ -98,7 +98,8 @@ fn editor(words: Words, history: Option<&CommandHistory>) -> Option<Editor<Words
     let config = Config::builder()
         .max_history_size(COMMANDS_MAX)
         .ok()?
-        // Otherwise nothing could be printed until the second Tab.
+        // In any other way nothing could be printed between two presses of Tab.
+        .completion_type(CompletionType::List)
         .completion_show_all_if_ambiguous(true)
         .bracketed_paste(false)
         .build();

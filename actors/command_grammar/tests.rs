@@ -290,99 +290,102 @@ fn log_levels_and_targets_are_checked() {
     );
 }
 
+/// Lines with one fault each, and what the error must say.
+const FAULTY: &[(&str, ErrorCode, &str)] = &[
+    ("bok", ErrorCode::UnknownCommand, "did you mean `book`"),
+    ("frobnicate", ErrorCode::UnknownCommand, "`help` lists all"),
+    ("help bok", ErrorCode::UnknownCommand, "did you mean `book`"),
+    (
+        "dht lookup x",
+        ErrorCode::UnknownCommand,
+        "`dht` is no command",
+    ),
+    (
+        "buy",
+        ErrorCode::BadCommand,
+        "expected QTY at the end; usage: buy QTY [PAIR]",
+    ),
+    (
+        "buy 1",
+        ErrorCode::BadCommand,
+        "expected `@ PRICE` or `market`",
+    ),
+    ("buy 1 @", ErrorCode::BadCommand, "expected PRICE"),
+    ("buy 1 at 5", ErrorCode::BadCommand, "instead of `at`"),
+    (
+        "buy 1 @ 5 ttl=30s",
+        ErrorCode::BadCommand,
+        "expected ioc, fok, post or stp=",
+    ),
+    ("buy 1 @ 5 ioc fok", ErrorCode::BadCommand, "given twice"),
+    (
+        "buy 1 @ 5 stp=none",
+        ErrorCode::BadCommand,
+        "stp=newest|oldest|both",
+    ),
+    (
+        "buy 1 market ioc",
+        ErrorCode::BadCommand,
+        "a market order never waits",
+    ),
+    (
+        "buy 1 market limit=5 limit=6",
+        ErrorCode::BadCommand,
+        "limit= is given twice",
+    ),
+    ("buy 0 @ 5", ErrorCode::BadAmount, "QTY must be more than 0"),
+    (
+        "buy -1 @ 5",
+        ErrorCode::BadAmount,
+        "QTY: `-1` is not a plain decimal",
+    ),
+    (
+        "buy 1 @ 5.001",
+        ErrorCode::BadAmount,
+        "5.001 is not a multiple of 0.01",
+    ),
+    (
+        "buy 1 @ 1000000.01",
+        ErrorCode::BadAmount,
+        "above the limit 1000000",
+    ),
+    (
+        "buy 1 market limit=0",
+        ErrorCode::BadAmount,
+        "limit=PRICE must be more than 0",
+    ),
+    (
+        "buy 1 XMR/USD @ 5",
+        ErrorCode::UnknownPair,
+        "has BTC/USD, ETH/USD, eth/usd",
+    ),
+    (
+        "buy 1 BTCUSD @ 5",
+        ErrorCode::UnknownPair,
+        "`BTCUSD` is no market",
+    ),
+    ("book XMR/USD", ErrorCode::UnknownPair, "`XMR/USD`"),
+    (
+        "cancel 12",
+        ErrorCode::BadOrderId,
+        "8 to 64 hexadecimal digits",
+    ),
+    ("connect nowhere", ErrorCode::BadAddress, "HOST:PORT"),
+    (
+        "peers all",
+        ErrorCode::BadCommand,
+        "expected the end of the line instead of `all`",
+    ),
+    (
+        "cancel all all",
+        ErrorCode::BadCommand,
+        "usage: cancel ORDER|all",
+    ),
+];
+
 #[test]
 fn errors_say_what_was_expected_and_how_to_mend() {
-    for (line, code, words) in [
-        ("bok", ErrorCode::UnknownCommand, "did you mean `book`"),
-        ("frobnicate", ErrorCode::UnknownCommand, "`help` lists all"),
-        ("help bok", ErrorCode::UnknownCommand, "did you mean `book`"),
-        (
-            "dht lookup x",
-            ErrorCode::UnknownCommand,
-            "`dht` is no command",
-        ),
-        (
-            "buy",
-            ErrorCode::BadCommand,
-            "expected QTY at the end; usage: buy QTY [PAIR]",
-        ),
-        (
-            "buy 1",
-            ErrorCode::BadCommand,
-            "expected `@ PRICE` or `market`",
-        ),
-        ("buy 1 @", ErrorCode::BadCommand, "expected PRICE"),
-        ("buy 1 at 5", ErrorCode::BadCommand, "instead of `at`"),
-        (
-            "buy 1 @ 5 ttl=30s",
-            ErrorCode::BadCommand,
-            "expected ioc, fok, post or stp=",
-        ),
-        ("buy 1 @ 5 ioc fok", ErrorCode::BadCommand, "given twice"),
-        (
-            "buy 1 @ 5 stp=none",
-            ErrorCode::BadCommand,
-            "stp=newest|oldest|both",
-        ),
-        (
-            "buy 1 market ioc",
-            ErrorCode::BadCommand,
-            "a market order never waits",
-        ),
-        (
-            "buy 1 market limit=5 limit=6",
-            ErrorCode::BadCommand,
-            "limit= is given twice",
-        ),
-        ("buy 0 @ 5", ErrorCode::BadAmount, "QTY must be more than 0"),
-        (
-            "buy -1 @ 5",
-            ErrorCode::BadAmount,
-            "QTY: `-1` is not a plain decimal",
-        ),
-        (
-            "buy 1 @ 5.001",
-            ErrorCode::BadAmount,
-            "5.001 is not a multiple of 0.01",
-        ),
-        (
-            "buy 1 @ 1000000.01",
-            ErrorCode::BadAmount,
-            "above the limit 1000000",
-        ),
-        (
-            "buy 1 market limit=0",
-            ErrorCode::BadAmount,
-            "limit=PRICE must be more than 0",
-        ),
-        (
-            "buy 1 XMR/USD @ 5",
-            ErrorCode::UnknownPair,
-            "has BTC/USD, ETH/USD, eth/usd",
-        ),
-        (
-            "buy 1 BTCUSD @ 5",
-            ErrorCode::UnknownPair,
-            "`BTCUSD` is no market",
-        ),
-        ("book XMR/USD", ErrorCode::UnknownPair, "`XMR/USD`"),
-        (
-            "cancel 12",
-            ErrorCode::BadOrderId,
-            "8 to 64 hexadecimal digits",
-        ),
-        ("connect nowhere", ErrorCode::BadAddress, "HOST:PORT"),
-        (
-            "peers all",
-            ErrorCode::BadCommand,
-            "expected the end of the line instead of `all`",
-        ),
-        (
-            "cancel all all",
-            ErrorCode::BadCommand,
-            "usage: cancel ORDER|all",
-        ),
-    ] {
+    for &(line, code, words) in FAULTY {
         let (actual, text) = refusal(line);
         assert_eq!(actual, code, "`{line}`: {text}");
         assert!(text.contains(words), "`{line}`: {text}");

@@ -8,8 +8,8 @@
 //! threads write the queues out, one to the standard error stream, one to the files. When a queue
 //! is full, because a pipe is not read or a disk hangs, new lines are dropped and counted
 //! ([`Logging::dropped_lines`]). At a terminal with a prompt the console shows the lines of the
-//! standard error stream ([`Logging::show_on_terminal`]), above the line that is typed. When the [`Logging`] value is dropped, what waits is written out,
-//! for at most about a second.
+//! standard error stream ([`Logging::show_on_terminal`]), above the line that is typed. When the
+//! [`Logging`] value is dropped, what waits is written out, for at most about a second.
 
 mod levels;
 mod rotating_file;

@@ -139,7 +139,10 @@ fn a_terminal_completes_commands_and_remembers_them_from_run_to_run() {
     let folder = TempDir::new().expect("a temporary folder");
     let plan = Plan::named("person");
     let mut terminal = prompting(&plan, folder.path());
-    terminal.types("dig\t\r");
+    terminal.types("d\t");
+    terminal.shows("digest");
+    terminal.shows("disconnect");
+    terminal.types("g\t\r");
     terminal.shows("operations");
     prompted(&mut terminal);
     terminal.types("sell 2 bt\t @ 31000\r");
