@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
+use bitfitech_core::supervision::Status;
 use bitfitech_io::config::{HostPort, LogLevel};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
@@ -256,9 +257,14 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
         let text = "fault drills are off: start the node with -D debug.drills=true";
         return Err(ReplyError::new(ErrorCode::DrillsOff, text));
     }
-    if node.environment.board.status(actor).is_none() {
+    let status = node.environment.board.status(actor);
+    let Some(status) = status else {
         let text = format!("there is no actor named {actor}: `tree` lists all names");
         return Err(ReplyError::new(ErrorCode::UnknownActor, text));
+    };
+    if status != Status::Running {
+        let text = format!("{actor} is {} already: try again later", status.name());
+        return Err(ReplyError::new(ErrorCode::Unavailable, text));
     }
     let actor = actor.to_string();
     Ok(Reply::Crash { actor })

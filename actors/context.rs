@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bitfitech_core::exchange::OwnChain;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
@@ -143,6 +144,8 @@ pub struct NodeContext {
     pub identity: Identity,
     /// TLS with that key.
     pub tls: Tls,
+    /// Whether its chain may be longer than its store shows.
+    pub own_chain: OwnChain,
     /// What the node says of itself in handshakes.
     pub local: LocalNode,
     /// Both clocks.
@@ -178,6 +181,8 @@ pub struct NodeParts {
     pub identity: Identity,
     /// TLS with that key.
     pub tls: Tls,
+    /// Whether its chain may be longer than its store shows.
+    pub own_chain: OwnChain,
     /// Where peers can reach this node.
     pub listen: String,
     /// A random number of this process.
@@ -205,6 +210,7 @@ impl NodeContext {
             genesis: parts.genesis,
             identity: parts.identity,
             tls: parts.tls,
+            own_chain: parts.own_chain,
             local,
             clock: Clock::default(),
             events,

@@ -205,9 +205,18 @@ impl GossipActor {
 
     /// Hands a frame to a connection; one that is going down needs it no more.
     fn send(&self, link: LinkId, frame: Frame, cost_bytes: usize) {
-        if let Some(entry) = self.links.get(&link) {
-            drop(entry.peer.control(SendFrame { frame, cost_bytes }));
+        let Some(entry) = self.links.get(&link) else {
+            return;
+        };
+        let peer = entry.node.short();
+        match &frame {
+            Frame::Ops(pushed) => {
+                let count = pushed.operations.len();
+                tracing::debug!(target: "gossip", "pushing {count} operations to {peer}");
+            }
+            other => tracing::trace!(target: "gossip", "sending {} to {peer}", other.name()),
         }
+        drop(entry.peer.control(SendFrame { frame, cost_bytes }));
     }
 
     /// Ends a session.
@@ -302,6 +311,11 @@ impl GossipActor {
             .filter(|(_, arrival)| *arrival == Arrival::New)
             .map(|(operation, _)| operation)
             .collect();
+        if let Some(entry) = self.links.get(&link) {
+            let (count, new) = (ids.len(), operations.len());
+            let peer = entry.node.short();
+            tracing::debug!(target: "gossip", "{peer} pushed {count} operations, {new} new");
+        }
         if !operations.is_empty() {
             self.incoming.push_back(Incoming {
                 source: Source::push(link),
@@ -487,11 +501,16 @@ impl GossipActor {
             // A matcher that is down begins anew anyway.
             drop(self.node.refs.matcher.control(Synchronised));
         }
-        if let (Some(entry), true) = (self.links.get(&link), received > 0) {
-            tracing::info!(
+        let Some(entry) = self.links.get(&link) else {
+            return;
+        };
+        let peer = entry.node.short();
+        if gained > 0 {
+            tracing::info!(target: "gossip", "synchronised with {peer}: {gained} new operations");
+        } else {
+            tracing::debug!(
                 target: "gossip",
-                "synchronised with {}: {received} operations, {gained} of them new ({end:?})",
-                entry.node.short()
+                "compared with {peer}: {received} operations came, none new ({end:?})"
             );
         }
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use bitfitech_core::dag::OpIndex;
-use bitfitech_core::exchange::{Exchange, Output};
+use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{Digest, LinkId, MarketIndex, Now, OpId, Source};
@@ -147,6 +147,7 @@ type NodeExchange = Exchange<Book>;
 pub struct MatcherActor {
     node: Arc<NodeContext>,
     exit: ExitNote,
+    own_chain: OwnChain,
     exchange: NodeExchange,
     clock_offset_ms: i64,
     settling: Settling,
@@ -188,8 +189,14 @@ enum OrderbookLink {
 impl MatcherActor {
     /// An actor that has read nothing yet.
     pub fn new(node: Arc<NodeContext>, child: ChildContext) -> Self {
+        // A later life of this actor reads what this process wrote.
+        let own_chain = match child.generation {
+            1 => node.own_chain,
+            _ => OwnChain::Complete,
+        };
         Self {
             exchange: empty_exchange(&node),
+            own_chain,
             node,
             exit: child.exit,
             clock_offset_ms: 0,
@@ -256,7 +263,11 @@ impl MatcherActor {
                     );
                     self.unstored.push_back(wire);
                 }
-                Output::Relay { id, wire, from } => applied.push((id, wire, from)),
+                Output::Relay { id, wire, from } => {
+                    let way = from.map_or("written here", |source| source.via.name());
+                    tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
+                    applied.push((id, wire, from));
+                }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes),
                 Output::Gap(link) => self.ask_for_gap(link),
@@ -406,7 +417,7 @@ impl MatcherActor {
     }
 
     fn on_loaded(&mut self, mut exchange: NodeExchange, context: &mut Context<Self>) {
-        exchange.handle_restored(self.now());
+        exchange.handle_restored(self.now(), self.own_chain);
         self.unstored_from = exchange.dag().len() as u64;
         self.exchange = exchange;
         if self.unstored_from > 0 {
@@ -560,6 +571,7 @@ impl Handler<FindWants> for MatcherActor {
     type Result = MessageResult<FindWants>;
 
     fn handle(&mut self, find: FindWants, _context: &mut Context<Self>) -> Self::Result {
+        self.exchange.handle_heads(&find.0);
         MessageResult(self.exchange.dag().wants_for(&find.0))
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message};
 use bitfitech_core::board::{Board, FindError};
-use bitfitech_core::types::{Digest, MarketIndex, OrderId};
-use bitfitech_core::view::{Change, OrderRow, TradeChange};
+use bitfitech_core::types::{Digest, Lots, MarketIndex, OrderId};
+use bitfitech_core::view::{Change, OrderRow, TradeChange, TradeRow};
 
 use crate::child::{Child, Started};
 use crate::command_model::{IdPrefix, OrdersScope};
@@ -129,29 +129,62 @@ impl OrderbookActor {
     fn apply(&mut self, change: Change) {
         self.board.apply(&change);
         match change {
-            Change::Order(row) if row.author == self.node.identity.author() => {
-                self.node.tell(Event::Order(row));
+            Change::Order(row) => {
+                self.log_order(&row);
+                if row.author == self.node.identity.author() {
+                    self.node.tell(Event::Order(row));
+                }
             }
             Change::Trade {
                 row, change, cause, ..
             } if change != TradeChange::Moved => {
+                self.log_trade(&row);
                 let late = change != TradeChange::New;
-                tracing::debug!(
-                    target: "orderbook",
-                    "trade {}: {} {} at {}",
-                    row.trade.short(),
-                    row.status.name(),
-                    row.quantity.0,
-                    row.price.0
-                );
                 self.node.tell(Event::Trade(TradeEvent {
                     row,
                     reason: late.then_some("late_operation"),
                     cause: late.then_some(cause),
                 }));
             }
-            Change::Order(_) | Change::OrderGone(_) | Change::Trade { .. } => {}
+            Change::OrderGone(_) | Change::Trade { .. } => {}
         }
+    }
+
+    fn log_order(&self, row: &OrderRow) {
+        if !tracing::enabled!(target: "orderbook", tracing::Level::DEBUG) {
+            return;
+        }
+        let market = &self.node.genesis.markets[usize::from(row.market.0)];
+        let limit = |price| format!("@ {}", market.price_text(price));
+        let price = row.price.map_or("at market".to_string(), limit);
+        let quantity = |lots: Lots| market.quantity_text(u128::from(lots.0));
+        tracing::debug!(
+            target: "orderbook",
+            "order {} ({} {} {}) is {}, {} filled",
+            row.order.short(),
+            row.side.name(),
+            quantity(row.quantity),
+            price,
+            row.status().name(),
+            quantity(row.filled)
+        );
+    }
+
+    fn log_trade(&self, row: &TradeRow) {
+        if !tracing::enabled!(target: "orderbook", tracing::Level::DEBUG) {
+            return;
+        }
+        let market = &self.node.genesis.markets[usize::from(row.market.0)];
+        tracing::debug!(
+            target: "orderbook",
+            "trade {} is {}: {} @ {} between {} and {}",
+            row.trade.short(),
+            row.status.name(),
+            market.quantity_text(u128::from(row.quantity.0)),
+            market.price_text(row.price),
+            row.buy.short(),
+            row.sell.short()
+        );
     }
 
     fn find(&self, prefix: IdPrefix) -> Result<&OrderRow, ReplyError> {

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
@@ -25,6 +25,8 @@ Examples:
   bitfitech config show                        every setting and where it comes from
   bitfitech config check --config other.toml   check a file without starting anything
   bitfitech keys show                          the public key by which others know this node
+  bitfitech replay --generate A --out orders.csv
+  bitfitech replay orders.csv                  run an order file through the matching engine
 
 Exit codes:
   0  fine
@@ -92,6 +94,58 @@ pub struct RunOptions {
     exit_on_eof: bool,
 }
 
+/// The options of `replay` alone. They are of two uses, which [`ReplayOptions::command`] tells
+/// apart.
+#[derive(Clone, Debug, Default, Args)]
+struct ReplayOptions {
+    /// The order file to run: CSV with the header op,id,side,type,price,quantity
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: Option<PathBuf>,
+
+    /// The configured market whose steps and limits hold, BASE/QUOTE [default: the first]
+    #[arg(long, value_name = "PAIR")]
+    pair: Option<String>,
+
+    /// Make an order file with this mix of operations instead; needs --out
+    #[arg(long, value_name = "MIX", value_enum, ignore_case = true)]
+    generate: Option<Mix>,
+
+    /// With --generate: how many operations are measured [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=OPS_MAX))]
+    ops: Option<u64>,
+
+    /// With --generate: equal seeds make equal files [default: 1]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// With --generate: the file to write, replaced if it is there
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+}
+
+/// Most operations of a file that is made: some 4 GB of text, which still fits into memory when it
+/// is run. A guess at what anybody wants.
+const OPS_MAX: u64 = 100_000_000;
+
+/// Operations of a file that is made when their number is not given: enough to measure, and done
+/// in seconds.
+const OPS_DEFAULT: u64 = 1_000_000;
+
+/// Seed of a file that is made when none is given.
+const SEED_DEFAULT: u64 = 1;
+
+/// Which operations a file is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub enum Mix {
+    /// Add-heavy: 70 % passive orders, 25 % cancels, 5 % taking 1 to 5 orders
+    A,
+    /// Cross-heavy: 40 % taking, 40 % passive orders, 20 % cancels
+    B,
+    /// Deep: 1,000,000 orders on 100,000 levels first, then as A
+    C,
+}
+
 /// Form of what is written to the standard output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -127,6 +181,14 @@ enum Subcommands {
         #[command(subcommand)]
         action: ConfigSubcommands,
     },
+    /// Run an order file through the matching engine, or make one
+    #[command(arg_required_else_help = false)]
+    Replay {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        replay: ReplayOptions,
+    },
     /// Print the completions for a shell, for example: source <(bitfitech completions bash)
     Completions {
         /// The shell
@@ -160,7 +222,7 @@ pub struct Invocation {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Start a node.
     Run(AtEndOfInput),
@@ -172,8 +234,33 @@ pub enum Command {
     ConfigShow,
     /// Check the configuration.
     ConfigCheck,
+    /// Run an order file, or make one.
+    Replay(ReplayCommand),
     /// Print the completions for a shell.
     Completions(clap_complete::Shell),
+}
+
+/// What to do with an order file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplayCommand {
+    /// Run it.
+    Run {
+        /// The order file.
+        file: PathBuf,
+        /// The market that is named, or the first one.
+        pair: Option<String>,
+    },
+    /// Make it.
+    Generate {
+        /// Of which operations.
+        mix: Mix,
+        /// How many of them.
+        operations: u64,
+        /// What decides every byte.
+        seed: u64,
+        /// Where it is written.
+        file: PathBuf,
+    },
 }
 
 /// What a node does when its input, not being a terminal, ends.
@@ -231,6 +318,51 @@ impl Options {
     }
 }
 
+impl ReplayOptions {
+    /// What they ask for, or in one line what does not go together.
+    fn command(self) -> Result<ReplayCommand, String> {
+        let (mix, file) = match (self.generate, self.file) {
+            (Some(_), Some(_)) => {
+                return Err(replay_usage("FILE and --generate exclude each other"));
+            }
+            (None, None) => return Err(replay_usage("an order file is missing")),
+            (None, Some(file)) => {
+                let strays = [
+                    ("--ops", self.ops.is_some()),
+                    ("--seed", self.seed.is_some()),
+                    ("--out", self.out.is_some()),
+                ];
+                return match strays.iter().find(|(_, given)| *given) {
+                    Some((stray, _)) => {
+                        Err(format!("{stray} belongs to --generate: leave it out here"))
+                    }
+                    None => Ok(ReplayCommand::Run {
+                        file,
+                        pair: self.pair,
+                    }),
+                };
+            }
+            (Some(mix), None) => (mix, self.out),
+        };
+        if self.pair.is_some() {
+            return Err("--pair belongs to running a file: leave it out here".to_owned());
+        }
+        Ok(ReplayCommand::Generate {
+            mix,
+            operations: self.ops.unwrap_or(OPS_DEFAULT),
+            seed: self.seed.unwrap_or(SEED_DEFAULT),
+            file: file.ok_or_else(|| replay_usage("--generate needs --out FILE"))?,
+        })
+    }
+}
+
+fn replay_usage(fault: &str) -> String {
+    format!(
+        "{fault}: give `replay FILE`, or `replay --generate A|B|C --out FILE`; \
+         see bitfitech replay --help"
+    )
+}
+
 /// Understands the arguments of the process, the first of which is its name.
 ///
 /// # Errors
@@ -262,6 +394,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
                 ConfigSubcommands::Check(inner) => (inner, Command::ConfigCheck),
             };
             (outer.merge(options).merge(inner), command)
+        }
+        Some(Subcommands::Replay { options, replay }) => {
+            let command = replay.command().map_err(Stop::Usage)?;
+            (outer.merge(options), Command::Replay(command))
         }
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
@@ -364,6 +500,40 @@ mod tests {
     }
 
     #[test]
+    fn replay_runs_a_file_or_makes_one() {
+        let run = |pair: Option<&str>| ReplayCommand::Run {
+            file: PathBuf::from("f"),
+            pair: pair.map(str::to_owned),
+        };
+        let generate = |mix, operations, seed| ReplayCommand::Generate {
+            mix,
+            operations,
+            seed,
+            file: PathBuf::from("f"),
+        };
+        for (words, command) in [
+            ("replay f", run(None)),
+            ("replay --pair A/B f", run(Some("A/B"))),
+            (
+                "replay --generate A --out f",
+                generate(Mix::A, 1_000_000, 1),
+            ),
+            (
+                "replay --generate b --out f --ops 0",
+                generate(Mix::B, 0, 1),
+            ),
+            (
+                "replay --seed 18446744073709551615 --ops 7 --out f --generate C",
+                generate(Mix::C, 7, u64::MAX),
+            ),
+        ] {
+            let invocation = accepted(&format!("-D a=1 {words} --output json"));
+            assert_eq!(invocation.command, Command::Replay(command), "{words}");
+            assert_eq!(invocation.options.output(), Output::Json, "{words}");
+        }
+    }
+
+    #[test]
     fn wrong_usage_is_one_line_that_says_where_help_is() {
         for words in [
             "--nonsense",
@@ -380,6 +550,20 @@ mod tests {
             "-D",
             "--config a --config b",
             "--exit-on-eof keys show",
+            "--exit-on-eof replay f",
+            "replay",
+            "replay f g",
+            "replay f --ops 1",
+            "replay f --seed 1",
+            "replay f --out g",
+            "replay f --generate A --out g",
+            "replay --generate A",
+            "replay --generate D --out f",
+            "replay --generate A --out f --pair BTC/USD",
+            "replay --generate A --out f --ops 100000001",
+            "replay --generate A --out f --ops -1",
+            "replay --generate A --out f --seed x",
+            "replay --ops 1 --out f",
         ] {
             match parse_words(words) {
                 Err(Stop::Usage(line)) => {

@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod replay_command;
 mod run;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::KeysNew => exit::finish(commands::keys_new(options)),
         Command::ConfigShow => exit::finish(commands::config_show(options)),
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
+        Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
 }

@@ -18,6 +18,7 @@ use bitfitech_actors::console::{Console, Streams, TerminalUse};
 use bitfitech_actors::context::{NodeContext, NodeParts};
 use bitfitech_actors::node::{self, ConsoleUse};
 use bitfitech_actors::root::RootFailure;
+use bitfitech_core::exchange::OwnChain;
 use bitfitech_io::config::{Configuration, Settings};
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
@@ -45,6 +46,11 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     for line in configuration.without_effect() {
         tracing::warn!(target: "root", "{line}");
     }
+    let own_chain = if data_dir.key_path().exists() {
+        OwnChain::MayBeLonger
+    } else {
+        OwnChain::Complete
+    };
     let identity = Identity::load_or_create(&data_dir.key_path()).map_err(failed)?;
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
@@ -58,6 +64,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         genesis: configuration.genesis().clone(),
         identity,
         tls,
+        own_chain,
         listen: address.to_string(),
         instance: RandomState::new().build_hasher().finish(),
         log_control: logging.control(),
@@ -129,23 +136,24 @@ async fn live(
     console: ConsoleUse,
 ) -> Result<(), RootFailure> {
     let exchange_thread = Arbiter::new();
+    let asked = asked_to_end(node);
+    tokio::pin!(asked);
     let mut root = node::start(node, bound, console, &exchange_thread.handle());
     let started = tokio::select! {
         started = root.started() => started,
-        () = asked_to_end(node) => false,
+        () = &mut asked => false,
     };
     if started {
         tell_start(node);
     } else {
-        root.shutdown();
+        shut_down(node);
     }
     let ended = root.ended();
     tokio::pin!(ended);
     let outcome = tokio::select! {
         outcome = &mut ended => outcome,
-        () = asked_to_end(node) => {
-            tracing::info!(target: "root", "shutting down");
-            node.refs.root.shutdown();
+        () = asked, if started => {
+            shut_down(node);
             tokio::time::timeout(SHUTDOWN, &mut ended).await.unwrap_or_else(|_| {
                 tracing::error!(target: "root", "some actor does not end: ending without it");
                 Ok(())
@@ -154,6 +162,12 @@ async fn live(
     };
     exchange_thread.stop();
     outcome
+}
+
+/// Begins the orderly shutdown.
+fn shut_down(node: &NodeContext) {
+    tracing::info!(target: "root", "shutting down");
+    node.refs.root.shutdown();
 }
 
 /// One line for the operator.

@@ -290,8 +290,8 @@ fn log_levels_and_targets_are_checked() {
     );
 }
 
-/// Lines with one fault each, and what the error must say.
-const FAULTY: &[(&str, ErrorCode, &str)] = &[
+/// Lines that are refused, with the code and some words of the answer.
+const REFUSED: &[(&str, ErrorCode, &str)] = &[
     ("bok", ErrorCode::UnknownCommand, "did you mean `book`"),
     ("frobnicate", ErrorCode::UnknownCommand, "`help` lists all"),
     ("help bok", ErrorCode::UnknownCommand, "did you mean `book`"),
@@ -385,7 +385,7 @@ const FAULTY: &[(&str, ErrorCode, &str)] = &[
 
 #[test]
 fn errors_say_what_was_expected_and_how_to_mend() {
-    for &(line, code, words) in FAULTY {
+    for (line, code, words) in REFUSED.iter().copied() {
         let (actual, text) = refusal(line);
         assert_eq!(actual, code, "`{line}`: {text}");
         assert!(text.contains(words), "`{line}`: {text}");

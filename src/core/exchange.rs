@@ -13,8 +13,8 @@
 //!
 //! An operation of the own author may also come *in*: the node was restored from an old copy and
 //! its peers remember more. It is applied like any other; so that it comes before anything new is
-//! written, a node with a history does not write before its first synchronisation or
-//! [`OWN_CHAIN_WAIT_MS`].
+//! written, a node whose key is not new does not write before it has synchronised with a peer that
+//! knows its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -31,8 +31,9 @@ use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, Veri
 use crate::replica::Replica;
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
+use crate::wire::Head;
 
-/// How long a node with a history waits for its first synchronisation before it writes.
+/// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 
 /// What is to be done.
@@ -135,12 +136,25 @@ impl fmt::Display for RestoreError {
 
 impl core::error::Error for RestoreError {}
 
+/// Whether the own chain may be longer than the store shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnChain {
+    /// The key was just made, or this process has written the whole store itself.
+    Complete,
+    /// An earlier process used the key; its store may have been lost, or restored from a copy.
+    MayBeLonger,
+}
+
 /// Whether the node may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteGate {
     Open,
-    /// Peers may know own operations that the store lost.
+    /// Peers may know own operations that the store lost; none has shown any yet.
     AskingPeers {
+        until_ms: u64,
+    },
+    /// A peer that knows the own chain is being synchronised with.
+    PeerKnows {
         until_ms: u64,
     },
 }
@@ -248,17 +262,30 @@ impl<E: Engine> Exchange<E> {
     }
 
     /// The own store has been read to its end.
-    pub fn handle_restored(&mut self, now: Now) {
+    pub fn handle_restored(&mut self, now: Now, own_chain: OwnChain) {
         self.replica.merge_all();
-        if !self.dag.heads_of(&self.author).is_empty() {
-            let until_ms = now.monotonic_ms + OWN_CHAIN_WAIT_MS;
-            self.write_gate = WriteGate::AskingPeers { until_ms };
+        self.write_gate = match own_chain {
+            OwnChain::Complete => WriteGate::Open,
+            OwnChain::MayBeLonger => WriteGate::AskingPeers {
+                until_ms: now.monotonic_ms + OWN_CHAIN_WAIT_MS,
+            },
+        };
+    }
+
+    /// A peer has shown these heads. One that shows a head of the own chain knows it.
+    pub fn handle_heads(&mut self, heads: &[Head]) {
+        if let WriteGate::AskingPeers { until_ms } = self.write_gate
+            && heads.iter().any(|head| head.author == self.author)
+        {
+            self.write_gate = WriteGate::PeerKnows { until_ms };
         }
     }
 
     /// A synchronisation with some peer is complete.
     pub fn handle_synchronised(&mut self) {
-        self.write_gate = WriteGate::Open;
+        if let WriteGate::PeerKnows { .. } = self.write_gate {
+            self.write_gate = WriteGate::Open;
+        }
     }
 
     /// Whether the node may write now; if not, until when it waits at the most.
@@ -267,8 +294,12 @@ impl<E: Engine> Exchange<E> {
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
         match self.write_gate {
-            WriteGate::AskingPeers { until_ms } if now.monotonic_ms < until_ms => Err(until_ms),
-            WriteGate::AskingPeers { .. } | WriteGate::Open => Ok(()),
+            WriteGate::AskingPeers { until_ms } | WriteGate::PeerKnows { until_ms }
+                if now.monotonic_ms < until_ms =>
+            {
+                Err(until_ms)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -317,16 +348,20 @@ impl<E: Engine> Exchange<E> {
     fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
         let (id, wire) = (operation.id(), operation.wire().clone());
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
+        let was_forked = self.dag.fork_of(&operation.body().author).is_some();
         let index = self.enter(&operation, late_ms);
         self.outputs.push_back(Output::Persist {
             index,
             wire: wire.clone(),
         });
-        self.outputs.push_back(Output::Relay {
-            id,
-            wire,
-            from: Some(source),
-        });
+        // What a proven forker writes is served by synchronisation only.
+        if !was_forked {
+            self.outputs.push_back(Output::Relay {
+                id,
+                wire,
+                from: Some(source),
+            });
+        }
     }
 
     /// Puts an operation into the set; it acts at the next merge.

@@ -192,6 +192,16 @@ pub enum Via {
     Sync,
 }
 
+impl Via {
+    /// The word for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Push => "pushed",
+            Self::Sync => "pulled",
+        }
+    }
+}
+
 /// Where an operation came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source {

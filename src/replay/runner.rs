@@ -17,9 +17,9 @@ use crate::market::Market;
 use crate::memory;
 use crate::order_file::OrderFile;
 
-/// How many actions can be taken back, as in a replica (docs/PROTOCOL.md, "Replica": what comes in
-/// deeper than that starts from a snapshot).
-const UNDO_ACTIONS: usize = 50_000;
+/// How many actions can be taken back: what a replica does in the two seconds up to which it takes
+/// late operations at once (docs/PROTOCOL.md, "Replica"), at 4,000 actions a second.
+const UNDO_ACTIONS: usize = 8192;
 
 /// How long the timed pass took.
 #[derive(Clone, Copy, Debug, Default)]

@@ -38,7 +38,7 @@ fn traded(facts: &Facts) -> BTreeMap<OrderId, u64> {
 
 #[test]
 fn the_orders_and_the_tape_agree_and_no_order_trades_more_than_its_quantity() {
-    for_all_facts(64, |facts, _| {
+    for_all_facts(32, |facts, _| {
         let traded = traded(facts);
         let mut by_side = [0_u128; 2];
         for row in &facts.orders {
@@ -85,7 +85,7 @@ fn placed(operations: &[Verified], facts: &Facts) -> BTreeMap<OrderId, u64> {
 
 #[test]
 fn every_placed_quantity_is_open_or_filled_or_ended_for_a_reason() {
-    for_all_facts(64, |facts, peer| {
+    for_all_facts(32, |facts, peer| {
         let placed = placed(&peer.applied, facts);
         let mut ended: BTreeMap<OrderStatus, u128> = BTreeMap::new();
         let (mut total, mut open, mut filled) = (0_u128, 0_u128, 0_u128);
@@ -145,7 +145,7 @@ fn a_retired_order_has_exactly_one_successor_of_the_same_author_and_side() {
 
 #[test]
 fn the_book_is_never_crossed() {
-    for_all_facts(64, |facts, _| {
+    for_all_facts(32, |facts, _| {
         for market in markets() {
             let [bids, asks] = &facts.levels[usize::from(market.0)];
             if let (Some(bid), Some(ask)) = (bids.first(), asks.first()) {
@@ -166,7 +166,7 @@ fn parties<'a>(trade: &TradeRow, facts: &'a Facts) -> (&'a OrderRow, &'a OrderRo
 
 #[test]
 fn fills_are_within_both_limits_at_the_makers_price() {
-    for_all_facts(64, |facts, _| {
+    for_all_facts(32, |facts, _| {
         for trade in &facts.trades {
             let (maker, taker) = parties(trade, facts);
             assert_eq!(Some(trade.price), maker.price, "not at the maker's price");
@@ -186,7 +186,7 @@ fn fills_are_within_both_limits_at_the_makers_price() {
 
 #[test]
 fn nobody_trades_with_himself() {
-    for_all_facts(64, |facts, _| {
+    for_all_facts(32, |facts, _| {
         for trade in &facts.trades {
             let (maker, taker) = parties(trade, facts);
             assert_ne!(maker.author, taker.author);

@@ -56,7 +56,7 @@ fn clocks_of_the_graph_are_those_of_the_textbook() {
 /// Without forks a clock stands for a causal past, so clocks must compare as pasts do.
 #[test]
 fn clocks_compare_as_causal_pasts_do() {
-    for_all_scenarios(24, |mut scenario| {
+    for_all_scenarios(12, |mut scenario| {
         scenario.liars = 0;
         let mut network = Network::run(&scenario);
         network.settle(scenario.shuffle);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bitfitech_core::board::Board;
-use bitfitech_core::exchange::{Exchange, Output, SubmitError};
+use bitfitech_core::exchange::{Exchange, Output, OwnChain, SubmitError};
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
@@ -302,7 +302,7 @@ impl Network {
                 .restore(wire)
                 .expect("what was written can be read");
         }
-        reborn.exchange.handle_restored(now);
+        reborn.exchange.handle_restored(now, OwnChain::MayBeLonger);
         let decode = |wire: &Arc<[u8]>| decode(wire, &self.genesis, &self.digest);
         reborn.applied = reborn.disk.iter().map(decode).collect();
         reborn.baseline = reborn.exchange.replica().snapshot();

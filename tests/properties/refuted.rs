@@ -16,7 +16,7 @@ fn now(ms: u64) -> Now {
 }
 
 /// An operation of an author without a history.
-fn first_of(author: u8, at_ms: u64, actions: Vec<Action>) -> Verified {
+pub fn first_of(author: u8, at_ms: u64, actions: Vec<Action>) -> Verified {
     let key = SigningKey::from([author; 32]);
     let genesis = genesis("refuted");
     let body = Body {

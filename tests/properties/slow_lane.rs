@@ -6,9 +6,10 @@
 
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
+use bitfitech_core::market_log::{FAST_LANE_ACTIONS, SLOW_LANE_MS};
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
-use bitfitech_core::replica::{FAST_LANE_ACTIONS, Replica, SLOW_LANE_MS};
+use bitfitech_core::replica::Replica;
 use bitfitech_core::types::{HybridTime, MarketIndex, OpId, OrderId, Side};
 use ed25519_zebra::SigningKey;
 

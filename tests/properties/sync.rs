@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use bitfitech_core::dag::{Admission, Dag, OpIndex};
 use bitfitech_core::op::Verified;
-use bitfitech_core::types::OpId;
+use bitfitech_core::types::{OpId, Side};
 use bitfitech_core::wire::{Head, HeadCursor};
 
-use crate::network::Network;
+use crate::network::{Network, limit};
+use crate::refuted::first_of;
 use crate::scenario::for_all_scenarios;
 
 const BUCKET_MS: u32 = 50;
@@ -129,4 +130,13 @@ fn equal_digests_mean_equal_sets() {
             }
         }
     });
+}
+
+/// Two branches of equal length are told apart only by the ids of their heads.
+#[test]
+fn branches_of_equal_length_give_different_digests() {
+    let branch = |price| graph(&[first_of(1, 0, vec![limit(Side::Buy, price, 1)])]);
+    let (one, other) = (branch(1), branch(2));
+    assert_ne!(one.digest(), other.digest());
+    assert_eq!(one.digest(), branch(1).digest());
 }

@@ -283,7 +283,7 @@ impl tracing::field::Visit for Lines {
 
 impl tracing::Subscriber for Lines {
     fn enabled(&self, line: &tracing::Metadata<'_>) -> bool {
-        line.target().starts_with("bitfitech")
+        line.target() == "supervisor"
     }
 
     fn event(&self, event: &tracing::Event<'_>) {

@@ -4,12 +4,12 @@
 //! What an operation costs is how many cache lines it has to fetch, so everything is laid out by
 //! who needs it together:
 //!
-//! - an order is one line of 64 bytes in a [`slab`](super::slab): id, quantities, owner, and its
+//! - an order is one line of 64 bytes in a `slab`: id, quantities, owner, and its
 //!   neighbours in the queue of its level;
 //! - a level is half a line: both ends of its queue, its sums, its price;
-//! - the [`ladder`](super::ladder) of a side finds levels by price, and the best one;
-//! - the [`id_table`](super::id_table) finds orders by id with eight bytes an entry;
-//! - the [`undo`](super::undo) log is written and forgotten in sequence.
+//! - the `ladder` of a side finds levels by price, and the best one;
+//! - the `id_table` finds orders by id with eight bytes an entry;
+//! - the `undo` log is written and forgotten in sequence.
 //!
 //! Links are true only where they are needed: the order at the front of a queue has no valid link
 //! to the front, the one at the back none to the back. So an order leaves either end without a
@@ -347,32 +347,25 @@ impl Book {
 
     fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
         self.digests.get_mut().note_change(order.side, price);
-        let ladder = self.ladder_mut(order.side);
-        ladder.note_access(price);
-        let slot = match ladder.get(price) {
-            Some(level) => {
-                let previous = self.levels[level].back;
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, previous));
-                self.orders[previous].next = slot;
-                slot
-            }
-            None => {
-                let level = self.levels.insert(PriceLevel {
-                    price,
-                    ..PriceLevel::default()
-                });
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, Slot::NONE));
-                self.levels[level].front = slot;
-                self.ladder_mut(order.side).insert(price, level);
-                slot
-            }
+        let Self {
+            ladders,
+            levels,
+            orders,
+            ..
+        } = self;
+        let new_level = PriceLevel {
+            price,
+            ..PriceLevel::default()
         };
-        let level = self.orders[slot].level();
-        let level = &mut self.levels[level];
+        let ladder = &mut ladders[order.side as usize];
+        let (level_slot, added) = ladder.find_or_insert(price, || levels.insert(new_level));
+        let level = &mut levels[level_slot];
+        let slot = orders.insert(Order::new(order, remaining, level_slot, level.back));
+        if added {
+            level.front = slot;
+        } else {
+            orders[level.back].next = slot;
+        }
         level.back = slot;
         level.orders += 1;
         level.add(remaining);

@@ -1,13 +1,13 @@
 //! From a 32-byte order id to the slot of its order.
 //!
-//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of the
-//! id and the slot: eight bytes in all. The id itself stands in the order, which has to be read
-//! anyway, so the table only has to rule out the others. One byte of each tag is kept apart, so that
-//! all entries of a bucket are compared in one word at once, without a branch that the processor
-//! could guess wrong. What finds its bucket full goes on to the next one.
+//! A hash table of buckets. A bucket is one cache line with seven entries, each a 32-bit tag of
+//! the id and the slot: eight bytes in all. The id itself stands in the order, which has to be
+//! read anyway, so the table only has to rule out the others. One byte of each tag is kept apart,
+//! so that all entries of a bucket are compared in one word at once, without a branch that the
+//! processor could guess wrong. What finds its bucket full goes on to the next one.
 //!
-//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and every
-//! search walks through all of them. The key is secret to the node, which is allowed because
+//! Tags are *keyed*: ids come from peers, who can try ids until their unkeyed tags collide and
+//! every search walks through all of them. The key is secret to the node, which is allowed because
 //! nothing that others see depends on it. The hash is NH, whose 128 bits collide for two different
 //! ids with probability 2^-64 over the keys (Black and others, "UMAC: fast and secure message
 //! authentication", 1999), folded and multiplied down to the tag. The home of an entry is given by
@@ -23,9 +23,10 @@ use crate::types::OrderId;
 /// Entries in a bucket: with their summary, one cache line of 64 bytes.
 const BUCKET_LEN: usize = 7;
 
-/// The table doubles when it has more entries than this for each two buckets. At 4.5 of 7, about
-/// 9 % of the buckets would like to hold more than they can (Poisson).
-const LOAD_MAX_HALVES: usize = 9;
+/// The table doubles when it has more entries than this for each two buckets. At 5.5 of 7, about
+/// 19 % of the buckets would like to hold more than they can (Poisson), but half the table is half
+/// the memory to miss.
+const LOAD_MAX_HALVES: usize = 11;
 
 /// The first number of buckets, as a power of two.
 const FIRST_BITS: u32 = 3;
@@ -126,7 +127,8 @@ impl Bucket {
 #[derive(Clone, Debug)]
 pub(super) struct IdTable {
     buckets: Vec<Bucket>,
-    bits: u32,
+    /// What brings a tag down to the number of its home.
+    shift: u32,
     len: usize,
 }
 
@@ -135,7 +137,7 @@ impl IdTable {
         let buckets = vec![Bucket::default(); 1 << FIRST_BITS];
         Self {
             buckets,
-            bits: FIRST_BITS,
+            shift: u32::BITS - FIRST_BITS,
             len: 0,
         }
     }
@@ -227,7 +229,7 @@ impl IdTable {
     }
 
     fn home(&self, tag: Tag) -> usize {
-        (tag.0 >> (u32::BITS - self.bits)) as usize
+        (tag.0 >> self.shift) as usize
     }
 
     fn put(&mut self, tag: Tag, slot: Slot) {
@@ -239,9 +241,10 @@ impl IdTable {
     }
 
     fn grow(&mut self) {
-        assert!(self.bits < u32::BITS, "tags do not tell more orders apart");
-        self.bits += 1;
-        let before = core::mem::replace(&mut self.buckets, vec![Bucket::default(); 1 << self.bits]);
+        assert!(self.shift > 0, "tags do not tell more orders apart");
+        self.shift -= 1;
+        let doubled = vec![Bucket::default(); 2 * self.buckets.len()];
+        let before = core::mem::replace(&mut self.buckets, doubled);
         for bucket in before {
             for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
                 self.put(tag, slot);

@@ -13,12 +13,14 @@ mod digest_cache;
 mod id_table;
 mod ladder;
 pub mod oracle;
+mod pages;
 mod prepare;
 mod slab;
 #[cfg(test)]
 mod tests;
 mod undo;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use self::book::Book;
@@ -208,7 +210,7 @@ pub struct Replacement {
 }
 
 /// Anything that can be done to a book, as data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// See [`Engine::place`].
     Place(NewOrder),
@@ -219,8 +221,8 @@ pub enum Action {
         /// Who asks; only the owner may.
         by: Owner,
     },
-    /// See [`Engine::replace`].
-    Replace(Replacement),
+    /// See [`Engine::replace`]. Boxed: it is the largest and rare, and lists of actions are long.
+    Replace(Box<Replacement>),
     /// See [`Engine::end`].
     End {
         /// The order to end.

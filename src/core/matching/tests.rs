@@ -121,12 +121,11 @@ impl Pair {
         let (oracle_mark, book_mark) = (self.oracle.mark(), self.book.mark());
         let (mut effects, mut book_effects) = (Vec::new(), Vec::new());
         self.oracle.execute(action, &mut effects);
-        self.book.prepare(core::slice::from_ref(action));
         self.book.execute(action, &mut book_effects);
         assert_eq!(effects, book_effects, "{action:?}");
         judge(action, &effects, &before);
         self.done.push(Done {
-            action: *action,
+            action: action.clone(),
             effects,
             before,
             oracle_mark,
@@ -376,7 +375,7 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         10 => new_order().prop_map(Action::Place),
         2 => (any_id(), owner()).prop_map(|(order, by)| Action::Cancel { order, by }),
-        4 => replacement().prop_map(Action::Replace),
+        4 => replacement().prop_map(|replacement| Action::Replace(Box::new(replacement))),
         1 => (any_id(), reason).prop_map(|(order, reason)| Action::End { order, reason }),
     ]
 }
@@ -396,11 +395,21 @@ proptest! {
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let mut pair = Pair::new();
-        for step in &steps {
+        for (number, step) in steps.iter().enumerate() {
+            // A hint that is often wrong, about more than the next action.
+            pair.book.prepare(&upcoming(&steps[number..]));
             pair.step(step);
         }
         pair.undo(usize::MAX);
     }
+}
+
+fn upcoming(steps: &[Step]) -> Vec<Action> {
+    let actions = steps.iter().filter_map(|step| match step {
+        Step::Do(action) => Some(action.clone()),
+        Step::Undo(_) | Step::Redo(_) | Step::Forget(_) => None,
+    });
+    actions.take(2 * BATCH_MAX).collect()
 }
 
 /// Two levels far apart, the better one changing sides of the range each time.

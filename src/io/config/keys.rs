@@ -448,12 +448,12 @@ pub(super) const KEYS: &[Key] = &[
         "supervisor.backoff_min_ms",
         milliseconds(1, 60_000),
         "100",
-        "Wait before the second restart in a row, then doubling; the first is at once",
+        "Wait before the first restart of an actor, half of it random; it doubles from there",
     ),
     key(
         "supervisor.backoff_max_ms",
         milliseconds(1, 3_600_000),
-        "5000",
+        "1000",
         "Longest such wait; not below backoff_min_ms",
     ),
     key(

@@ -311,7 +311,7 @@ pub struct SupervisorSettings {
     pub intensity: u32,
     /// Time over which restarts are counted, 100 to 3,600,000 ms.
     pub window_ms: u64,
-    /// Wait before the second restart in a row, 1 to 60,000 ms; then doubling.
+    /// Wait before the first restart of an actor, 1 to 60,000 ms; it doubles from there.
     pub backoff_min_ms: u64,
     /// Longest such wait, 1 to 3,600,000 ms; not below the first.
     pub backoff_max_ms: u64,

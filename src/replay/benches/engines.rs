@@ -3,6 +3,7 @@
 mod files;
 mod plain;
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use bitfitech_core::matching::{Action, BATCH_MAX, Book, Engine, Mark, Oracle};
@@ -10,7 +11,7 @@ use bitfitech_replay::generator::Pattern;
 use bitfitech_replay::order_file::OrderFile;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use self::plain::PlainBook;
+use self::plain::{ByFirstBytes, PlainBook};
 
 /// Measured operations of a file. The oracle reads its whole book for each, so it gets fewer.
 const OPERATIONS: u64 = 200_000;
@@ -46,6 +47,13 @@ fn run_engine(engine: &mut impl Engine, actions: &[Action]) {
     }
 }
 
+fn run_plain<Hash: BuildHasher>(book: &mut PlainBook<Hash>, actions: &[Action]) {
+    let mut effects = Vec::with_capacity(4 * BATCH_MAX);
+    actions
+        .iter()
+        .for_each(|action| book.execute(action, &mut effects));
+}
+
 /// Does a batch, takes it back, does it again, and forgets what came before it.
 fn run_with_undo(engine: &mut impl Engine, actions: &[Action]) {
     let mark: Mark = engine.mark();
@@ -70,12 +78,12 @@ fn engines(criterion: &mut Criterion) {
         let book = || Book::new(&[0; 32]);
         group.bench_function(BenchmarkId::new("plain", name), |bencher| {
             bencher.iter_custom(|rounds| {
-                timed(&file, rounds, PlainBook::default, |book, actions| {
-                    let mut effects = Vec::with_capacity(4 * BATCH_MAX);
-                    actions
-                        .iter()
-                        .for_each(|action| book.execute(action, &mut effects));
-                })
+                timed(&file, rounds, PlainBook::<RandomState>::default, run_plain)
+            });
+        });
+        group.bench_function(BenchmarkId::new("plain, unkeyed", name), |bencher| {
+            bencher.iter_custom(|rounds| {
+                timed(&file, rounds, PlainBook::<ByFirstBytes>::default, run_plain)
             });
         });
         group.bench_function(BenchmarkId::new("book", name), |bencher| {

@@ -1,15 +1,19 @@
 //! The book to compare with: a tree of prices, a slab of orders, a hash map of ids.
 //!
 //! What one writes without thinking of cache lines, done well otherwise: queues are linked through
-//! the slab, ids are 32 bytes, and their first bytes serve as their hash. No undo.
+//! the slab, ids are 32 bytes. No undo. The hash of ids may be chosen: the standard one, which a
+//! peer cannot attack, or their first bytes, which he can.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 use bitfitech_core::matching::{Action, Effect, EndReason, NewOrder, Pricing, TimeInForce};
 use bitfitech_core::types::{Lots, OrderId, Side, Ticks};
 
-/// Takes the first eight bytes of an id: it is a hash already.
+/// Hashes an id by taking its first eight bytes.
+pub type ByFirstBytes = BuildHasherDefault<FirstBytes>;
+
+/// See [`ByFirstBytes`].
 #[derive(Default)]
 pub struct FirstBytes(u64);
 
@@ -44,15 +48,15 @@ struct Queue {
 
 /// A plain book.
 #[derive(Default)]
-pub struct PlainBook {
+pub struct PlainBook<Hash> {
     orders: Vec<Order>,
     free: Vec<usize>,
-    ids: HashMap<OrderId, usize, BuildHasherDefault<FirstBytes>>,
+    ids: HashMap<OrderId, usize, Hash>,
     bids: BTreeMap<u64, Queue>,
     asks: BTreeMap<u64, Queue>,
 }
 
-impl PlainBook {
+impl<Hash: BuildHasher> PlainBook<Hash> {
     /// Does what the action says.
     pub fn execute(&mut self, action: &Action, effects: &mut Vec<Effect>) {
         match action {

@@ -1,12 +1,13 @@
 //! The engine against a plain book, interleaved in one run: medians and ratios.
 //!
 //! Criterion measures one thing after the other, so a busy machine can favour either. Here each
-//! round runs both engines on each file, and the medians over the rounds are compared.
+//! round runs each engine on each file, and the medians over the rounds are compared.
 
 mod files;
 mod plain;
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
 use bitfitech_core::matching::{
@@ -16,12 +17,12 @@ use bitfitech_core::types::{Lots, Side, Ticks};
 use bitfitech_replay::generator::Pattern;
 use bitfitech_replay::order_file::order_id;
 
-use self::plain::PlainBook;
+use self::plain::{ByFirstBytes, PlainBook};
 
 const ROUNDS: usize = 7;
 
 /// Actions that can be taken back, as in a replica.
-const UNDO_ACTIONS: usize = 50_000;
+const UNDO_ACTIONS: usize = 8192;
 
 /// Processor time of this thread, which other programs disturb less than wall time. The kernel
 /// brings it up to date when the thread gives way.
@@ -72,8 +73,8 @@ fn run(file: &Input, mut batch: impl FnMut(usize, &mut Vec<Effect>)) -> (f64, us
     )
 }
 
-fn plain(file: &Input) -> (f64, usize) {
-    let mut book = PlainBook::default();
+fn plain<Hash: BuildHasher + Default>(file: &Input) -> (f64, usize) {
+    let mut book = PlainBook::<Hash>::default();
     run(file, |start, effects| {
         for action in file.actions[start..].iter().take(BATCH_MAX) {
             book.execute(action, effects);
@@ -156,9 +157,10 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "ns per operation, medians of {ROUNDS} rounds")?;
     for (name, file) in &files {
-        let mut times = [const { Vec::new() }; 3];
+        let mut times = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
-            let results = [plain(file), fast(file, false), fast(file, true)];
+            let plain = [plain::<RandomState>(file), plain::<ByFirstBytes>(file)];
+            let results = [plain[0], plain[1], fast(file, false), fast(file, true)];
             assert!(
                 results.iter().all(|(_, fills)| *fills == results[0].1),
                 "same trades"
@@ -167,13 +169,14 @@ fn main() -> io::Result<()> {
                 times.push(time);
             }
         }
-        let [plain, alone, ahead] = times.map(median);
+        let [plain, quick, alone, ahead] = times.map(median);
         writeln!(
             out,
-            "{name:<8} plain {plain:6.1}  book {alone:6.1} ({:.2})  with look-ahead {ahead:6.1} \
-             ({:.2})",
+            "{name:<8} plain {plain:6.1}  unkeyed {quick:6.1}  book {alone:6.1} ({:.2})  \
+             with look-ahead {ahead:6.1} ({:.2}, of unkeyed {:.2})",
             alone / plain,
             ahead / plain,
+            ahead / quick,
         )?;
     }
     Ok(())
