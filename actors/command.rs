@@ -26,7 +26,7 @@ use crate::command_json::{answer_line, event_line};
 use crate::command_model::{Command, IdPrefix};
 use crate::command_render::{answer_text, event_text};
 use crate::command_table::Style;
-use crate::console::Input;
+use crate::console::{Input, Output, Turn};
 use crate::context::{NodeContext, SessionEntry};
 use crate::drill;
 use crate::gossip::AskPeers;
@@ -113,6 +113,10 @@ impl Child for CommandActor {
         if self.generation == 1 {
             teller.tell_event(&Event::Ready(Box::new(node::ready(&self.node))));
         }
+        if let Some(turn) = self.node.console.first_turn() {
+            // If the output is full, the prompt comes before what waits in it.
+            drop(teller.output.try_send(Output::EndOfTurn(turn)));
+        }
         let at_end = self.at_end;
         context.spawn(tell_events(teller.clone()).into_actor(self));
         context.spawn(tell_actor_events(teller.clone()).into_actor(self));
@@ -127,7 +131,7 @@ supervised!(CommandActor);
 struct Teller {
     node: Arc<NodeContext>,
     speech: Speech,
-    output: Sender<String>,
+    output: Sender<Output>,
 }
 
 impl Teller {
@@ -138,7 +142,7 @@ impl Teller {
             Speech::Json => event_line(event, genesis) + "\n",
             Speech::Text(style) => event_text(event, genesis, style),
         };
-        if self.output.try_send(text).is_err() {
+        if self.output.try_send(Output::Text(text)).is_err() {
             tracing::debug!(target: "command", "an event was not written: the output is full");
         }
     }
@@ -151,7 +155,15 @@ impl Teller {
             Speech::Text(style) => answer_text(answer, genesis, style),
         };
         // A reader that is gone wants no answer.
-        drop(self.output.send(text).await);
+        drop(self.output.send(Output::Text(text)).await);
+    }
+
+    /// Lets a terminal prompt again once the answer is written.
+    async fn end_turn(&self, turn: Turn) {
+        if turn.is_awaited() {
+            // A reader that is gone wants no prompt.
+            drop(self.output.send(Output::EndOfTurn(turn)).await);
+        }
     }
 }
 
@@ -184,18 +196,19 @@ async fn tell_actor_events(teller: Teller) {
 /// Answers commands until the input ends.
 async fn answer_commands(teller: Teller, at_end: AtEnd) {
     let node = Arc::clone(&teller.node);
-    let mut input = node.console.input.lock().await;
+    let mut lines = node.console.input.lock().await;
     loop {
-        let (line, parsed) = match input.recv().await {
-            Some(Input::Line(line)) => {
+        let (input, turn) = lines.recv().await.unwrap_or((Input::End, Turn::default()));
+        let (line, parsed) = match input {
+            Input::Line(line) => {
                 let parsed = parse(&line, &node.genesis);
                 (line, parsed)
             }
-            Some(Input::TooLong(line)) => {
+            Input::TooLong(line) => {
                 let bytes = line.len();
                 (line, Err(CommandError::TooLong { bytes }))
             }
-            Some(Input::End) | None => {
+            Input::End => {
                 if at_end == AtEnd::ShutDown {
                     node.quit.notify_one();
                 }
@@ -204,9 +217,16 @@ async fn answer_commands(teller: Teller, at_end: AtEnd) {
         };
         match parsed {
             Ok(None) => {}
+            Ok(Some(Command::Quit)) => {
+                teller.tell_answer(&line, &Ok(Reply::Quit)).await;
+                node.console.keep_turn(turn);
+                node.quit.notify_one();
+                continue;
+            }
             Ok(Some(command)) => answer(&teller, &line, command).await,
             Err(error) => teller.tell_answer(&line, &Err(error.into())).await,
         }
+        teller.end_turn(turn).await;
     }
 }
 
@@ -214,10 +234,6 @@ async fn answer_commands(teller: Teller, at_end: AtEnd) {
 async fn answer(teller: &Teller, line: &str, command: Command) {
     let node = &teller.node;
     match command {
-        Command::Quit => {
-            teller.tell_answer(line, &Ok(Reply::Quit)).await;
-            node.quit.notify_one();
-        }
         // Answered first: the crash may be that of this very actor, or of one that it needs.
         Command::Crash(actor) => {
             let checked = check_drill(node, &actor);

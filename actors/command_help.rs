@@ -139,7 +139,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         summary: "list trades, newest last",
         meaning: "Lists the newest N trades (default 50, at most 1000000). A tentative trade\n\
                   can still change when a late operation arrives; a final one is confirmed by\n\
-                  both owners and never changes.",
+                  both owners and never changes. No trade becomes final before the confirmation\n\
+                  of trades is built in.",
         examples: &[
             ("trades", "the last 50"),
             ("trades BTC/USD 1000", "the last 1000"),
@@ -171,7 +172,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "disconnect",
         syntax: &["disconnect PEER"],
         summary: "close the session with a node",
-        meaning: "Closes the session with the node whose key begins so, as `peers` shows it.",
+        meaning: "Closes the session with the node whose key begins so, as `peers` shows it, and\n\
+                  dials it no more. The node itself may dial again.",
         examples: &[("disconnect 8be2f016", "the node whose key begins so")],
         read: grammar::read_disconnect,
     },
@@ -251,7 +253,9 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "help",
         syntax: &["help [COMMAND]"],
         summary: "list commands, or explain one",
-        meaning: "Without a command: lists all. With one: its syntax, meaning and examples.",
+        meaning: "Without a command: lists all. With one: its syntax, meaning and examples. At a\n\
+                  terminal Tab completes commands, pairs and the ids shown lately, and the arrow\n\
+                  keys bring earlier commands back, also those of earlier runs.",
         examples: &[("help buy", "explain `buy`")],
         read: grammar::read_help,
     },
@@ -260,7 +264,10 @@ pub const COMMANDS: &[CommandHelp] = &[
         syntax: &["quit"],
         summary: "shut the node down",
         meaning: "Stops all actors in order, leaves the store complete, and ends the program.",
-        examples: &[("quit", "also: Ctrl-D on a terminal")],
+        examples: &[(
+            "quit",
+            "at a terminal also Ctrl-D or Ctrl-C on an empty line",
+        )],
         read: grammar::read_quit,
     },
 ];

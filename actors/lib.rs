@@ -19,6 +19,8 @@ pub mod command_model;
 pub mod command_render;
 pub mod command_table;
 pub mod console;
+mod console_completion;
+mod console_terminal;
 pub mod context;
 pub mod drill;
 pub mod environment;

@@ -33,6 +33,9 @@ Exit codes:
   1  failure at run time
   2  wrong usage or configuration (each fault in one line: where, what, how to mend)
 
+Inside a node `help` explains every command. At a terminal Tab completes, the arrow keys bring
+earlier commands back, and Ctrl-D or Ctrl-C on an empty line ends the node.
+
 Precedence of settings: command line, environment, configuration file, built-in default.
 Lists given by -D or the environment are comma-separated; empty text is the empty list.
 ";
@@ -65,7 +68,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
 
-    /// Directory of key, store and logs, the same as -D data_dir=DIR [default: data]
+    /// Directory of key, store, logs and history, the same as -D data_dir=DIR [default: data]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<String>,
 

@@ -14,12 +14,12 @@ use std::time::Duration;
 use actix_rt::{Arbiter, System};
 use bitfitech_actors::command::{AtEnd, Speech};
 use bitfitech_actors::command_table::Style;
-use bitfitech_actors::console::Console;
+use bitfitech_actors::console::{Console, Streams, TerminalUse};
 use bitfitech_actors::context::{NodeContext, NodeParts};
 use bitfitech_actors::node::{self, ConsoleUse};
 use bitfitech_actors::root::RootFailure;
 use bitfitech_core::exchange::OwnChain;
-use bitfitech_io::config::Settings;
+use bitfitech_io::config::{Configuration, Settings};
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::Logging;
@@ -55,7 +55,10 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
     let address = bound.local_addr().map_err(failed)?;
-    let console = Console::start().map_err(failed)?;
+    let console = Console::start(streams(options, &configuration, &data_dir)).map_err(failed)?;
+    if let Some(show) = console.shower() {
+        logging.show_on_terminal(show);
+    }
     let parts = NodeParts {
         settings: settings.clone(),
         genesis: configuration.genesis().clone(),
@@ -92,6 +95,18 @@ fn bind(settings: &Settings) -> Result<TcpListener, Failure> {
         tracing::warn!(target: "root", "port {} is taken: port {port} is used", wanted.port());
     }
     Ok(listener)
+}
+
+/// How the standard streams are used: people get a prompt, programs plain lines.
+fn streams(options: &Options, configuration: &Configuration, data_dir: &DataDir) -> Streams {
+    if options.output() == Output::Json {
+        return Streams::Plain;
+    }
+    let markets = configuration.genesis().markets.iter();
+    Streams::Terminal(TerminalUse {
+        history: data_dir.history_path(),
+        pairs: markets.map(|market| market.pair().to_string()).collect(),
+    })
 }
 
 /// How the console speaks, and what the end of its input means.

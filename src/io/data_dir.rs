@@ -78,6 +78,11 @@ impl DataDir {
         self.path.join("node.key")
     }
 
+    /// Where the commands typed at the terminal are kept.
+    pub fn history_path(&self) -> PathBuf {
+        self.path.join("console.history")
+    }
+
     /// Where the operations are kept.
     pub fn store_path(&self) -> PathBuf {
         self.path.join("operations.redb")

@@ -4,8 +4,9 @@
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
 //! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
-//! and [`transport`], then [`store`].
+//! and [`transport`], then [`store`]; [`command_history`] stands by itself.
 
+pub mod command_history;
 pub mod config;
 pub mod data_dir;
 pub mod identity;

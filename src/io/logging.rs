@@ -7,15 +7,17 @@
 //! Logging must never hold up trading. So an actor only puts its line into a bounded queue; two
 //! threads write the queues out, one to the standard error stream, one to the files. When a queue
 //! is full, because a pipe is not read or a disk hangs, new lines are dropped and counted
-//! ([`Logging::dropped_lines`]). When the [`Logging`] value is dropped, what waits is written out,
-//! for at most about a second.
+//! ([`Logging::dropped_lines`]). At a terminal with a prompt the console shows the lines of the
+//! standard error stream ([`Logging::show_on_terminal`]), above the line that is typed. When the
+//! [`Logging`] value is dropped, what waits is written out, for at most about a second.
 
 mod levels;
 mod rotating_file;
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -39,6 +41,7 @@ pub const TARGETS_MAX: usize = 256;
 pub struct Logging {
     control: LogControl,
     dropped: [ErrorCounter; 2],
+    instead: Instead,
     /// In order of dropping: each ends its thread after the queue is written out.
     _threads: [WorkerGuard; 2],
 }
@@ -65,7 +68,9 @@ impl Logging {
         let file = RotatingFile::open(&directory, size_bytes_max, log.max_files)
             .map_err(|source| LoggingError::Directory { directory, source })?;
         let (to_file, file_thread) = in_background("log file", file);
-        let (to_stderr, stderr_thread) = in_background("log stderr", io::stderr());
+        let instead = Instead::default();
+        let stream = ErrorStream(Arc::clone(&instead));
+        let (to_stderr, stderr_thread) = in_background("log stderr", stream);
         let dropped = [to_stderr.error_counter(), to_file.error_counter()];
         let levels = Levels::new(log.level, &log.targets);
         let outputs = vec![
@@ -78,6 +83,7 @@ impl Logging {
         Ok(Self {
             control,
             dropped,
+            instead,
             _threads: [stderr_thread, file_thread],
         })
     }
@@ -85,6 +91,16 @@ impl Logging {
     /// A handle that changes levels.
     pub fn control(&self) -> LogControl {
         self.control.clone()
+    }
+
+    /// Has lines shown by someone else instead of written to the standard error stream, if that is
+    /// a terminal, where they would disturb a prompt. What is refused goes to the stream.
+    pub fn show_on_terminal(&self, show: impl FnMut(&str) -> bool + Send + 'static) {
+        if io::stderr().is_terminal()
+            && let Ok(mut instead) = self.instead.lock()
+        {
+            *instead = Some(Show(Box::new(show)));
+        }
     }
 
     /// Lines dropped so far because a queue was full, of both outputs together.
@@ -128,6 +144,37 @@ impl LogControl {
         self.levels
             .modify(change)
             .map_err(|_| LogControlError::Ended)
+    }
+}
+
+/// Who shows lines instead of the standard error stream.
+type Instead = Arc<Mutex<Option<Show>>>;
+
+/// Shows a line, or refuses it by `false`.
+struct Show(Box<dyn FnMut(&str) -> bool + Send>);
+
+impl fmt::Debug for Show {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Show")
+    }
+}
+
+/// The standard error stream, or who stands in for it.
+struct ErrorStream(Instead);
+
+impl Write for ErrorStream {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Ok(mut instead) = self.0.lock()
+            && let Some(Show(show)) = instead.as_mut()
+            && show(&String::from_utf8_lossy(line))
+        {
+            return Ok(line.len());
+        }
+        io::stderr().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 

@@ -10,4 +10,5 @@ pub mod node;
 pub mod plan;
 pub mod program;
 pub mod proxy;
+pub mod terminal;
 pub mod waiting;

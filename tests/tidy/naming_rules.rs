@@ -34,6 +34,9 @@ const SHORT_FORMS: [(&str, &str); 25] = [
     ("val", "value"),
 ];
 
+/// Names of other people's types, which we cannot write out: `rustyline` has `Cmd`.
+const FOREIGN_NAMES: [&str; 1] = ["Cmd"];
+
 /// File names that say nothing about what is inside.
 const VAGUE_NAMES: [&str; 8] = [
     "common",
@@ -55,6 +58,7 @@ pub fn abbreviations(file: &SourceFile) -> Vec<Finding> {
     let lines = code.filter(|(_, line)| !line.trim_start().starts_with("#["));
     lines
         .flat_map(|(index, line)| words(line).map(move |word| (index, word)))
+        .filter(|(_, word)| !FOREIGN_NAMES.contains(word))
         .filter_map(|(index, word)| {
             let parts = parts_of(word);
             let (short, long) = SHORT_FORMS

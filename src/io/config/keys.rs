@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
         "data_dir",
         Kind::Directory,
         "data",
-        "Directory of key, store and logs, relative to the working directory",
+        "Directory of key, store, logs and typed commands, relative to the working directory",
     ),
     key(
         "network.name",

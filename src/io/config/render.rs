@@ -98,15 +98,17 @@ pub fn variables_help() -> String {
     let mut out = String::new();
     for (key, prefix) in keys {
         if let Some(variable) = key.variable {
+            let (name, default) = (key.name, key.default);
+            let note = key.awaits.map_or("", |_| ", no effect yet");
             push_line(
                 &mut out,
-                &format!("  {variable:<34} {prefix}{} [{}]", key.name, key.default),
+                &format!("  {variable:<34} {prefix}{name} [{default}]{note}"),
             );
         }
     }
     push_line(
         &mut out,
-        "  EMBEDDED_GRAPE, DISCOVERY_GRENACHE mode (both false: p2p)",
+        "  EMBEDDED_GRAPE                     mode (with DISCOVERY_GRENACHE; both false: p2p)",
     );
     out
 }

@@ -22,7 +22,7 @@ use super::host_port::HostPort;
 pub struct Settings {
     /// How peers are found.
     pub mode: Mode,
-    /// Directory of key, store and logs.
+    /// Directory of key, store, logs and typed commands.
     pub data_dir: PathBuf,
     /// What all nodes of the network agree on.
     pub network: NetworkSettings,
