@@ -27,118 +27,15 @@ use super::digest::LevelHasher;
 use super::digest_cache::{DigestCache, Levels};
 use super::id_table::{IdTable, Tag, TagKey};
 use super::ladder::Ladder;
+use super::layout::{Order, PriceLevel};
 use super::prepare;
-use super::slab::{SLOT_BITS, Slab, Slot};
+use super::slab::{Slab, Slot};
 use super::undo::{Deed, Record, UndoLog};
 use super::{
     Action, Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing,
     Replacement, Resting, SelfTrade, TimeInForce,
 };
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
-
-/// An order, in exactly one cache line.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
-pub(super) struct Order {
-    id: OrderId,
-    remaining: u64,
-    total: u64,
-    pub(super) next: Slot,
-    pub(super) previous: Slot,
-    owner: u32,
-    /// The slot of its level, and above it what else there is to know in bits.
-    level_and_terms: u32,
-}
-
-const SELL: u32 = 1 << 30;
-const POST_ONLY: u32 = 1 << 29;
-const SELF_TRADE_SHIFT: u32 = SLOT_BITS;
-const SELF_TRADES: [SelfTrade; 4] = [
-    SelfTrade::CancelNewest,
-    SelfTrade::CancelOldest,
-    SelfTrade::CancelBoth,
-    SelfTrade::Allow,
-];
-
-impl Order {
-    fn new(order: &NewOrder, remaining: u64, level: Slot, previous: Slot) -> Self {
-        let mut terms = (order.self_trade as u32) << SELF_TRADE_SHIFT;
-        terms |= SELL * u32::from(order.side == Side::Sell);
-        terms |= POST_ONLY * u32::from(order.time_in_force == TimeInForce::PostOnly);
-        Self {
-            id: order.id,
-            remaining,
-            total: order.quantity.0,
-            next: Slot::NONE,
-            previous,
-            owner: order.owner.0,
-            level_and_terms: terms | level.0,
-        }
-    }
-
-    pub(super) fn id(&self) -> &OrderId {
-        &self.id
-    }
-
-    pub(super) fn level(&self) -> Slot {
-        Slot(self.level_and_terms & ((1 << SLOT_BITS) - 1))
-    }
-
-    fn side(&self) -> Side {
-        if self.level_and_terms & SELL == 0 {
-            Side::Buy
-        } else {
-            Side::Sell
-        }
-    }
-
-    fn time_in_force(&self) -> TimeInForce {
-        if self.level_and_terms & POST_ONLY == 0 {
-            TimeInForce::GoodTillCancel
-        } else {
-            TimeInForce::PostOnly
-        }
-    }
-
-    fn self_trade(&self) -> SelfTrade {
-        SELF_TRADES[(self.level_and_terms >> SELF_TRADE_SHIFT) as usize & 3]
-    }
-
-    fn filled(&self) -> u64 {
-        self.total - self.remaining
-    }
-}
-
-/// The orders at one price. Two of them share a cache line.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(32))]
-pub(super) struct PriceLevel {
-    price: Ticks,
-    /// The sum of what remains of its orders has up to 91 bits: 2^27 orders of 64 bits.
-    quantity_low: u64,
-    quantity_high: u32,
-    orders: u32,
-    pub(super) front: Slot,
-    pub(super) back: Slot,
-}
-
-impl PriceLevel {
-    fn quantity(&self) -> u128 {
-        u128::from(self.quantity_high) << 64 | u128::from(self.quantity_low)
-    }
-
-    fn add(&mut self, quantity: u64) {
-        let (low, carry) = self.quantity_low.overflowing_add(quantity);
-        self.quantity_low = low;
-        self.quantity_high += u32::from(carry);
-    }
-
-    fn subtract(&mut self, quantity: u64) {
-        let (low, borrow) = self.quantity_low.overflowing_sub(quantity);
-        self.quantity_low = low;
-        self.quantity_high -= u32::from(borrow);
-    }
-}
 
 /// The fast engine. See the [module](self) for how it is built.
 #[derive(Clone)]
@@ -347,32 +244,22 @@ impl Book {
 
     fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
         self.digests.get_mut().note_change(order.side, price);
-        let ladder = self.ladder_mut(order.side);
-        ladder.note_access(price);
-        let slot = match ladder.get(price) {
-            Some(level) => {
-                let previous = self.levels[level].back;
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, previous));
-                self.orders[previous].next = slot;
-                slot
-            }
-            None => {
-                let level = self.levels.insert(PriceLevel {
-                    price,
-                    ..PriceLevel::default()
-                });
-                let slot = self
-                    .orders
-                    .insert(Order::new(order, remaining, level, Slot::NONE));
-                self.levels[level].front = slot;
-                self.ladder_mut(order.side).insert(price, level);
-                slot
-            }
-        };
-        let level = self.orders[slot].level();
-        let level = &mut self.levels[level];
+        let Self {
+            ladders,
+            levels,
+            orders,
+            ..
+        } = self;
+        let new_level = PriceLevel::new(price);
+        let ladder = &mut ladders[order.side as usize];
+        let (level_slot, added) = ladder.find_or_insert(price, || levels.insert(new_level));
+        let level = &mut levels[level_slot];
+        let slot = orders.insert(Order::new(order, remaining, level_slot, level.back));
+        if added {
+            level.front = slot;
+        } else {
+            orders[level.back].next = slot;
+        }
         level.back = slot;
         level.orders += 1;
         level.add(remaining);
@@ -453,13 +340,8 @@ impl Book {
         let slot = self.orders.insert(order);
         assert_eq!(slot, record.slot(), "undo runs exactly backwards");
         if record.deed() == Deed::LeftAlone {
-            let level = PriceLevel {
-                price,
-                front: slot,
-                back: slot,
-                ..PriceLevel::default()
-            };
-            let level = self.levels.insert(level);
+            let level = self.levels.insert(PriceLevel::new(price));
+            (self.levels[level].front, self.levels[level].back) = (slot, slot);
             assert_eq!(level, order.level(), "undo runs exactly backwards");
             self.ladder_mut(order.side()).insert(price, level);
         }

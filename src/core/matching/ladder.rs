@@ -15,7 +15,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::pages::Pages;
+use super::pages::{self, Entry, Pages};
 use super::slab::Slot;
 use crate::types::{Side, Ticks};
 
@@ -146,6 +146,25 @@ impl Ladder {
         }
     }
 
+    /// Where the level of a price has to be looked for if it is not in the window.
+    pub(super) fn page(&self, price: Ticks) -> &[Entry] {
+        let key = self.key(price);
+        if self.position(key).is_some() {
+            &[]
+        } else {
+            self.outside.page(key)
+        }
+    }
+
+    /// The level at a price, given its [`Self::page`].
+    pub(super) fn get_in(&self, page: &[Entry], price: Ticks) -> Option<Slot> {
+        let key = self.key(price);
+        match self.position(key) {
+            Some(position) => Some(Slot(self.window[position])).filter(|slot| *slot != Slot::NONE),
+            None => pages::find(page, key),
+        }
+    }
+
     /// The best level with a price between both, the ends included.
     pub(super) fn best_between(&self, lowest: Ticks, highest: Ticks) -> Option<(Ticks, Slot)> {
         let ends = [self.key(lowest), self.key(highest)];
@@ -166,14 +185,37 @@ impl Ladder {
         core::iter::successors(self.best(), |(price, _)| self.next_after(*price))
     }
 
-    /// Adds a level at a price that has none.
-    pub(super) fn insert(&mut self, price: Ticks, slot: Slot) {
+    /// The level at a price, which is added if there is none; and whether it was added.
+    pub(super) fn find_or_insert(
+        &mut self,
+        price: Ticks,
+        create: impl FnOnce() -> Slot,
+    ) -> (Slot, bool) {
         let key = self.key(price);
-        self.follow(key);
-        self.store(key, slot);
-        if self.best.is_none_or(|(best, _)| key < best) {
+        self.open(key);
+        let (slot, added) = match self.position(key) {
+            Some(position) if self.window[position] != 0 => (Slot(self.window[position]), false),
+            Some(position) => {
+                let slot = create();
+                self.put(position, slot);
+                (slot, true)
+            }
+            None => {
+                self.strays += 1;
+                self.outside.find_or_insert(key, create)
+            }
+        };
+        if added && self.best.is_none_or(|(best, _)| key < best) {
             self.best = Some((key, slot));
         }
+        self.follow();
+        (slot, added)
+    }
+
+    /// Adds a level at a price that has none.
+    pub(super) fn insert(&mut self, price: Ticks, slot: Slot) {
+        let (_, added) = self.find_or_insert(price, || slot);
+        assert!(added, "there is no other level at this price");
     }
 
     /// Removes the level of a price that has one.
@@ -193,11 +235,6 @@ impl Ladder {
         if self.best.is_some_and(|(best, _)| best == key) {
             self.best = self.first_from(key);
         }
-    }
-
-    /// Counts an access to the level at `price` if it was a slow one.
-    pub(super) fn note_access(&mut self, price: Ticks) {
-        self.strays += usize::from(self.position(self.key(price)).is_none());
     }
 
     fn key(&self, price: Ticks) -> u64 {
@@ -230,37 +267,33 @@ impl Ladder {
         self.outside.first_from(key)
     }
 
-    fn store(&mut self, key: u64, slot: Slot) {
-        match self.position(key) {
-            Some(position) => {
-                self.window[position] = slot.0;
-                self.bitmap.set(position);
-                self.window_len += 1;
-            }
-            None => {
-                self.strays += 1;
-                self.outside.insert(key, slot);
-            }
-        }
+    fn put(&mut self, position: usize, slot: Slot) {
+        self.window[position] = slot.0;
+        self.bitmap.set(position);
+        self.window_len += 1;
     }
 
-    /// Moves the window to where the market is, if that has been worth it.
-    fn follow(&mut self, key: u64) {
+    /// Makes the window, around the first price.
+    fn open(&mut self, key: u64) {
         if self.window.is_empty() {
             self.window = vec![0; WINDOW_LEN as usize];
             self.bitmap.bits = vec![0; WINDOW_LEN as usize / 64];
             self.base = base_around(key);
-            return;
         }
+    }
+
+    /// Moves the window to where the market is, if that has been worth it.
+    fn follow(&mut self) {
         let reach = self.outside.len().min(WINDOW_LEN as usize);
         if self.strays < STRAYS_MIN + self.window_len + reach {
             return;
         }
         self.strays = 0;
-        let centre = self.best.map_or(key, |(best, _)| best);
         // Within the middle half, a move would not help.
-        if base_around(centre).abs_diff(self.base) > WINDOW_LEN / 4 {
-            self.move_to(base_around(centre));
+        if let Some((best, _)) = self.best
+            && base_around(best).abs_diff(self.base) > WINDOW_LEN / 4
+        {
+            self.move_to(base_around(best));
         }
     }
 
@@ -269,7 +302,8 @@ impl Ladder {
         while let Some(found) = self.bitmap.first_from(position) {
             self.bitmap.clear(found);
             let slot = core::mem::take(&mut self.window[found]);
-            self.outside.insert(self.base + found as u64, Slot(slot));
+            self.outside
+                .find_or_insert(self.base + found as u64, || Slot(slot));
             position = found;
         }
         self.window_len = 0;
@@ -278,7 +312,7 @@ impl Ladder {
         let next = |outside: &Pages| outside.first_from(base).filter(|(key, _)| *key <= last);
         while let Some((key, _)) = next(&self.outside) {
             let slot = self.outside.remove(key);
-            self.store(key, slot);
+            self.put((key - base) as usize, slot);
         }
     }
 }
@@ -365,7 +399,7 @@ mod tests {
         ladder.remove(Ticks(1 << 40));
         for price in 0..2 * STRAYS_MIN as u64 {
             ladder.insert(Ticks(price), Slot(1));
-            ladder.note_access(Ticks(price));
+            ladder.find_or_insert(Ticks(price), || Slot(2));
         }
         assert_eq!(
             ladder.outside.len(),

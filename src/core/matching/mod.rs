@@ -12,6 +12,7 @@ mod digest;
 mod digest_cache;
 mod id_table;
 mod ladder;
+mod layout;
 pub mod oracle;
 mod pages;
 mod prepare;
@@ -221,7 +222,7 @@ pub enum Action {
         /// Who asks; only the owner may.
         by: Owner,
     },
-    /// See [`Engine::replace`]. Boxed, as it is the largest and rare, and lists of actions are long.
+    /// See [`Engine::replace`]. Boxed, as it is large and rare, and lists of actions are long.
     Replace(Box<Replacement>),
     /// See [`Engine::end`].
     End {

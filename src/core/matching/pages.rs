@@ -17,7 +17,7 @@ const PAGE_BITS: u32 = 11;
 
 /// The key within its page above, the slot below: sorting entries sorts keys.
 #[derive(Clone, Copy, Debug)]
-struct Entry(u64);
+pub(super) struct Entry(pub(super) u64);
 
 impl Entry {
     fn new(key: u64, slot: Slot) -> Self {
@@ -47,9 +47,14 @@ impl Pages {
     }
 
     pub(super) fn get(&self, key: u64) -> Option<Slot> {
-        let page = self.pages.get(&(key >> PAGE_BITS))?;
-        let entry = page.get(place(page, key))?;
-        (entry.offset() == Entry::new(key, Slot::NONE).offset()).then(|| entry.slot())
+        find(self.page(key), key)
+    }
+
+    /// The page where a key stands or would stand.
+    pub(super) fn page(&self, key: u64) -> &[Entry] {
+        self.pages
+            .get(&(key >> PAGE_BITS))
+            .map_or(&[], Vec::as_slice)
     }
 
     /// The first entry at or after a key.
@@ -69,11 +74,21 @@ impl Pages {
         Some((number << PAGE_BITS | entry.offset(), entry.slot()))
     }
 
-    /// Adds a key that is not there.
-    pub(super) fn insert(&mut self, key: u64, slot: Slot) {
+    /// The slot of a key, which is added with a new slot if it is not there; and whether it was
+    /// added.
+    pub(super) fn find_or_insert(
+        &mut self,
+        key: u64,
+        create: impl FnOnce() -> Slot,
+    ) -> (Slot, bool) {
         let page = self.pages.entry(key >> PAGE_BITS).or_default();
+        if let Some(present) = find(page, key) {
+            return (present, false);
+        }
+        let slot = create();
         page.insert(place(page, key), Entry::new(key, slot));
         self.len += 1;
+        (slot, true)
     }
 
     /// Removes a key that is there.
@@ -89,6 +104,12 @@ impl Pages {
         self.len -= 1;
         removed.slot()
     }
+}
+
+/// The slot of a key in the page where it would stand.
+pub(super) fn find(page: &[Entry], key: u64) -> Option<Slot> {
+    let entry = page.get(place(page, key))?;
+    (entry.offset() == Entry::new(key, Slot::NONE).offset()).then(|| entry.slot())
 }
 
 /// Where a key stands in its page, or would stand.
@@ -118,7 +139,9 @@ mod tests {
                     }
                     _ if model.contains_key(&key) => {}
                     _ => {
-                        pages.insert(key, Slot(number));
+                        let added = pages.find_or_insert(key, || Slot(number));
+                        prop_assert_eq!(added, (Slot(number), true));
+                        prop_assert_eq!(pages.find_or_insert(key, || Slot(0)).0, Slot(number));
                         model.insert(key, Slot(number));
                     }
                 }

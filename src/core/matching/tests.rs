@@ -485,6 +485,6 @@ fn what_was_forgotten_cannot_be_undone() {
 
 #[test]
 fn an_order_is_one_cache_line_and_a_level_half_of_one() {
-    assert_eq!(size_of::<book::Order>(), 64);
-    assert_eq!(size_of::<book::PriceLevel>(), 32);
+    assert_eq!(size_of::<layout::Order>(), 64);
+    assert_eq!(size_of::<layout::PriceLevel>(), 32);
 }
