@@ -278,7 +278,7 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
     match command {
         Command::Place(place) => submit(node, Submit::Place(place)).await,
         Command::Cancel(order) => submit(node, Submit::Cancel(order)).await,
-        Command::CancelAll => submit(node, Submit::CancelAll).await,
+        Command::CancelAll => cancel_all(node).await,
         Command::Replace(replace) => submit(node, Submit::Replace(replace)).await,
         Command::Order(prefix) => ask(node, || Ask::Order(prefix)).await,
         Command::Orders(scope) => ask(node, || Ask::Orders(scope)).await,
@@ -357,6 +357,17 @@ async fn submit(node: &NodeContext, submit: Submit) -> Answer {
     }
     let answer = node.refs.matcher.query(submit, SUBMIT_MS).await;
     answer.map_err(|error| query_error(&error))?
+}
+
+/// Cancels own open orders until none is left: one operation ends as many as it can hold.
+async fn cancel_all(node: &NodeContext) -> Answer {
+    let mut ended = Vec::new();
+    loop {
+        match submit(node, Submit::CancelAll).await? {
+            Reply::CancelAll(rows) if !rows.is_empty() => ended.extend(rows),
+            _ => return Ok(Reply::CancelAll(ended)),
+        }
+    }
 }
 
 /// Dials an address from now on.

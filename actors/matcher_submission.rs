@@ -22,7 +22,7 @@ pub enum Submit {
     Place(Place),
     /// Cancels an own order.
     Cancel(IdPrefix),
-    /// Cancels all own open orders.
+    /// Cancels own open orders, as many as one operation can. Empty answer: none was left.
     CancelAll,
     /// Changes an own order.
     Replace(Replace),

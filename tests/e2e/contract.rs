@@ -160,3 +160,15 @@ fn events_have_their_fields() {
     check_fields(&peer, &["node", "address", "change", "reason"]);
     assert_eq!(peer["change"], "connected", "{peer}");
 }
+
+#[test]
+fn cancel_all_leaves_no_order_however_many_there_are() {
+    let mut node = Node::start(Plan::named("many"));
+    for price in 1..=70 {
+        node.ok(&format!("buy 1 @ {price}"));
+    }
+    let reply = node.ok("cancel all");
+    assert_eq!(reply["count"], 70, "{reply}");
+    assert_eq!(list(&node.ok("orders"), "orders").len(), 0);
+    assert_eq!(node.ok("cancel all")["count"], 0);
+}
