@@ -24,7 +24,7 @@ pub fn run(options: &Options, command: ReplayCommand) -> Result<String, Failure>
     let command = match command {
         ReplayCommand::Run { file, pair } => bitfitech_replay::Command::Run {
             file,
-            market: units(find_market(markets, pair.as_deref())?),
+            market: find_market(markets, pair.as_deref())?.clone(),
             output: match options.output() {
                 Output::Text => report::Output::Text,
                 Output::Json => report::Output::Json,
@@ -44,7 +44,7 @@ pub fn run(options: &Options, command: ReplayCommand) -> Result<String, Failure>
     };
     let mut out = Vec::new();
     bitfitech_replay::run(&command, &mut out)
-        .map_err(|error| Failure::RunTime(error.to_string()))?;
+        .map_err(|error| Failure::RunTime(printable(&error.to_string())))?;
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -76,24 +76,15 @@ fn find_market<'m>(markets: &'m [Market], pair: Option<&str>) -> Result<&'m Mark
 
 fn unknown_pair(markets: &[Market], pair: &str) -> Failure {
     let known: Vec<&str> = markets.iter().map(Market::pair).collect();
-    let shown: String = pair.chars().filter(|c| !c.is_control()).take(40).collect();
+    let pair = printable(pair);
     Failure::Usage(format!(
-        "--pair: `{shown}` is not configured: take one of {}",
+        "--pair: `{pair}` is not configured: take one of {}",
         known.join(", ")
     ))
 }
 
-/// What the order file needs to know of a market.
-fn units(market: &Market) -> bitfitech_replay::market::Market {
-    let written = "what a market writes is a decimal";
-    let (price, quantity) = (market.max_price(), market.max_quantity());
-    bitfitech_replay::market::Market {
-        tick: market.tick(),
-        lot: market.lot(),
-        price_max: market.price_text(price).parse().expect(written),
-        quantity_max: market
-            .quantity_text(quantity.0.into())
-            .parse()
-            .expect(written),
-    }
+/// Without what a terminal would obey: errors quote files and arguments.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(shown).collect()
 }

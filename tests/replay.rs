@@ -388,6 +388,7 @@ fn a_bad_line_is_named_and_nothing_is_reported() {
         ("L,9,buy,limit,1e3,1", "price"),
         ("L,9,buy,limit,-1,1", "price"),
         ("L,9,buy,limit,0,1", "price"),
+        ("L,9,buy,limit,\u{1b}[31m1,1", "price `\u{fffd}[31m1`"),
         ("L,9,buy,limit,0.001,1", "price"),
         ("M,9,buy,market,1000000.01,1", "price"),
         ("L,9,buy,limit,1,", "quantity"),

@@ -14,12 +14,12 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
+use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{
     Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
 };
 use bitfitech_core::types::{Lots, OrderId, Side, Ticks};
 
-use crate::market::Market;
 use crate::order_file::{HEADER, MEASURE, order_id};
 use crate::random::Random;
 
@@ -72,6 +72,18 @@ struct Generator<'a> {
     name: u64,
 }
 
+/// The market of the files that are made: prices with two decimals, quantities with eight.
+pub fn market() -> Market {
+    Market::new(&MarketSpec {
+        pair: "BTC/USD",
+        tick: "0.01",
+        lot: "0.00000001",
+        max_price: "1000000",
+        max_quantity: "1000000",
+    })
+    .expect("the constants are right")
+}
+
 /// Writes a file with `operations` measured operations. Calls `progress` after each.
 pub(crate) fn generate(
     pattern: Pattern,
@@ -100,7 +112,7 @@ impl<'a> Generator<'a> {
     fn new(seed: u64, out: &'a mut dyn Write) -> Self {
         Self {
             out,
-            market: Market::default(),
+            market: market(),
             random: Random::new(seed),
             // Nobody chooses these ids against this table, so any key does.
             book: Book::new(&[0; 32]),
@@ -246,10 +258,7 @@ impl<'a> Generator<'a> {
     ) -> io::Result<()> {
         self.name += 1;
         let (name, side_name) = (self.name, side.name());
-        let lots = self
-            .market
-            .quantity_text(quantity.into())
-            .unwrap_or_default();
+        let lots = self.market.quantity_text(quantity.into());
         match (pricing, time_in_force) {
             (Pricing::Limit(price), terms) => {
                 let kind = if terms == TimeInForce::ImmediateOrCancel {
@@ -322,7 +331,7 @@ mod tests {
     fn the_mix_is_that_of_the_pattern_and_every_line_is_read_again() {
         for (pattern, cancels) in [(Pattern::A, 25), (Pattern::B, 20)] {
             let text = file(pattern, 4000, 7);
-            let read = OrderFile::read(text.as_bytes(), &Market::default()).unwrap();
+            let read = OrderFile::read(text.as_bytes(), &market()).unwrap();
             assert_eq!((read.actions.len(), read.measured_from), (4000, 0));
             let found = (read.actions.len() - read.orders()) / 40;
             assert!(

@@ -8,8 +8,8 @@
 pub mod generator;
 mod histogram;
 mod id_index;
-pub mod market;
 mod memory;
+mod notional;
 pub mod order_file;
 mod random;
 pub mod report;
@@ -20,10 +20,11 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use bitfitech_core::market::Market;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::generator::Pattern;
-use self::market::Market;
+use self::notional::notional_text;
 use self::order_file::{FileError, OrderFile};
 use self::report::{Output, Report};
 
@@ -71,8 +72,6 @@ pub enum ReplayError {
     },
     /// The report cannot be written.
     Report(io::Error),
-    /// A sum needs more than 128 bits in this market's units.
-    SumTooLarge,
     /// Two passes over the file did not trade the same: the engine is broken.
     Unstable,
 }
@@ -85,9 +84,6 @@ impl fmt::Display for ReplayError {
                 write!(out, "cannot write {}: {error}", file.display())
             }
             Self::Report(error) => write!(out, "cannot write the report: {error}"),
-            Self::SumTooLarge => out.write_str(
-                "volume or notional exceeds 128 bits; use a coarser tick or lot for this pair",
-            ),
             Self::Unstable => out.write_str(
                 "two runs of one file gave different trades; please report this with the file",
             ),
@@ -143,14 +139,11 @@ pub fn replay(file: &Path, market: &Market) -> Result<Report, ReplayError> {
     }
     let measured = (orders.actions.len() - orders.measured_from) as f64;
     let price = |price: Option<_>| price.map(|price| market.price_text(price));
-    let notional = outcome.notional.and_then(|sum| market.notional_text(sum));
     Ok(Report {
         orders: orders.orders() as u64,
         trades: outcome.trades,
-        volume: market
-            .quantity_text(outcome.volume)
-            .ok_or(ReplayError::SumTooLarge)?,
-        notional: notional.ok_or(ReplayError::SumTooLarge)?,
+        volume: market.quantity_text(outcome.volume),
+        notional: notional_text(market, outcome.notional),
         best_bid: price(outcome.best_bid),
         best_ask: price(outcome.best_ask),
         resting: outcome.resting,

@@ -9,10 +9,9 @@
 use core::fmt;
 use std::io::{self, BufRead, Read};
 
+use bitfitech_core::market::{AmountError, Market};
 use bitfitech_core::matching::{Action, NewOrder, Owner, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::types::{OrderId, Side};
-
-use crate::market::{AmountError, Market};
 
 /// The first line that is no comment.
 pub const HEADER: &str = "op,id,side,type,price,quantity";
@@ -242,7 +241,7 @@ impl Reader<'_> {
 
 fn action(fields: &[&str; 6], market: &Market) -> Result<Action, LineError> {
     let [operation, name, side, kind, price, quantity] = *fields;
-    let limit = || market.price(price).map_err(LineError::Price);
+    let limit = || market.parse_price(price).map_err(LineError::Price);
     let (pricing, time_in_force) = match (operation, kind) {
         ("C", _) if [side, kind, price, quantity] == [""; 4] => {
             return Ok(Action::Cancel {
@@ -274,7 +273,9 @@ fn action(fields: &[&str; 6], market: &Market) -> Result<Action, LineError> {
             _ => return Err(LineError::Side),
         },
         pricing,
-        quantity: market.quantity(quantity).map_err(LineError::Quantity)?,
+        quantity: market
+            .parse_quantity(quantity)
+            .map_err(LineError::Quantity)?,
         time_in_force,
         self_trade: SelfTrade::Allow,
     }))
@@ -288,9 +289,10 @@ mod tests {
     use bitfitech_core::types::{Lots, Ticks};
 
     use super::*;
+    use crate::generator::market;
 
     fn read(lines: &[&str]) -> Result<OrderFile, FileError> {
-        OrderFile::read(lines.join("\n").as_bytes(), &Market::default())
+        OrderFile::read(lines.join("\n").as_bytes(), &market())
     }
 
     #[test]
@@ -342,13 +344,16 @@ mod tests {
             ),
             (
                 "L,1,buy,limit,,1",
-                "price is not a decimal number like 30000.12",
+                "price `` is not a decimal number such as 0.5 or 30000.01",
             ),
-            ("L,1,buy,limit,0.001,1", "price is not a multiple of 0.01"),
-            ("L,1,buy,limit,1,0", "quantity must be above zero"),
+            (
+                "L,1,buy,limit,0.001,1",
+                "price 0.001 is not a multiple of 0.01, and amounts are never rounded",
+            ),
+            ("L,1,buy,limit,1,0", "quantity must be more than 0"),
             (
                 "M,1,buy,market,,1000001",
-                "quantity is above the limit of 1000000",
+                "quantity 1000001 is above the limit 1000000",
             ),
             ("C,1,buy,,,", "a cancel is C,id,,,,"),
         ];
@@ -375,7 +380,7 @@ mod tests {
             wrong(&[HEADER, &long]),
             "line 2: expected text of at most 1024 bytes"
         );
-        let not_text = OrderFile::read(&b"\xff\n"[..], &Market::default()).unwrap_err();
+        let not_text = OrderFile::read(&b"\xff\n"[..], &market()).unwrap_err();
         assert_eq!(
             not_text.to_string(),
             "line 1: expected text of at most 1024 bytes"

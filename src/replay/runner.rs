@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use bitfitech_core::market::Market;
 use bitfitech_core::matching::{Action, BATCH_MAX, Book, Effect, Engine, Mark};
 use bitfitech_core::types::{OrderId, Side, Ticks};
 use sha2::{Digest, Sha256};
 
 use crate::histogram::Histogram;
 use crate::id_index::IdIndex;
-use crate::market::Market;
 use crate::memory;
 use crate::order_file::OrderFile;
 
@@ -36,8 +36,8 @@ pub(crate) struct Timing {
 pub(crate) struct Outcome {
     pub(crate) trades: u64,
     pub(crate) volume: u128,
-    /// `None` beyond 128 bits.
-    pub(crate) notional: Option<u128>,
+    /// In ticks times lots. It fits: see [`crate::notional`].
+    pub(crate) notional: u128,
     pub(crate) best_bid: Option<Ticks>,
     pub(crate) best_ask: Option<Ticks>,
     pub(crate) resting: u64,
@@ -141,10 +141,7 @@ pub(crate) fn collect(file: &OrderFile, market: &Market, mut progress: impl FnMu
             .map_or("", |number| file.name(number))
     };
     let mut driver = Driver::new();
-    let mut outcome = Outcome {
-        notional: Some(0),
-        ..Outcome::default()
-    };
+    let mut outcome = Outcome::default();
     let (mut trades, mut lines) = (Sha256::new(), String::new());
     driver.run(&file.actions, |effects| {
         lines.clear();
@@ -160,9 +157,8 @@ pub(crate) fn collect(file: &OrderFile, market: &Market, mut progress: impl FnMu
             };
             outcome.trades += 1;
             outcome.volume += u128::from(quantity.0);
-            let value = u128::from(price.0) * u128::from(quantity.0);
-            outcome.notional = outcome.notional.and_then(|sum| sum.checked_add(value));
-            let quantity = market.quantity_text(quantity.0.into()).unwrap_or_default();
+            outcome.notional += u128::from(price.0) * u128::from(quantity.0);
+            let quantity = market.quantity_text(quantity.0.into());
             let (maker, taker, price) = (name(*maker), name(*taker), market.price_text(*price));
             lines.extend([maker, ",", taker, ",", &price, ",", &quantity, "\n"]);
         }
@@ -172,9 +168,7 @@ pub(crate) fn collect(file: &OrderFile, market: &Market, mut progress: impl FnMu
     let mut book = Sha256::new();
     for side in [Side::Buy, Side::Sell] {
         for order in driver.book.front(side) {
-            let quantity = market
-                .quantity_text(order.remaining.0.into())
-                .unwrap_or_default();
+            let quantity = market.quantity_text(order.remaining.0.into());
             let (side, price) = (side.name(), market.price_text(order.price));
             book.update(format!("{side},{price},{},{quantity}\n", name(order.id)));
         }

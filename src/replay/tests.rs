@@ -20,7 +20,7 @@ fn file_with(text: &str) -> (TempDir, PathBuf) {
 
 fn replay_text(text: &str) -> Result<Report, ReplayError> {
     let (_directory, path) = file_with(text);
-    replay(&path, &Market::default())
+    replay(&path, &generator::market())
 }
 
 fn sha256(text: &str) -> String {
@@ -72,7 +72,7 @@ fn a_bad_line_reports_nothing_but_itself() {
     let mut out = Vec::new();
     let command = Command::Run {
         file: path.clone(),
-        market: Market::default(),
+        market: generator::market(),
         output: Output::Json,
     };
     let error = run(&command, &mut out).unwrap_err();
@@ -85,7 +85,7 @@ fn a_bad_line_reports_nothing_but_itself() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = replay(Path::new("/nowhere/orders.csv"), &Market::default()).unwrap_err();
+    let error = replay(Path::new("/nowhere/orders.csv"), &generator::market()).unwrap_err();
     assert!(
         error.to_string().starts_with("/nowhere/orders.csv: "),
         "{error}"
@@ -98,7 +98,7 @@ fn the_report_is_one_json_object_with_all_names() {
     let mut out = Vec::new();
     let command = Command::Run {
         file: path,
-        market: Market::default(),
+        market: generator::market(),
         output: Output::Json,
     };
     run(&command, &mut out).unwrap();
@@ -130,14 +130,14 @@ fn by_oracle(orders: &OrderFile, market: &Market) -> (String, String) {
             quantity,
         } = effect
         {
-            let quantity = market.quantity_text(quantity.0.into()).unwrap();
+            let quantity = market.quantity_text(quantity.0.into());
             let (price, maker, taker) = (market.price_text(*price), names[maker], names[taker]);
             trades += &format!("{maker},{taker},{price},{quantity}\n");
         }
     }
     for side in [Side::Buy, Side::Sell] {
         for order in oracle.resting(side) {
-            let quantity = market.quantity_text(order.remaining.0.into()).unwrap();
+            let quantity = market.quantity_text(order.remaining.0.into());
             let (side, price) = (side.name(), market.price_text(order.price));
             book += &format!("{side},{price},{},{quantity}\n", names[&order.id]);
         }
@@ -157,7 +157,7 @@ fn generated_files_give_the_digests_of_the_oracle() {
             file: file.clone(),
         };
         run(&command, &mut Vec::new()).unwrap();
-        let market = Market::default();
+        let market = generator::market();
         let report = replay(&file, &market).unwrap();
         let orders = OrderFile::read(&fs::read(&file).unwrap()[..], &market).unwrap();
         assert!(report.trades > 50, "the file trades");

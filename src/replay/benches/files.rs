@@ -3,8 +3,7 @@
 use std::fs;
 use std::io::BufReader;
 
-use bitfitech_replay::generator::Pattern;
-use bitfitech_replay::market::Market;
+use bitfitech_replay::generator::{self, Pattern};
 use bitfitech_replay::order_file::OrderFile;
 use bitfitech_replay::{Command, run};
 use tempfile::TempDir;
@@ -21,5 +20,5 @@ pub fn generated(pattern: Pattern, operations: u64) -> OrderFile {
     };
     run(&command, &mut Vec::new()).expect("the file can be written");
     let input = BufReader::new(fs::File::open(&file).expect("the file is there"));
-    OrderFile::read(input, &Market::default()).expect("a generated file is right")
+    OrderFile::read(input, &generator::market()).expect("a generated file is right")
 }
