@@ -48,9 +48,10 @@ const REDIAL_STABLE_MS: u64 = 60_000;
 /// Room among the connections for those that are not sessions yet, beside that for sessions.
 const STRANGERS_MAX: usize = 1_024;
 
-/// The root gives up after this many restarts of its children within [`ROOT_WINDOW_MS`]. Few in a
-/// long time, because each of them already means that a supervisor below gave up.
-const ROOT_RESTARTS_MAX: u32 = 3;
+/// The root gives up after this many restarts of its children within [`ROOT_WINDOW_MS`], or after
+/// three if each of them means that a supervisor below gave up. A disk that always fails ends the
+/// process within about a minute; a crash now and then, also one a second, does not.
+const ROOT_RESTARTS_MAX: u32 = 60;
 
 /// See [`ROOT_RESTARTS_MAX`].
 const ROOT_WINDOW_MS: u64 = 120_000;

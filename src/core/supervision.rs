@@ -318,7 +318,7 @@ impl Supervision {
             self.tell_failed(id, exit, None);
             return self.down_and_forget(id);
         }
-        if !self.grant(now_ms) {
+        if !self.grant(now_ms, &exit) {
             let reason = self.escalation(id, &exit);
             self.tell_failed(id, exit, None);
             self.tell_down(id);
@@ -361,8 +361,9 @@ impl Supervision {
         }
     }
 
-    /// Whether one more restart is within the intensity; if so it is entered.
-    fn grant(&mut self, now_ms: u64) -> bool {
+    /// Whether one more restart is within the intensity; if so it is entered. A supervisor that
+    /// gave up has failed many times already, so its failure weighs a third of the whole limit.
+    fn grant(&mut self, now_ms: u64, exit: &Exit) -> bool {
         let Some(intensity) = self.config.intensity else {
             return true;
         };
@@ -370,10 +371,14 @@ impl Supervision {
         while self.granted_ms.front().is_some_and(expired) {
             self.granted_ms.pop_front();
         }
-        if self.granted_ms.len() >= intensity.restarts_max as usize {
+        let weight = match exit {
+            Exit::Escalated(_) => (intensity.restarts_max / 3).max(1),
+            _ => 1,
+        };
+        if self.granted_ms.len() + weight as usize > intensity.restarts_max as usize {
             return false;
         }
-        self.granted_ms.push_back(now_ms);
+        self.granted_ms.extend((0..weight).map(|_| now_ms));
         true
     }
 

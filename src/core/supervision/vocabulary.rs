@@ -46,7 +46,8 @@ pub enum Order {
 /// How many restarts are granted in how long a time.
 ///
 /// Levels multiply: a supervisor that gives up every eight seconds is itself only one failure in
-/// eight seconds to the one above. Give upper levels a longer window or fewer restarts.
+/// eight seconds to the one above. So a failure that is a giving up weighs a third of
+/// `restarts_max`, and upper levels want a longer window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intensity {
     /// Restarts granted within the window; one more failure escalates.
