@@ -121,7 +121,7 @@ pub(crate) fn write_batch<E: Engine>(
 fn submit_error(error: &SubmitError) -> ReplyError {
     let code = match error {
         SubmitError::ClockAhead(_) => ErrorCode::ClockAhead,
-        SubmitError::OwnChain => ErrorCode::Unavailable,
+        SubmitError::NotYet => ErrorCode::Unavailable,
         SubmitError::Operation(_) => ErrorCode::BadAmount,
     };
     ReplyError::new(code, error.to_string())

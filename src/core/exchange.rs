@@ -24,7 +24,7 @@ use core::fmt;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 use crate::dag::{Admission, AncestryError, Dag, OpIndex};
-use crate::delivery::Delivery;
+use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, Verified};
@@ -35,6 +35,11 @@ use crate::wire::Head;
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
+
+/// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
+/// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
+/// ones come after them: this must not keep a node from writing.
+pub const CLOCK_WAIT_MS: u64 = 1_000;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +91,8 @@ pub enum Output {
 pub enum SubmitError {
     /// The next operation would be dated this much ahead of the clock, in milliseconds.
     ClockAhead(u64),
-    /// The own chain is not known to be complete yet (see [`Exchange::may_write`]).
-    OwnChain,
+    /// The node has to wait a little (see [`Exchange::may_write`]).
+    NotYet,
     /// The actions break a rule.
     Operation(OperationError),
 }
@@ -100,12 +105,11 @@ impl fmt::Display for SubmitError {
                 "the newest known operation is dated {by_ms} ms ahead of this node's clock: \
                  check the clock, or wait that long"
             ),
-            Self::OwnChain => {
-                write!(
-                    out,
-                    "peers are still being asked for this node's own newest operation"
-                )
-            }
+            Self::NotYet => write!(
+                out,
+                "peers are still being asked for this node's own newest operation, or its clock \
+                 has to catch up with theirs"
+            ),
             Self::Operation(error) => write!(out, "{error}"),
         }
     }
@@ -297,10 +301,22 @@ impl<E: Engine> Exchange<E> {
             WriteGate::AskingPeers { until_ms } | WriteGate::PeerKnows { until_ms }
                 if now.monotonic_ms < until_ms =>
             {
-                Err(until_ms)
+                return Err(until_ms);
             }
+            _ => {}
+        }
+        let latest_ms = now.unix_ms.saturating_add(AHEAD_MS);
+        match self.next_time(now).unix_ms().saturating_sub(latest_ms) {
+            excess_ms @ 1..=CLOCK_WAIT_MS => Err(now.monotonic_ms + excess_ms),
             _ => Ok(()),
         }
+    }
+
+    /// The time of the next own operation: later than everything applied, and not in the past.
+    fn next_time(&self, now: Now) -> HybridTime {
+        let after_all = self.dag.latest_time().next();
+        let after_all = after_all.unwrap_or(HybridTime(u64::MAX));
+        after_all.max(HybridTime::from_unix_ms(now.unix_ms))
     }
 
     /// Operations came in over a link, in any order, their signatures checked.
@@ -429,7 +445,7 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// Nothing is written when the own clock or chain forbids it, or an action breaks a rule.
     pub fn submit(&mut self, now: Now, actions: Vec<Action>) -> Result<OpId, SubmitError> {
-        self.may_write(now).map_err(|_| SubmitError::OwnChain)?;
+        self.may_write(now).map_err(|_| SubmitError::NotYet)?;
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
         let body = self.next_body(now, actions)?;
@@ -447,12 +463,7 @@ impl<E: Engine> Exchange<E> {
     /// The body of the next own operation: later than everything applied, and referring to what
     /// stands last, so that what its user saw sorts before it.
     fn next_body(&self, now: Now, actions: Vec<Action>) -> Result<Body, SubmitError> {
-        let after_all = self
-            .dag
-            .latest_time()
-            .next()
-            .unwrap_or(HybridTime(u64::MAX));
-        let time = after_all.max(HybridTime::from_unix_ms(now.unix_ms));
+        let time = self.next_time(now);
         if Delivery::is_ahead(time, now) {
             return Err(SubmitError::ClockAhead(time.unix_ms() - now.unix_ms));
         }
@@ -514,5 +525,53 @@ impl<E: Engine> Exchange<E> {
             final_trades: self.replica.final_trades_digest(),
             orders: self.replica.orders_digest(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::tests::test_genesis;
+    use crate::matching::Book;
+    use crate::types::Source;
+
+    fn at(unix_ms: u64) -> Now {
+        Now {
+            monotonic_ms: unix_ms,
+            unix_ms,
+        }
+    }
+
+    /// A node that has applied an operation of another author dated `ahead_ms` ahead of its clock.
+    fn node_behind_by(ahead_ms: u64) -> Exchange<Book> {
+        let genesis = test_genesis();
+        let mut other = Exchange::new(genesis.clone(), SigningKey::from([2; 32]), Book::new);
+        other
+            .submit(at(100_000 + ahead_ms), Vec::new())
+            .expect("written");
+        let operation = other.unwritten.pop_front().expect("one operation").1;
+        let mut node = Exchange::new(genesis, SigningKey::from([1; 32]), Book::new);
+        let source = Source::push(LinkId(1));
+        node.receive(at(100_000 + ahead_ms), source, alloc::vec![operation]);
+        node
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it() {
+        let mut level = node_behind_by(AHEAD_MS - 1);
+        assert!(level.submit(at(100_000), Vec::new()).is_ok());
+        let mut behind = node_behind_by(AHEAD_MS + 300);
+        assert_eq!(behind.may_write(at(100_000)), Err(100_300));
+        assert_eq!(
+            behind.submit(at(100_000), Vec::new()),
+            Err(SubmitError::NotYet)
+        );
+        assert!(behind.submit(at(100_300), Vec::new()).is_ok());
+        let mut far = node_behind_by(AHEAD_MS + CLOCK_WAIT_MS + 1);
+        assert_eq!(far.may_write(at(100_000)), Ok(()));
+        assert_eq!(
+            far.submit(at(100_000), Vec::new()),
+            Err(SubmitError::ClockAhead(1_501))
+        );
     }
 }

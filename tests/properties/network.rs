@@ -230,7 +230,7 @@ impl Network {
                 self.learn_orders(author, id, &actions);
                 Books::Merged
             }
-            Err(SubmitError::ClockAhead(_) | SubmitError::OwnChain) => Books::Behind,
+            Err(SubmitError::ClockAhead(_) | SubmitError::NotYet) => Books::Behind,
             Err(SubmitError::Operation(error)) => panic!("honest actions are refused: {error}"),
         }
     }

@@ -160,7 +160,7 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
     copy.restore(passed_on[0].wire()).expect("readable");
     copy.handle_restored(now(10), OwnChain::MayBeLonger);
     let refused = copy.submit(now(11), Vec::new());
-    assert_eq!(refused, Err(SubmitError::OwnChain));
+    assert_eq!(refused, Err(SubmitError::NotYet));
     copy.handle_heads(&[Head {
         author: copy.author(),
         seq: 2,
