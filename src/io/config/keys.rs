@@ -380,7 +380,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "gossip.flush_ms",
         milliseconds(0, 1_000),
-        "5",
+        "2",
         "Longest wait of an operation for others to share its frame",
     ),
     key(
