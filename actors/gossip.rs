@@ -25,7 +25,7 @@ use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{ClockOffset, FindMissing, FindWants, ReadHeads, Synchronised};
+use crate::matcher::{ClockOffset, FindMissing, FindWants, ReadHeads};
 use crate::messages::{Event, PeerRow, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
@@ -510,10 +510,6 @@ impl GossipActor {
     }
 
     fn on_finished(&self, link: LinkId, end: RoundEnd, received: u64, gained: u64) {
-        if end == RoundEnd::Complete {
-            // A matcher that is down begins anew anyway.
-            drop(self.node.refs.matcher.control(Synchronised));
-        }
         let Some(entry) = self.links.get(&link) else {
             return;
         };

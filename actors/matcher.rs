@@ -67,11 +67,6 @@ pub struct DeliverPage(pub Deliver);
 #[rtype(result = "()")]
 pub struct LinkDown(pub LinkId);
 
-/// A synchronisation with some peer is complete.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Synchronised;
-
 /// By how much the gating clock differs from the local one, in milliseconds.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -515,15 +510,6 @@ impl Handler<LinkDown> for MatcherActor {
 
     fn handle(&mut self, down: LinkDown, _context: &mut Context<Self>) {
         self.exchange.handle_link_down(down.0);
-    }
-}
-
-impl Handler<Synchronised> for MatcherActor {
-    type Result = ();
-
-    fn handle(&mut self, _message: Synchronised, context: &mut Context<Self>) {
-        self.exchange.handle_synchronised();
-        self.settle_soon(context);
     }
 }
 

@@ -13,8 +13,8 @@
 //!
 //! An operation of the own author may also come *in*: the node was restored from an old copy and
 //! its peers remember more. It is applied like any other; so that it comes before anything new is
-//! written, a node whose key is not new does not write before it has synchronised with a peer that
-//! knows its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
+//! written, a node whose key is not new does not write before it has what a peer shows of its chain,
+//! or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -35,6 +35,9 @@ use crate::wire::Head;
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
+
+/// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
+const OWN_HEADS_MAX: usize = 16;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
@@ -150,16 +153,14 @@ pub enum OwnChain {
 }
 
 /// Whether the node may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum WriteGate {
     Open,
-    /// Peers may know own operations that the store lost; none has shown any yet.
+    /// Peers may know own operations that the store lost.
     AskingPeers {
         until_ms: u64,
-    },
-    /// A peer that knows the own chain is being synchronised with.
-    PeerKnows {
-        until_ms: u64,
+        /// Heads of the own chain that peers have shown, at most [`OWN_HEADS_MAX`].
+        shown: Vec<OpId>,
     },
 }
 
@@ -272,23 +273,17 @@ impl<E: Engine> Exchange<E> {
             OwnChain::Complete => WriteGate::Open,
             OwnChain::MayBeLonger => WriteGate::AskingPeers {
                 until_ms: now.monotonic_ms + OWN_CHAIN_WAIT_MS,
+                shown: Vec::new(),
             },
         };
     }
 
-    /// A peer has shown these heads. One that shows a head of the own chain knows it.
+    /// A peer has shown these heads; those of the own chain are waited for.
     pub fn handle_heads(&mut self, heads: &[Head]) {
-        if let WriteGate::AskingPeers { until_ms } = self.write_gate
-            && heads.iter().any(|head| head.author == self.author)
-        {
-            self.write_gate = WriteGate::PeerKnows { until_ms };
-        }
-    }
-
-    /// A synchronisation with some peer is complete.
-    pub fn handle_synchronised(&mut self) {
-        if let WriteGate::PeerKnows { .. } = self.write_gate {
-            self.write_gate = WriteGate::Open;
+        if let WriteGate::AskingPeers { shown, .. } = &mut self.write_gate {
+            let room = OWN_HEADS_MAX.saturating_sub(shown.len());
+            let own = heads.iter().filter(|head| head.author == self.author);
+            shown.extend(own.map(|head| head.id).take(room));
         }
     }
 
@@ -297,13 +292,12 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
-        match self.write_gate {
-            WriteGate::AskingPeers { until_ms } | WriteGate::PeerKnows { until_ms }
-                if now.monotonic_ms < until_ms =>
-            {
-                return Err(until_ms);
+        if let WriteGate::AskingPeers { until_ms, shown } = &self.write_gate {
+            let is_here = |id: &OpId| self.dag.find(id).is_some();
+            let is_complete = !shown.is_empty() && shown.iter().all(is_here);
+            if !is_complete && now.monotonic_ms < *until_ms {
+                return Err(*until_ms);
             }
-            _ => {}
         }
         let latest_ms = now.unix_ms.saturating_add(AHEAD_MS);
         match self.next_time(now).unix_ms().saturating_sub(latest_ms) {

@@ -263,8 +263,9 @@ impl Network {
     fn synchronise(&mut self, node: usize, from: usize) {
         let wires = self.peers[from].disk.clone();
         let operations = wires.iter().map(|wire| self.decode(wire)).collect();
+        let heads = self.peers[from].exchange.dag().heads(None, usize::MAX);
+        self.peers[node].exchange.handle_heads(&heads);
         self.receive(node, 0, operations);
-        self.peers[node].exchange.handle_synchronised();
     }
 
     /// The disk of a node acknowledges the next `count` operations.

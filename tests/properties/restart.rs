@@ -167,7 +167,6 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
         id: passed_on[2].id(),
     }]);
     copy.receive(now(12), source(0), passed_on[1..].to_vec());
-    copy.handle_synchronised();
     let newest = copy.submit(now(13), Vec::new()).expect("written");
     let index = copy.dag().find(&newest).expect("applied");
     assert_eq!(copy.dag().seq(index), 3);
@@ -196,14 +195,9 @@ fn a_node_that_lost_its_whole_store_does_not_write_before_it_has_asked_its_peers
     let (key, passed_on) = writer(&genesis);
     let mut reborn = new_node(&genesis, &key);
     reborn.handle_restored(now(10), OwnChain::MayBeLonger);
-    if reborn.submit(now(11), Vec::new()).is_ok() {
-        reborn.receive(now(12), source(0), passed_on);
-    }
-    assert_eq!(
-        reborn.dag().forkers().count(),
-        0,
-        "it has forked its own chain"
-    );
+    assert_eq!(reborn.submit(now(11), Vec::new()), Err(SubmitError::NotYet));
+    reborn.receive(now(12), source(0), passed_on);
+    assert_eq!(reborn.dag().forkers().count(), 0);
 }
 
 /// The peer that answers first may know nothing; another one, heard a moment later, does.
@@ -214,13 +208,8 @@ fn a_restored_copy_does_not_write_because_a_peer_without_a_history_has_answered(
     let mut copy = new_node(&genesis, &key);
     copy.restore(passed_on[0].wire()).expect("readable");
     copy.handle_restored(now(10), OwnChain::MayBeLonger);
-    copy.handle_synchronised();
-    if copy.submit(now(11), Vec::new()).is_ok() {
-        copy.receive(now(12), source(1), passed_on[1..].to_vec());
-    }
-    assert_eq!(
-        copy.dag().forkers().count(),
-        0,
-        "it has forked its own chain"
-    );
+    copy.handle_heads(&[]);
+    assert_eq!(copy.submit(now(11), Vec::new()), Err(SubmitError::NotYet));
+    copy.receive(now(12), source(1), passed_on[1..].to_vec());
+    assert_eq!(copy.dag().forkers().count(), 0);
 }
