@@ -11,10 +11,10 @@
 //!   ([`Exchange::handle_persisted`]), or a crash would make the node forget its own signature and
 //!   fork its chain.
 //!
-//! An operation of the own author may also come *in*: the node was restored from an old copy and
-//! its peers remember more. It is applied like any other; so that it comes before anything new is
-//! written, a node whose key is not new does not write before it has what a peer shows of its chain,
-//! or [`OWN_CHAIN_WAIT_MS`] have passed.
+//! An operation of the own author may also come *in*: the node was restored from an old copy, or
+//! its store was lost, and its peers remember more. It is applied like any other. So that it comes
+//! before anything new is written, a node whose key is not new writes nothing before it has what a
+//! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
