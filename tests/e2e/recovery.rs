@@ -173,3 +173,26 @@ fn a_disconnected_peer_can_be_connected_again() {
     right.ok(&format!("connect {}", left.address()));
     wait_for_agreement(&mut [&mut left, &mut right]);
 }
+
+#[test]
+fn a_node_that_lost_its_store_learns_its_own_chain_before_it_writes() {
+    let mut first = Node::start(Plan::named("first"));
+    let mut forgetful = Node::start(Plan::named("forgetful").dials(&first.address()));
+    forgetful.wait_for_peers(1);
+    for price in [100, 101, 102] {
+        forgetful.ok(&format!("buy 1 @ {price}"));
+    }
+    wait_for_agreement(&mut [&mut first, &mut forgetful]);
+    forgetful.kill();
+    let store = forgetful.data_dir().join("operations.redb");
+    std::fs::remove_file(store).expect("the store is there");
+
+    forgetful = forgetful.start_again();
+    forgetful.ok("buy 1 @ 103");
+    let orders = forgetful.ok("orders");
+    assert_eq!(list(&orders, "orders").len(), 4, "{orders}");
+    wait_for_agreement(&mut [&mut first, &mut forgetful]);
+    for node in [&mut first, &mut forgetful] {
+        assert_eq!(node.ok("stats")["stats"]["forked_authors"], 0);
+    }
+}
