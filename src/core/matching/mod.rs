@@ -24,7 +24,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use self::book::Book;
-pub(crate) use self::id_table::{IdTable, TagKey};
+pub(crate) use self::id_table::{IdTable, Tag, TagKey};
 pub use self::oracle::Oracle;
 pub use self::prepare::BATCH_MAX;
 pub(crate) use self::slab::Slot;
