@@ -173,6 +173,24 @@ impl<E> MarketLog<E> {
     }
 }
 
+/// A list of at least this size in bytes is about to be long. A guess: an idle market stays far
+/// below.
+const LONG_LIST_BYTES: usize = 1 << 20;
+
+/// What a long list asks for at once, in bytes. Common allocators give as much straight from the
+/// system, which hands out memory as it is used, and enlarge it by moving pages, not bytes.
+const LONG_LIST_ROOM_BYTES: usize = 1 << 26;
+
+/// Makes room for `more` values in a list that only ever grows. Doubling it step by step would copy
+/// it each time, and touching fresh memory costs more than anything else that a merge does.
+pub(crate) fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    let is_full = list.capacity() - list.len() < more;
+    if is_full && list.len() * size_of::<T>() >= LONG_LIST_BYTES {
+        let room = LONG_LIST_ROOM_BYTES / size_of::<T>();
+        list.reserve_exact(more.max(room).max(list.len()));
+    }
+}
+
 /// Merges two sorted logs.
 pub(crate) fn merge_sorted(
     first: Vec<LogEntry>,

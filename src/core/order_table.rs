@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ops::Range;
 
+use crate::market_log::make_room;
 use crate::matching::{Effect, IdTable, Slot, Tag, TagKey};
 use crate::op::ACTIONS_MAX;
 use crate::types::{Lots, OpId, OrderId};
@@ -87,6 +88,7 @@ impl OrderTable {
             count += 1;
         }
         black_box(seen);
+        make_room(&mut self.seats, count);
         for &tag in &tags[..count] {
             let slot = Slot(self.next_slot());
             self.by_id.insert(tag, slot);

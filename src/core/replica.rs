@@ -14,7 +14,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::market_log::{LogEntry, MarketLog, merge_sorted};
+use crate::market_log::{LogEntry, MarketLog, make_room, merge_sorted};
 use crate::matching::{
     self, BATCH_MAX, Effect, EndReason, Engine, IgnoredReason, Level, Mark, Owner, Replacement,
     Slot,
@@ -180,9 +180,13 @@ impl<E: Engine> Replica<E> {
     /// Undo to the first new action, merge, redo, and compare.
     fn merge_market(&mut self, index: usize, incoming: Vec<LogEntry>, changes: &mut Vec<Change>) {
         let cause = incoming[0].key;
+        changes.reserve(2 * incoming.len());
         let undone = self.undo_behind(index, cause);
-        let log = &mut self.markets[index].log;
+        let market = &mut self.markets[index];
+        let log = &mut market.log;
         let first = log.len();
+        make_room(log, undone.entries.len() + incoming.len());
+        make_room(&mut market.effects, incoming.len());
         if undone.entries.is_empty() {
             log.extend(incoming);
         } else {
