@@ -196,7 +196,8 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let replica = Replica::new(digest, genesis.markets.iter().map(|_| make_engine(&secret)));
+        let engines = genesis.markets.iter().map(|_| make_engine(&secret));
+        let replica = Replica::new(digest, &secret, engines);
         Self {
             genesis,
             digest,

@@ -24,6 +24,7 @@ pub mod market_log;
 pub mod matching;
 pub mod op;
 pub mod order_log;
+mod order_table;
 pub mod replica;
 pub mod seen;
 pub mod signature;

@@ -1,11 +1,13 @@
 //! The log of one market: its actions in total order, its engine, and what was executed.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::matching::{Effect, EndReason, Mark, Owner};
+use crate::matching::{self, Effect, EndReason, Mark, NewOrder, Owner, Pricing, Replacement, Slot};
 use crate::op::Action;
 use crate::order_log::LogKey;
-use crate::types::{HybridTime, Lots, OrderId};
+use crate::types::{AuthorKey, HybridTime, Lots, OrderId};
+use crate::view::OrderRow;
 
 /// An insertion that goes back further than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
@@ -19,6 +21,8 @@ pub(crate) struct LogEntry {
     pub(crate) key: LogKey,
     pub(crate) action: Action,
     pub(crate) owner: Owner,
+    /// The place reserved for the order that this action makes, if it is one that may make one.
+    pub(crate) own_place: Option<Slot>,
     pub(crate) time: HybridTime,
     pub(crate) late_ms: u64,
     /// The engine before this action.
@@ -46,6 +50,56 @@ impl LogEntry {
     pub(crate) fn own_order(&self) -> OrderId {
         OrderId::new(&self.key.operation, self.key.index)
     }
+
+    /// What the engine has to do.
+    pub(crate) fn order(&self) -> matching::Action {
+        match &self.action {
+            Action::Place(place) => matching::Action::Place(NewOrder {
+                id: self.own_order(),
+                owner: self.owner,
+                side: place.side,
+                pricing: place.pricing,
+                quantity: place.quantity,
+                time_in_force: place.time_in_force,
+                self_trade: place.self_trade,
+            }),
+            Action::Cancel { order, .. } => matching::Action::Cancel {
+                order: *order,
+                by: self.owner,
+            },
+            Action::Replace {
+                order,
+                price,
+                quantity,
+                ..
+            } => matching::Action::Replace(Box::new(Replacement {
+                order: *order,
+                by: self.owner,
+                new_id: self.own_order(),
+                price: *price,
+                quantity: *quantity,
+            })),
+        }
+    }
+
+    /// The row of the order that this action places, as it is before it enters the book.
+    pub(crate) fn placed_row(&self, order: &NewOrder, author: AuthorKey) -> OrderRow {
+        OrderRow {
+            order: order.id,
+            author,
+            market: self.action.market(),
+            side: order.side,
+            price: match order.pricing {
+                Pricing::Limit(price) => Some(price),
+                Pricing::Market(protection) => protection,
+            },
+            quantity: order.quantity,
+            filled: Lots(0),
+            ended: None,
+            time: self.time,
+            late_ms: self.late_ms,
+        }
+    }
 }
 
 impl<E> MarketLog<E> {
@@ -66,11 +120,11 @@ impl<E> MarketLog<E> {
         (!self.incoming.is_empty()).then_some(self.slow_lane_after_ms)
     }
 
-    /// Where the effects of the action at `at` end.
-    pub(crate) fn effects_end(&self, at: usize) -> usize {
-        self.log
-            .get(at + 1)
-            .map_or(self.effects.len(), |next| next.effects_from)
+    /// The effects of the action at `at`.
+    pub(crate) fn effects_of(&self, at: usize) -> &[Effect] {
+        let next = self.log.get(at + 1);
+        let end = next.map_or(self.effects.len(), |next| next.effects_from);
+        &self.effects[self.log[at].effects_from..end]
     }
 
     /// A total reduced to just what is filled ends an order as filled. It is a reduction all the
@@ -116,6 +170,24 @@ impl<E> MarketLog<E> {
         }
         self.slow_lane_after_ms = now_ms.saturating_add(SLOW_LANE_MS);
         due
+    }
+}
+
+/// A list of at least this size in bytes is about to be long. A guess: an idle market stays far
+/// below.
+const LONG_LIST_BYTES: usize = 1 << 20;
+
+/// What a long list asks for at once, in bytes. Common allocators give as much straight from the
+/// system, which hands out memory as it is used, and enlarge it by moving pages, not bytes.
+const LONG_LIST_ROOM_BYTES: usize = 1 << 26;
+
+/// Makes room for `more` values in a list that only ever grows. Doubling it step by step would copy
+/// it each time, and touching fresh memory costs more than anything else that a merge does.
+pub(crate) fn make_room<T>(list: &mut Vec<T>, more: usize) {
+    let is_full = list.capacity() - list.len() < more;
+    if is_full && list.len() * size_of::<T>() >= LONG_LIST_BYTES {
+        let room = LONG_LIST_ROOM_BYTES / size_of::<T>();
+        list.reserve_exact(more.max(room).max(list.len()));
     }
 }
 

@@ -14,14 +14,16 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::market_log::{LogEntry, MarketLog, merge_sorted};
+use crate::market_log::{LogEntry, MarketLog, make_room, merge_sorted};
 use crate::matching::{
-    Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
+    self, BATCH_MAX, Effect, EndReason, Engine, IgnoredReason, Level, Mark, Owner, Replacement,
+    Slot,
 };
 use crate::op::{Action, Operation};
 use crate::order_log::{self, LogKey, Position};
+use crate::order_table::OrderTable;
 use crate::types::{
-    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks, TradeId,
 };
 use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
 
@@ -29,28 +31,29 @@ use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeS
 #[derive(Clone, PartialEq, Eq)]
 struct TapeEntry {
     position: TradePosition,
+    pair: Pair,
     price: Ticks,
     quantity: Lots,
     time: HybridTime,
     taker: Side,
 }
 
-/// What a merge has touched, as it was before.
-#[derive(Default)]
-struct Difference {
-    orders: BTreeMap<OrderId, Option<OrderRow>>,
-    trades_before: BTreeMap<Pair, TapeEntry>,
-    trades_after: BTreeMap<Pair, TapeEntry>,
-}
-
 /// Maker and taker of a trade.
 type Pair = (OrderId, OrderId);
+
+/// What was taken back, to be compared with what comes in its place.
+#[derive(Default)]
+struct Undone {
+    /// The actions, in order.
+    entries: Vec<LogEntry>,
+    trades: BTreeMap<Pair, TapeEntry>,
+}
 
 /// All markets of a network.
 pub struct Replica<E> {
     genesis: Digest,
     markets: Vec<MarketLog<E>>,
-    orders: BTreeMap<OrderId, OrderRow>,
+    orders: OrderTable,
     /// Keys of the authors by their local number.
     authors: Vec<AuthorKey>,
     /// How often a trade was reported, where more than once.
@@ -73,16 +76,15 @@ pub fn trade_id(first: &OrderId, second: &OrderId, piece: u32) -> TradeId {
 }
 
 impl<E: Engine> Replica<E> {
-    /// An empty replica with one engine per market.
-    pub fn new(genesis: Digest, engines: impl IntoIterator<Item = E>) -> Self {
-        let markets = engines.into_iter().map(MarketLog::new).collect();
-        let (orders, authors, revisions) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    /// An empty replica with one engine per market. The secret keeps peers from choosing ids that
+    /// are slow to find; it changes nothing that can be seen.
+    pub fn new(genesis: Digest, secret: &[u8; 32], engines: impl IntoIterator<Item = E>) -> Self {
         Self {
             genesis,
-            markets,
-            orders,
-            authors,
-            revisions,
+            markets: engines.into_iter().map(MarketLog::new).collect(),
+            orders: OrderTable::new(secret),
+            authors: Vec::new(),
+            revisions: BTreeMap::new(),
         }
     }
 
@@ -93,7 +95,7 @@ impl<E: Engine> Replica<E> {
 
     /// All orders whose ids lie between these, both included, in the order of their ids.
     pub fn orders_between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = &OrderRow> {
-        self.orders.range(low..=high).map(|(_, row)| row)
+        self.orders.between(low, high)
     }
 
     /// How many orders there have been.
@@ -121,13 +123,19 @@ impl<E: Engine> Replica<E> {
         }
         debug_assert_eq!(self.authors.get(owner.0 as usize), Some(&body.author));
         let keys = order_log::keys(&self.genesis, operation.id(), body, position);
+        let makes_order = |action: &Action| !matches!(action, Action::Cancel { .. });
+        let indices = (0..).zip(&body.actions);
+        let indices = indices.filter_map(|(index, action)| makes_order(action).then_some(index));
+        let mut places = self.orders.reserve(&operation.id(), indices).map(Slot);
         for (action, key) in body.actions.iter().zip(keys) {
+            let own_place = makes_order(action).then(|| places.next()).flatten();
             self.markets[usize::from(action.market().0)]
                 .incoming
                 .push(LogEntry {
                     key,
                     action: action.clone(),
                     owner,
+                    own_place,
                     time: body.time,
                     late_ms,
                     mark: Mark(0),
@@ -171,280 +179,178 @@ impl<E: Engine> Replica<E> {
 
     /// Undo to the first new action, merge, redo, and compare.
     fn merge_market(&mut self, index: usize, incoming: Vec<LogEntry>, changes: &mut Vec<Change>) {
-        let mut difference = Difference::default();
-        let first = incoming[0].key;
-        let tail = self.undo_behind(index, first, &mut difference);
-        for entry in merge_sorted(tail, incoming) {
-            self.execute(index, entry, &mut difference);
+        let cause = incoming[0].key;
+        changes.reserve(2 * incoming.len());
+        let undone = self.undo_behind(index, cause);
+        let market = &mut self.markets[index];
+        let log = &mut market.log;
+        let first = log.len();
+        make_room(log, undone.entries.len() + incoming.len());
+        make_room(&mut market.effects, incoming.len());
+        if undone.entries.is_empty() {
+            log.extend(incoming);
+        } else {
+            log.extend(merge_sorted(undone.entries, incoming));
         }
-        let market = MarketIndex(u16::try_from(index).expect("a genesis has at most 256 markets"));
-        self.report(market, first, difference, changes);
+        self.execute_from(index, first);
+        self.report_trades(index, first, undone.trades, changes);
+        self.orders.report(changes);
     }
 
-    /// Takes back every action behind `key` and returns them in order.
-    fn undo_behind(
-        &mut self,
-        index: usize,
-        key: LogKey,
-        difference: &mut Difference,
-    ) -> Vec<LogEntry> {
+    /// Takes back every action behind `key`.
+    fn undo_behind(&mut self, index: usize, key: LogKey) -> Undone {
         let market = &mut self.markets[index];
+        let mut undone = Undone::default();
+        if market.log.last().is_none_or(|last| last.key < key) {
+            return undone;
+        }
         let at = market.log.partition_point(|entry| entry.key < key);
-        let tail = market.log.split_off(at);
-        let Some(mark) = tail.first().map(|entry| entry.mark) else {
-            return tail;
-        };
-        market.engine.undo_to(mark);
-        for entry in tail.iter().rev() {
+        undone.entries = market.log.split_off(at);
+        market.engine.undo_to(undone.entries[0].mark);
+        for entry in undone.entries.iter().rev() {
             let effects = self.markets[index].effects.split_off(entry.effects_from);
-            difference
-                .trades_before
-                .extend(self.trades_of(entry, &effects));
+            let trades = self.trades_of(entry, &effects);
+            undone
+                .trades
+                .extend(trades.map(|trade| (trade.pair, trade)));
             for effect in effects.iter().rev() {
-                self.unfold(index, effect, difference);
+                self.orders
+                    .unfold(effect, &mut self.markets[index].reductions);
             }
-            if self.orders.contains_key(&entry.own_order()) {
-                self.touch(&entry.own_order(), difference);
-                self.orders.remove(&entry.own_order());
+            if let Some(place) = entry.own_place {
+                self.orders.take(place);
             }
         }
-        tail
+        undone
     }
 
-    /// Executes an action at the end of the log.
-    fn execute(&mut self, index: usize, mut entry: LogEntry, difference: &mut Difference) {
-        entry.mark = self.markets[index].engine.mark();
-        entry.effects_from = self.markets[index].effects.len();
-        match &entry.action {
-            Action::Place(_) => self.execute_place(index, &entry, difference),
-            Action::Cancel { order, .. } => {
-                let market = &mut self.markets[index];
-                market
-                    .engine
-                    .cancel(order, entry.owner, &mut market.effects);
-            }
-            Action::Replace {
-                order,
-                price,
-                quantity,
-                ..
-            } => {
-                self.execute_replace(index, &entry, (*order, *price, *quantity), difference);
+    /// Executes the log of a market from `first` on. What a batch of actions will need from memory
+    /// is asked for before the first of them has to wait for it.
+    fn execute_from(&mut self, index: usize, first: usize) {
+        let mut orders = Vec::with_capacity(BATCH_MAX);
+        let end = self.markets[index].log.len();
+        for batch in (first..end).step_by(BATCH_MAX) {
+            let market = &self.markets[index];
+            let batch = batch..end.min(batch + BATCH_MAX);
+            orders.clear();
+            orders.extend(market.log[batch.clone()].iter().map(LogEntry::order));
+            market.engine.prepare(&orders);
+            let addressed = orders.iter().filter_map(|order| match order {
+                matching::Action::Cancel { order, .. } => Some(order),
+                _ => None,
+            });
+            self.orders.prepare(addressed);
+            for (at, order) in batch.zip(&orders) {
+                self.execute(index, at, order);
             }
         }
-        let effects = self.markets[index].effects[entry.effects_from..].to_vec();
-        for effect in &effects {
-            self.fold(index, effect, difference);
-        }
-        difference
-            .trades_after
-            .extend(self.trades_of(&entry, &effects));
-        self.markets[index].log.push(entry);
     }
 
-    /// Enters a new order.
-    fn execute_place(&mut self, index: usize, entry: &LogEntry, difference: &mut Difference) {
-        let Action::Place(place) = &entry.action else {
-            return;
-        };
-        let id = entry.own_order();
-        self.touch(&id, difference);
-        let price = match place.pricing {
-            Pricing::Limit(price) => Some(price),
-            Pricing::Market(protection) => protection,
-        };
-        self.orders.insert(
-            id,
-            OrderRow {
-                order: id,
-                author: self.authors[entry.owner.0 as usize],
-                market: place.market,
-                side: place.side,
-                price,
-                quantity: place.quantity,
-                filled: Lots(0),
-                ended: None,
-                time: entry.time,
-                late_ms: entry.late_ms,
-            },
-        );
-        let order = NewOrder {
-            id,
-            owner: entry.owner,
-            side: place.side,
-            pricing: place.pricing,
-            quantity: place.quantity,
-            time_in_force: place.time_in_force,
-            self_trade: place.self_trade,
-        };
+    /// Executes the action at this place of the log, behind which nothing is executed.
+    fn execute(&mut self, index: usize, at: usize, order: &matching::Action) {
         let market = &mut self.markets[index];
-        market.engine.place(&order, &mut market.effects);
+        let entry = &mut market.log[at];
+        entry.mark = market.engine.mark();
+        entry.effects_from = market.effects.len();
+        match order {
+            matching::Action::Place(order) => {
+                let place = entry.own_place.expect("placing an order makes one");
+                let author = self.authors[entry.owner.0 as usize];
+                self.orders.put(place, entry.placed_row(order, author));
+                market.engine.place(order, &mut market.effects);
+            }
+            matching::Action::Replace(replacement) => self.execute_replace(index, at, replacement),
+            other => market.engine.execute(other, &mut market.effects),
+        }
+        let market = &mut self.markets[index];
+        for effect in &market.effects[market.log[at].effects_from..] {
+            self.orders.fold(effect, &mut market.reductions);
+        }
     }
 
     /// Changes an order, if it is there and the change is one.
-    fn execute_replace(
-        &mut self,
-        index: usize,
-        entry: &LogEntry,
-        (order, price, quantity): (OrderId, Option<Ticks>, Option<Lots>),
-        difference: &mut Difference,
-    ) {
-        let old = self
-            .orders
-            .get(&order)
-            .filter(|row| row.market == entry.action.market())
-            .cloned();
-        let reduces = |row: &OrderRow| quantity.is_some_and(|quantity| quantity < row.quantity);
+    fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
+        let Replacement {
+            order,
+            new_id,
+            price,
+            quantity,
+            ..
+        } = *replacement;
         let market = &mut self.markets[index];
-        if price.is_none() && old.as_ref().is_some_and(|row| !reduces(row)) {
+        let entry = &market.log[at];
+        let old = self.orders.get(&order);
+        let old = old.filter(|row| row.market == entry.action.market());
+        let reduces = |row: &OrderRow| quantity.is_some_and(|quantity| quantity < row.quantity);
+        if price.is_none() && old.is_some_and(|row| !reduces(row)) {
             let reason = IgnoredReason::NotReduced;
             market.effects.push(Effect::Ignored { order, reason });
             return;
         }
-        let new_id = entry.own_order();
-        let replacement = Replacement {
-            order,
-            by: entry.owner,
-            new_id,
-            price,
-            quantity,
-        };
-        market.engine.replace(&replacement, &mut market.effects);
-        market.complete_reduction(entry.effects_from, order, quantity);
+        market.engine.replace(replacement, &mut market.effects);
         let retired = Effect::Ended {
             order,
             reason: EndReason::Replaced,
         };
         if market.effects[entry.effects_from..].contains(&retired) {
             let old = old.expect("only a known order can be retired");
-            let total = quantity.unwrap_or(old.quantity);
-            self.touch(&new_id, difference);
-            self.orders.insert(
-                new_id,
-                OrderRow {
-                    order: new_id,
-                    price: price.or(old.price),
-                    quantity: Lots(total.0 - old.filled.0),
-                    filled: Lots(0),
-                    ended: None,
-                    time: entry.time,
-                    late_ms: entry.late_ms,
-                    ..old
-                },
-            );
+            let new = OrderRow {
+                order: new_id,
+                price: price.or(old.price),
+                quantity: Lots(quantity.unwrap_or(old.quantity).0 - old.filled.0),
+                filled: Lots(0),
+                ended: None,
+                time: entry.time,
+                late_ms: entry.late_ms,
+                ..old.clone()
+            };
+            let place = entry.own_place.expect("a replace may make an order");
+            self.orders.put(place, new);
         }
+        market.complete_reduction(market.log[at].effects_from, order, quantity);
     }
 
-    /// Remembers an order as it was before the merge.
-    fn touch(&self, order: &OrderId, difference: &mut Difference) {
-        let row = || self.orders.get(order).cloned();
-        difference.orders.entry(*order).or_insert_with(row);
-    }
-
-    /// The row of an order that an effect names.
-    fn row(&mut self, order: &OrderId, difference: &mut Difference) -> &mut OrderRow {
-        self.touch(order, difference);
-        self.orders
-            .get_mut(order)
-            .expect("effects name orders that were placed")
-    }
-
-    /// Brings an effect into the orders' rows.
-    fn fold(&mut self, index: usize, effect: &Effect, difference: &mut Difference) {
-        match effect {
-            Effect::Fill {
-                maker,
-                taker,
-                quantity,
-                ..
-            } => {
-                self.row(maker, difference).filled.0 += quantity.0;
-                self.row(taker, difference).filled.0 += quantity.0;
-            }
-            Effect::Reduced { order, quantity } => {
-                let row = self.row(order, difference);
-                let before = core::mem::replace(&mut row.quantity, *quantity);
-                self.markets[index].reductions.push(before);
-            }
-            Effect::Ended { order, reason } => self.row(order, difference).ended = Some(*reason),
-            Effect::Rested { .. } | Effect::Ignored { .. } => {}
-        }
-    }
-
-    /// Takes an effect out of the orders' rows again.
-    fn unfold(&mut self, index: usize, effect: &Effect, difference: &mut Difference) {
-        match effect {
-            Effect::Fill {
-                maker,
-                taker,
-                quantity,
-                ..
-            } => {
-                self.row(maker, difference).filled.0 -= quantity.0;
-                self.row(taker, difference).filled.0 -= quantity.0;
-            }
-            Effect::Reduced { order, .. } => {
-                let before = self.markets[index].reductions.pop();
-                let before = before.expect("every reduction left its quantity before");
-                self.row(order, difference).quantity = before;
-            }
-            Effect::Ended { order, .. } => self.row(order, difference).ended = None,
-            Effect::Rested { .. } | Effect::Ignored { .. } => {}
-        }
-    }
-
-    /// Turns a difference into changes: trades first, then the orders.
-    fn report(
+    /// Reports how the trades from `first` on differ from those that were undone.
+    fn report_trades(
         &mut self,
-        market: MarketIndex,
-        cause: LogKey,
-        mut difference: Difference,
+        index: usize,
+        first: usize,
+        mut undone: BTreeMap<Pair, TapeEntry>,
         changes: &mut Vec<Change>,
     ) {
-        let after = core::mem::take(&mut difference.trades_after);
-        let mut before = core::mem::take(&mut difference.trades_before);
+        let market = &self.markets[index];
+        let cause = market.log[first].key.operation;
         let mut reports = Vec::new();
-        for (pair, entry) in after {
-            let change = match before.remove(&pair) {
+        for trade in self.tape(market, first) {
+            let change = match undone.remove(&trade.pair) {
                 None => TradeChange::New,
-                Some(old) if old == entry => continue,
-                Some(old) if (old.price, old.quantity) == (entry.price, entry.quantity) => {
+                Some(old) if old == trade => continue,
+                Some(old) if (old.price, old.quantity) == (trade.price, trade.quantity) => {
                     TradeChange::Moved
                 }
                 Some(_) => TradeChange::Amended,
             };
-            reports.push((pair, entry, change));
+            reports.push((trade, change));
         }
-        reports.extend(
-            before
-                .into_iter()
-                .map(|(pair, old)| (pair, old, TradeChange::Busted)),
-        );
-        reports.sort_by_key(|(_, entry, _)| entry.position);
-        for (pair, entry, change) in reports {
-            self.count_report(&trade_id(&pair.0, &pair.1, 0), change);
+        if !undone.is_empty() {
+            let busted = undone.into_values();
+            reports.extend(busted.map(|old| (old, TradeChange::Busted)));
+            reports.sort_by_key(|(trade, _)| trade.position);
+        }
+        for (trade, change) in reports {
+            let id = trade_id(&trade.pair.0, &trade.pair.1, 0);
+            self.count_report(&id, change);
             let status = match change {
                 TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
                 TradeChange::Amended => TradeStatus::Amended,
                 TradeChange::Busted => TradeStatus::Busted,
             };
-            let row = self.trade_row(market, pair, &entry, status);
-            let (position, cause) = (entry.position, cause.operation);
             changes.push(Change::Trade {
-                position,
-                row,
+                position: trade.position,
+                row: self.trade_row(market_index(index), id, &trade, status),
                 change,
                 cause,
             });
-        }
-        for (id, before) in difference.orders {
-            match self.orders.get(&id) {
-                Some(row) if before.as_ref() != Some(row) => {
-                    changes.push(Change::Order(row.clone()));
-                }
-                None if before.is_some() => changes.push(Change::OrderGone(id)),
-                Some(_) | None => {}
-            }
         }
     }
 
@@ -458,48 +364,50 @@ impl<E: Engine> Replica<E> {
     }
 
     /// The trades among the effects of an action.
-    fn trades_of(&self, entry: &LogEntry, effects: &[Effect]) -> Vec<(Pair, TapeEntry)> {
+    fn trades_of<'a>(
+        &'a self,
+        entry: &'a LogEntry,
+        effects: &'a [Effect],
+    ) -> impl Iterator<Item = TapeEntry> + 'a {
         let fills = effects.iter().filter_map(|effect| match effect {
             Effect::Fill {
                 maker,
                 taker,
                 price,
                 quantity,
-            } => Some((*maker, *taker, *price, *quantity)),
+            } => Some(((*maker, *taker), *price, *quantity)),
             _ => None,
         });
         fills
             .zip(0..)
-            .map(|((maker, taker, price, quantity), number)| {
-                let position = TradePosition {
+            .map(|((pair, price, quantity), number)| TapeEntry {
+                position: TradePosition {
                     key: entry.key,
                     number,
-                };
-                let side = self.orders[&taker].side;
-                let time = entry.time;
-                (
-                    (maker, taker),
-                    TapeEntry {
-                        position,
-                        price,
-                        quantity,
-                        time,
-                        taker: side,
-                    },
-                )
+                },
+                pair,
+                price,
+                quantity,
+                time: entry.time,
+                taker: self.side_of_own_order(entry),
             })
-            .collect()
+    }
+
+    /// The side of the order that an action has made.
+    fn side_of_own_order(&self, entry: &LogEntry) -> Side {
+        let own = entry.own_place.and_then(|place| self.orders.row(place));
+        own.expect("whoever takes has entered the book").side
     }
 
     /// A trade for users.
     fn trade_row(
         &self,
         market: MarketIndex,
-        (maker, taker): Pair,
+        trade: TradeId,
         entry: &TapeEntry,
         status: TradeStatus,
     ) -> TradeRow {
-        let trade = trade_id(&maker, &taker, 0);
+        let (maker, taker) = entry.pair;
         let (buy, sell) = match entry.taker {
             Side::Buy => (taker, maker),
             Side::Sell => (maker, taker),
@@ -516,6 +424,12 @@ impl<E: Engine> Replica<E> {
             time: entry.time,
             revision: self.revisions.get(&trade).copied().unwrap_or(1),
         }
+    }
+
+    /// A trade that stands in the tape, for users.
+    fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
+        let id = trade_id(&entry.pair.0, &entry.pair.1, 0);
+        self.trade_row(market, id, entry, TradeStatus::Tentative)
     }
 
     /// Digest of all trades in log order, market by market.
@@ -544,8 +458,8 @@ impl<E: Engine> Replica<E> {
     /// Digest of the status of every order, by id.
     pub fn orders_digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("bitfitech orders 1");
-        for (id, row) in &self.orders {
-            hasher.update(&id.0);
+        for row in self.orders.iter() {
+            hasher.update(&row.order.0);
             hasher.update(&row.quantity.0.to_be_bytes());
             hasher.update(&row.filled.0.to_be_bytes());
             hasher.update(&[row.ended.map_or(0, end_code)]);
@@ -568,34 +482,28 @@ impl<E: Engine> Replica<E> {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// All trades of a market in log order.
-    fn tape(&self, market: &MarketLog<E>) -> Vec<(OpId, Pair, TapeEntry)> {
-        let mut tape = Vec::new();
-        for (at, entry) in market.log.iter().enumerate() {
-            let effects = &market.effects[entry.effects_from..market.effects_end(at)];
-            let trades = self.trades_of(entry, effects).into_iter();
-            tape.extend(trades.map(|(pair, trade)| (entry.key.operation, pair, trade)));
-        }
-        tape
+    /// The trades of a market from the action at `first` on, in log order.
+    fn tape<'a>(
+        &'a self,
+        market: &'a MarketLog<E>,
+        first: usize,
+    ) -> impl Iterator<Item = TapeEntry> + 'a {
+        (first..market.log.len())
+            .flat_map(move |at| self.trades_of(&market.log[at], market.effects_of(at)))
     }
 
     /// Everything that a view must know, as changes that are news to nobody.
     pub fn snapshot(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (index, market) in self.markets.iter().enumerate() {
-            let index = MarketIndex(u16::try_from(index).expect("at most 256 markets"));
-            changes.extend(self.tape(market).into_iter().map(|(cause, pair, entry)| {
-                let row = self.trade_row(index, pair, &entry, TradeStatus::Tentative);
-                let (position, change) = (entry.position, TradeChange::Moved);
-                Change::Trade {
-                    position,
-                    row,
-                    change,
-                    cause,
-                }
+            changes.extend(self.tape(market, 0).map(|trade| Change::Trade {
+                position: trade.position,
+                row: self.standing_trade_row(market_index(index), &trade),
+                change: TradeChange::Moved,
+                cause: trade.position.key.operation,
             }));
         }
-        changes.extend(self.orders.values().cloned().map(Change::Order));
+        changes.extend(self.orders.iter().cloned().map(Change::Order));
         changes
     }
 
@@ -612,13 +520,15 @@ impl<E: Engine> Replica<E> {
         else {
             return Vec::new();
         };
-        let entry = &market.log[at];
-        let effects = &market.effects[entry.effects_from..market.effects_end(at)];
-        self.trades_of(entry, effects)
-            .into_iter()
-            .map(|(pair, trade)| self.trade_row(row.market, pair, &trade, TradeStatus::Tentative))
+        self.trades_of(&market.log[at], market.effects_of(at))
+            .map(|trade| self.standing_trade_row(row.market, &trade))
             .collect()
     }
+}
+
+/// The market at this place in the genesis.
+fn market_index(index: usize) -> MarketIndex {
+    MarketIndex(u16::try_from(index).expect("a genesis has at most 256 markets"))
 }
 
 /// What an end reason counts as in a digest.

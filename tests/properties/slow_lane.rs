@@ -41,7 +41,7 @@ impl Filled {
         let genesis = genesis("slow");
         let engines = markets().map(|_| Book::new(&[7; 32]));
         let mut filled = Self {
-            replica: Replica::new(genesis.digest(), engines),
+            replica: Replica::new(genesis.digest(), &[7; 32], engines),
             dag: Dag::default(),
             operations: Vec::new(),
             genesis,

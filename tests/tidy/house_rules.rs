@@ -70,6 +70,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "handshake",
         "kademlia",
         "market_log",
+        "order_table",
         "replica",
         "sync",
     ],

@@ -33,13 +33,13 @@ const FIRST_BITS: u32 = 3;
 
 /// The secret that makes tags unpredictable.
 #[derive(Clone)]
-pub(super) struct TagKey {
+pub(crate) struct TagKey {
     offsets: [u64; 4],
     factor: u64,
 }
 
 impl TagKey {
-    pub(super) fn new(secret: &[u8; 32]) -> Self {
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
         let mut bytes = [0; 40];
         blake3::Hasher::new_keyed(secret)
             .finalize_xof()
@@ -52,7 +52,7 @@ impl TagKey {
     }
 
     #[inline]
-    pub(super) fn tag(&self, id: &OrderId) -> Tag {
+    pub(crate) fn tag(&self, id: &OrderId) -> Tag {
         let words: [u64; 4] = words(&id.0);
         let sum = |word: usize| u128::from(words[word].wrapping_add(self.offsets[word]));
         let hash = (sum(0) * sum(1)).wrapping_add(sum(2) * sum(3));
@@ -71,7 +71,7 @@ fn words<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
 
 /// What the table knows of an id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tag(pub(super) u32);
+pub(crate) struct Tag(pub(crate) u32);
 
 /// Entries whose homes are here, or before in full buckets. Those in use come first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -125,7 +125,7 @@ impl Bucket {
 
 /// Slots by tag. Equal tags may stand in it several times.
 #[derive(Clone, Debug)]
-pub(super) struct IdTable {
+pub(crate) struct IdTable {
     buckets: Vec<Bucket>,
     /// What brings a tag down to the number of its home.
     shift: u32,
@@ -133,7 +133,7 @@ pub(super) struct IdTable {
 }
 
 impl IdTable {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let buckets = vec![Bucket::default(); 1 << FIRST_BITS];
         Self {
             buckets,
@@ -144,7 +144,7 @@ impl IdTable {
 
     /// The slot with this tag that is the wanted one.
     #[inline]
-    pub(super) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
+    pub(crate) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
         let found = self.find_entry(tag, wanted);
         found.map(|(number, place)| self.buckets[number].entries[place].1)
     }
@@ -172,11 +172,11 @@ impl IdTable {
     }
 
     /// Reads where a search for this tag starts, without looking at it.
-    pub(super) fn touch(&self, tag: Tag) -> u32 {
+    pub(crate) fn touch(&self, tag: Tag) -> u32 {
         self.buckets[self.home(tag)].summary as u32
     }
 
-    pub(super) fn insert(&mut self, tag: Tag, slot: Slot) {
+    pub(crate) fn insert(&mut self, tag: Tag, slot: Slot) {
         if 2 * self.len >= self.buckets.len() * LOAD_MAX_HALVES {
             self.grow();
         }
@@ -185,7 +185,7 @@ impl IdTable {
     }
 
     /// Takes out an entry that is there.
-    pub(super) fn remove(&mut self, tag: Tag, slot: Slot) {
+    pub(crate) fn remove(&mut self, tag: Tag, slot: Slot) {
         let found = self.find_entry(tag, |other| other == slot);
         let (number, place) = found.expect("only an entry of the table can be removed");
         let was_full = self.buckets[number].is_full();

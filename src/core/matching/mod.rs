@@ -25,8 +25,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use self::book::Book;
+pub(crate) use self::id_table::{IdTable, Tag, TagKey};
 pub use self::oracle::Oracle;
 pub use self::prepare::BATCH_MAX;
+pub(crate) use self::slab::Slot;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
 /// A local number for an author. Only equality matters; never part of any digest.

@@ -20,10 +20,10 @@ pub(super) const SLOT_BITS: u32 = 27;
 
 /// The number of a value's place. Zero stands for nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Slot(pub(super) u32);
+pub(crate) struct Slot(pub(crate) u32);
 
 impl Slot {
-    pub(super) const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 }
 
 /// Values by slot.

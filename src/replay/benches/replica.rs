@@ -120,7 +120,7 @@ fn operations(pattern: Pattern, count: u64) -> Operations {
 
 /// Nanoseconds for each measured action, and changes reported for each.
 fn run(file: &Operations) -> (f64, f64) {
-    let mut replica = Replica::new(file.digest, [Book::new(&[0; 32])]);
+    let mut replica = Replica::new(file.digest, &[0; 32], [Book::new(&[0; 32])]);
     let mut started_ns = 0;
     let mut changes = 0;
     for (number, (operation, owner)) in file.operations.iter().enumerate() {
