@@ -264,3 +264,69 @@ fn first_half(id: &OrderId) -> u128 {
     let (half, _) = id.0.split_first_chunk().expect("an id has 32 bytes");
     u128::from_be_bytes(*half)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{AuthorKey, HybridTime, MarketIndex, Side};
+
+    fn row(order: OrderId) -> OrderRow {
+        OrderRow {
+            order,
+            author: AuthorKey::default(),
+            market: MarketIndex(0),
+            side: Side::Buy,
+            price: None,
+            quantity: Lots(1),
+            filled: Lots(0),
+            ended: None,
+            time: HybridTime(0),
+            late_ms: 0,
+        }
+    }
+
+    /// A table with the orders of two operations, the later ids first, and one seat left empty.
+    fn filled() -> (OrderTable, Vec<OrderId>) {
+        let mut table = OrderTable::new(&[1; 32]);
+        let mut ids = Vec::new();
+        for operation in [OpId([9; 32]), OpId([3; 32])] {
+            let seats = table.reserve(&operation, [2, 5, 6].into_iter());
+            for (slot, index) in seats.zip([2, 5]) {
+                let id = OrderId::new(&operation, index);
+                table.put(Slot(slot), row(id));
+                ids.push(id);
+            }
+        }
+        ids.sort();
+        (table, ids)
+    }
+
+    #[test]
+    fn orders_come_by_id_within_any_bounds() {
+        let (table, ids) = filled();
+        assert_eq!(table.len(), ids.len());
+        for (low, first) in ids.iter().enumerate() {
+            for (high, last) in ids.iter().enumerate().skip(low) {
+                let found = table.between(*first, *last).map(|row| row.order);
+                assert_eq!(found.collect::<Vec<_>>(), ids[low..=high]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_undone_and_done_again_is_no_news() {
+        let (mut table, ids) = filled();
+        let mut changes = Vec::new();
+        table.report(&mut changes);
+        let reported: Vec<Change> = ids.iter().map(|id| Change::Order(row(*id))).collect();
+        assert_eq!(changes, reported);
+        changes.clear();
+        let [kept, gone] = [ids[0], ids[1]].map(|id| table.find(&id).expect("it is seated"));
+        table.take(kept);
+        table.take(gone);
+        table.put(kept, row(ids[0]));
+        table.report(&mut changes);
+        assert_eq!(changes, [Change::OrderGone(ids[1])]);
+        assert_eq!(table.get(&ids[1]), None);
+    }
+}
