@@ -171,7 +171,7 @@ impl Console {
     }
 
     /// Writes what is still waiting, and gives a terminal back as it was. Blocks until everything
-    /// is written or the reader is gone; at a terminal no longer than [`TERMINAL_CLOSE`].
+    /// is written or the reader is gone; at a terminal no longer than a moment.
     pub fn close(&self) {
         if let Some(restorer) = &self.restorer {
             restorer.restore();
