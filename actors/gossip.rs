@@ -286,6 +286,11 @@ impl GossipActor {
 
     /// Decides whether a session is one too many.
     fn admit(&mut self, up: &SessionUp) -> Result<(), Goodbye> {
+        // An actor that died between its introduction and the answer has told of no end.
+        let is_dead = |entry: &Link| !entry.peer.is_up() || entry.peer.name() == up.peer.name();
+        let links = self.links.iter().filter(|(_, entry)| is_dead(entry));
+        let dead: Vec<LinkId> = links.map(|(link, _)| *link).collect();
+        dead.into_iter().for_each(|link| self.forget(link));
         let twin = self.links.iter().find(|(_, entry)| entry.node == up.node);
         if let Some((twin, entry)) = twin.map(|(link, entry)| (*link, entry)) {
             let goodbye = Goodbye {
