@@ -7,7 +7,7 @@
 //! Each author writes one chain. Two operations of one author with the same `seq` are a proof that
 //! he forked it; both branches stay in the set, so nobody can unhappen anything by forking.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Bound;
@@ -46,7 +46,7 @@ struct Chain {
     /// The branch that came first, by `seq`.
     trunk: Vec<OpIndex>,
     /// The last operation of every branch; one unless the author forked.
-    heads: Vec<OpIndex>,
+    heads: BTreeSet<OpIndex>,
     /// Two different operations of the same `seq`.
     fork: Option<(OpIndex, OpIndex)>,
 }
@@ -169,8 +169,9 @@ impl Dag {
     }
 
     /// The last operations of an author's branches: one, unless he forked; none if unknown.
-    pub fn heads_of(&self, key: &AuthorKey) -> &[OpIndex] {
-        self.chain(key).map_or(&[], |chain| &chain.heads)
+    pub fn heads_of(&self, key: &AuthorKey) -> impl Iterator<Item = OpIndex> {
+        let heads = self.chain(key).map(|chain| chain.heads.iter().copied());
+        heads.into_iter().flatten()
     }
 
     /// Two operations of the author with the same `seq`, if he forked.
@@ -274,7 +275,7 @@ impl Dag {
             self.chains.push(Chain {
                 key,
                 trunk: Vec::new(),
-                heads: Vec::new(),
+                heads: BTreeSet::new(),
                 fork: None,
             });
         }
@@ -285,10 +286,10 @@ impl Dag {
         } else if let Some(twin) = chain.trunk.get(body.seq as usize) {
             chain.fork.get_or_insert((*twin, index));
         }
-        match chain.heads.iter_mut().find(|head| Some(**head) == prev) {
-            Some(head) => *head = index,
-            None => chain.heads.push(index),
+        if let Some(prev) = prev {
+            chain.heads.remove(&prev);
         }
+        chain.heads.insert(index);
         owner
     }
 

@@ -462,10 +462,8 @@ impl<E: Engine> Exchange<E> {
         if Delivery::is_ahead(time, now) {
             return Err(SubmitError::ClockAhead(time.unix_ms() - now.unix_ms));
         }
-        let heads = self.dag.heads_of(&self.author).iter();
-        let head = heads
-            .copied()
-            .max_by_key(|head| (self.dag.seq(*head), self.dag.id(*head)));
+        let heads = self.dag.heads_of(&self.author);
+        let head = heads.max_by_key(|head| (self.dag.seq(*head), self.dag.id(*head)));
         let news = self
             .last_foreign
             .filter(|last| self.referred != Some(*last));
