@@ -182,15 +182,12 @@ async fn establish(
     })
 }
 
-/// Where a node takes connections that says it does so on all its addresses.
+/// Where a node says that it takes connections, if that is at the address from which it speaks.
+/// Other claims are not believed: they would keep this node from dialling who really is there.
 fn reachable(listen: Option<String>, remote: IpAddr) -> Option<String> {
-    let listen = listen?;
-    match listen.parse::<SocketAddr>() {
-        Ok(address) if address.ip().is_unspecified() => {
-            Some(SocketAddr::new(remote, address.port()).to_string())
-        }
-        _ => Some(listen),
-    }
+    let listen: SocketAddr = listen?.parse().ok()?;
+    let is_own = listen.ip().is_unspecified() || listen.ip() == remote;
+    is_own.then(|| SocketAddr::new(remote, listen.port()).to_string())
 }
 
 /// Exchanges Hellos.
@@ -297,4 +294,20 @@ async fn introduce(
     let reason = goodbye.reason.clone();
     say(writer, Frame::Goodbye(goodbye)).await;
     Err(Ending::Lost(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_to_listen_at_the_address_of_another_is_not_believed() {
+        let remote: IpAddr = [192, 0, 2, 1].into();
+        let claimed = |listen: &str| reachable(Some(listen.to_string()), remote);
+        assert_eq!(claimed("0.0.0.0:3000").as_deref(), Some("192.0.2.1:3000"));
+        assert_eq!(claimed("192.0.2.1:3001").as_deref(), Some("192.0.2.1:3001"));
+        assert_eq!(claimed("192.0.2.9:3000"), None);
+        assert_eq!(claimed("bootstrap.example:3000"), None);
+        assert_eq!(reachable(None, remote), None);
+    }
 }
