@@ -110,17 +110,17 @@ impl Child for CommandActor {
             speech: self.speech,
             output,
         };
-        if self.generation == 1 {
-            teller.tell_event(&Event::Ready(Box::new(node::ready(&self.node))));
-        }
-        if let Some(turn) = self.node.console.first_turn() {
-            // If the output is full, the prompt comes before what waits in it.
-            drop(teller.output.try_send(Output::EndOfTurn(turn)));
-        }
-        let at_end = self.at_end;
-        context.spawn(tell_events(teller.clone()).into_actor(self));
-        context.spawn(tell_actor_events(teller.clone()).into_actor(self));
-        context.spawn(answer_commands(teller, at_end).into_actor(self));
+        let (generation, at_end) = (self.generation, self.at_end);
+        let speaking = async move {
+            teller.node.up.wait().await;
+            teller.tell_begin(generation);
+            tokio::join!(
+                tell_events(teller.clone()),
+                tell_actor_events(teller.clone()),
+                answer_commands(teller.clone(), at_end),
+            );
+        };
+        context.spawn(speaking.into_actor(self));
         started.report();
     }
 }
@@ -135,6 +135,17 @@ struct Teller {
 }
 
 impl Teller {
+    /// Says that the node is up, in the first life of the console, and lets a terminal prompt.
+    fn tell_begin(&self, generation: u64) {
+        if generation == 1 {
+            self.tell_event(&Event::Ready(Box::new(node::ready(&self.node))));
+        }
+        if let Some(turn) = self.node.console.first_turn() {
+            // If the output is full, the prompt comes before what waits in it.
+            drop(self.output.try_send(Output::EndOfTurn(turn)));
+        }
+    }
+
     /// Writes an event, unless too much is waiting to be written already.
     fn tell_event(&self, event: &Event) {
         let genesis = &self.node.genesis;
@@ -265,7 +276,7 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
         return Err(ReplyError::new(ErrorCode::UnknownActor, text));
     };
     if status != Status::Running {
-        let text = format!("{actor} is {} already: try again later", status.name());
+        let text = format!("{actor} is {} now: try again later", status.name());
         return Err(ReplyError::new(ErrorCode::Unavailable, text));
     }
     let actor = actor.to_string();

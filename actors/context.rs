@@ -16,7 +16,7 @@ use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::LogControl;
 use bitfitech_io::tls::Tls;
 use dashmap::DashMap;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
 
 use crate::breaker::BreakerActor;
 use crate::command::CommandActor;
@@ -166,6 +166,8 @@ pub struct NodeContext {
     pub console: Console,
     /// All actors.
     pub refs: Refs,
+    /// Set when every actor has been up once; before that the console says nothing.
+    pub up: SetOnce<()>,
     /// Told when the operator wants the node to shut down.
     pub quit: Notify,
     next_number: AtomicU64,
@@ -221,6 +223,7 @@ impl NodeContext {
             log_control: parts.log_control,
             console: parts.console,
             refs: Refs::default(),
+            up: SetOnce::new(),
             quit: Notify::new(),
             next_number: AtomicU64::new(1),
         })

@@ -145,6 +145,8 @@ async fn live(
     };
     if started {
         tell_start(node);
+        // Nobody else sets it.
+        drop(node.up.set(()));
     } else {
         shut_down(node);
     }
