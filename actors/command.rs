@@ -14,6 +14,8 @@ use actix::{Actor, AsyncContext, Context};
 use bitfitech_core::supervision::{AddError, Status};
 use bitfitech_core::wire::{Goodbye, GoodbyeCode};
 use bitfitech_io::config::{HostPort, LogLevel};
+use tokio::sync::Mutex;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::Sender;
 
@@ -114,9 +116,10 @@ impl Child for CommandActor {
         let speaking = async move {
             teller.node.up.wait().await;
             teller.tell_begin(generation);
+            let node = &teller.node;
             tokio::join!(
-                tell_events(teller.clone()),
-                tell_actor_events(teller.clone()),
+                tell_events(&teller, &node.console_events, |event| event),
+                tell_events(&teller, &node.console_actor_events, Event::Actor),
                 answer_commands(teller.clone(), at_end),
             );
         };
@@ -178,27 +181,19 @@ impl Teller {
     }
 }
 
-/// Writes events as they come.
-async fn tell_events(teller: Teller) {
-    let mut events = teller.node.console_events.lock().await;
+/// Writes what comes from one of the two sources of events.
+async fn tell_events<T: Clone>(
+    teller: &Teller,
+    source: &Mutex<Receiver<T>>,
+    event_of: impl Fn(T) -> Event,
+) {
+    let mut events = source.lock().await;
     loop {
         match events.recv().await {
-            Ok(event) => teller.tell_event(&event),
+            Ok(event) => teller.tell_event(&event_of(event)),
             Err(RecvError::Lagged(count)) => {
                 tracing::warn!(target: "command", "{count} events were not written: too many");
             }
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Writes what happens to actors.
-async fn tell_actor_events(teller: Teller) {
-    let mut events = teller.node.console_actor_events.lock().await;
-    loop {
-        match events.recv().await {
-            Ok(event) => teller.tell_event(&Event::Actor(event)),
-            Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

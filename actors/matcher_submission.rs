@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use bitfitech_core::board::only_one;
 use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, SubmitError};
 use bitfitech_core::matching::Engine;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::command_model::{ClockQuery, IdPrefix, Replace};
 use crate::messages::{Answer, ErrorCode, PlaceReply, Reply, ReplyError};
+use crate::orderbook::find_error;
 
 /// A query: write an operation that does this; answered when it is on disk.
 #[derive(actix::Message, Debug)]
@@ -228,21 +230,8 @@ fn own_open_order<E: Engine>(
 /// The one order that a prefix names.
 fn any_order<E: Engine>(exchange: &Exchange<E>, prefix: IdPrefix) -> Result<&OrderRow, ReplyError> {
     let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
-    let mut found = exchange.replica().orders_between(low, high);
-    match (found.next(), found.next()) {
-        (Some(row), None) => Ok(row),
-        (None, _) => Err(ReplyError::new(
-            ErrorCode::UnknownOrder,
-            format!("no order begins with {prefix}: `orders all` lists your orders"),
-        )),
-        (Some(first), Some(second)) => Err(ReplyError::new(
-            ErrorCode::AmbiguousOrder,
-            format!(
-                "{prefix} begins several orders, such as {} and {}: type more of it",
-                first.order, second.order
-            ),
-        )),
-    }
+    let found = exchange.replica().orders_between(low, high);
+    only_one(found).map_err(|error| find_error(prefix, &error))
 }
 
 impl Acknowledgement {

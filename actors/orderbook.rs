@@ -61,11 +61,6 @@ pub enum Ask {
     Order(IdPrefix),
 }
 
-/// A query: the id of the one order that a prefix names.
-#[derive(Message)]
-#[rtype(result = "Result<OrderId, ReplyError>")]
-pub struct Resolve(pub IdPrefix);
-
 /// The actor.
 pub struct OrderbookActor {
     node: Arc<NodeContext>,
@@ -196,7 +191,7 @@ impl OrderbookActor {
 }
 
 /// An id that names no order, in words.
-fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
+pub(crate) fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
     match error {
         FindError::Unknown => ReplyError::new(
             ErrorCode::UnknownOrder,
@@ -258,13 +253,5 @@ impl Handler<Ask> for OrderbookActor {
             }
             Ask::Order(prefix) => Reply::Order(self.find(prefix)?.clone()),
         })
-    }
-}
-
-impl Handler<Resolve> for OrderbookActor {
-    type Result = Result<OrderId, ReplyError>;
-
-    fn handle(&mut self, resolve: Resolve, _context: &mut Context<Self>) -> Self::Result {
-        self.find(resolve.0).map(|row| row.order)
     }
 }

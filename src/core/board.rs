@@ -188,12 +188,7 @@ impl Board {
     /// # Errors
     /// When there is none, or more than one.
     pub fn find_order(&self, low: OrderId, high: OrderId) -> Result<&OrderRow, FindError> {
-        let mut found = self.orders.range(low..=high).map(|(_, row)| row);
-        let first = found.next().ok_or(FindError::Unknown)?;
-        match found.next() {
-            None => Ok(first),
-            Some(second) => Err(FindError::Ambiguous(first.order, second.order)),
-        }
+        only_one(self.orders.range(low..=high).map(|(_, row)| row))
     }
 
     /// All own orders, oldest first.
@@ -205,4 +200,18 @@ impl Board {
 /// What an order adds to its level, if it is open.
 fn open_quantity(row: &OrderRow) -> Option<u128> {
     row.ended.is_none().then(|| u128::from(row.remaining().0))
+}
+
+/// The one order of several that were looked for.
+///
+/// # Errors
+/// When there is none, or more than one.
+pub fn only_one<'a>(
+    mut found: impl Iterator<Item = &'a OrderRow>,
+) -> Result<&'a OrderRow, FindError> {
+    let first = found.next().ok_or(FindError::Unknown)?;
+    match found.next() {
+        None => Ok(first),
+        Some(second) => Err(FindError::Ambiguous(first.order, second.order)),
+    }
 }
