@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
-use bitfitech_core::handshake::{SessionFacts, printable};
-use bitfitech_core::types::{AuthorKey, LinkId};
+use bitfitech_core::handshake::printable;
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
 use bitfitech_io::config::HostPort;
 use bitfitech_io::transport::{
@@ -101,12 +100,9 @@ pub struct PeerActor {
 /// An established session; its end is told when it is dropped, whatever the reason.
 pub(crate) struct Session {
     pub(crate) node: Arc<NodeContext>,
-    pub(crate) link: LinkId,
-    pub(crate) peer: AuthorKey,
+    /// What gossip must know of it; a fresh gossip actor is told again.
+    pub(crate) introduction: SessionUp,
     pub(crate) address: String,
-    pub(crate) facts: SessionFacts,
-    pub(crate) clock_offset_ms: i64,
-    pub(crate) me: ActorRef<PeerActor>,
     pub(crate) ending: std::sync::Mutex<Option<String>>,
 }
 
@@ -201,20 +197,9 @@ impl Session {
         }
     }
 
-    /// What gossip must know of it.
-    fn introduction(&self) -> SessionUp {
-        SessionUp {
-            link: self.link,
-            node: self.peer,
-            facts: self.facts,
-            clock_offset_ms: self.clock_offset_ms,
-            peer: self.me.clone(),
-        }
-    }
-
     pub(crate) fn tell(&self, change: PeerChange, reason: Option<String>) {
         self.node.tell(Event::Peer(PeerEvent {
-            node: self.peer,
+            node: self.introduction.node,
             address: self.address.clone(),
             change,
             reason,
@@ -225,16 +210,19 @@ impl Session {
 impl Drop for Session {
     /// Runs also while the actor unwinds, so it must not fail: it only sends messages.
     fn drop(&mut self) {
-        self.node.directory.remove(&self.link);
+        let SessionUp {
+            link, node: peer, ..
+        } = &self.introduction;
+        self.node.directory.remove(link);
         let ending = self.ending.get_mut().ok().and_then(Option::take);
         let reason = ending.unwrap_or_else(|| "the actor of the connection crashed".to_string());
         // Actors that are down ask for the present sessions when they are up again.
-        drop(self.node.refs.gossip.control(SessionDown(self.link)));
-        drop(self.node.refs.matcher.control(LinkDown(self.link)));
+        drop(self.node.refs.gossip.control(SessionDown(*link)));
+        drop(self.node.refs.matcher.control(LinkDown(*link)));
         tracing::info!(
             target: "peer",
             "session with {} at {} ended: {reason}",
-            self.peer.short(),
+            peer.short(),
             self.address
         );
         self.tell(PeerChange::Disconnected, Some(reason));
@@ -312,7 +300,7 @@ async fn read_frames(
                 return violation(format!("{} in the middle of a session", frame.name()));
             }
             Ok(Some(frame)) => {
-                let link = session.link;
+                let link = session.introduction.link;
                 // A gossip actor that is down synchronises with everybody when it is up again.
                 drop(
                     session
@@ -331,7 +319,9 @@ impl Session {
     /// A pong came; its number is the time of the ping.
     fn note_pong(&self, sent_ms: u64) {
         let rtt_ms = self.node.clock.now().monotonic_ms.checked_sub(sent_ms);
-        if let (Some(mut entry), Some(_)) = (self.node.directory.get_mut(&self.link), rtt_ms) {
+        if let (Some(mut entry), Some(_)) =
+            (self.node.directory.get_mut(&self.introduction.link), rtt_ms)
+        {
             entry.rtt_ms = rtt_ms;
         }
     }
@@ -373,7 +363,7 @@ async fn write_frames(
             return Ending::Lost(error.to_string());
         }
         if cost_bytes > 0 {
-            let link = session.link;
+            let link = session.introduction.link;
             // A gossip actor that was restarted has forgotten the cost.
             drop(
                 session
@@ -453,7 +443,7 @@ impl Handler<Register> for PeerActor {
         let outbox = self.outbox.clone();
         let registering = async move {
             let gossip = &session.node.refs.gossip;
-            if let Ok(Err(goodbye)) = gossip.query(session.introduction(), QUERY_MS).await {
+            if let Ok(Err(goodbye)) = gossip.query(session.introduction.clone(), QUERY_MS).await {
                 drop(outbox.try_send(Outgoing::Close(goodbye)));
             }
         };

@@ -151,15 +151,11 @@ async fn establish(
         clock_offset_ms: accepted.clock_offset_ms,
         peer: me.clone(),
     };
-    introduce(node, introduction, &mut writer).await?;
+    introduce(node, &introduction, &mut writer).await?;
     let session = Arc::new(Session {
         node: Arc::clone(node),
-        link: LinkId(number),
-        peer,
+        introduction,
         address: address.clone(),
-        facts,
-        clock_offset_ms: accepted.clock_offset_ms,
-        me: me.clone(),
         ending: std::sync::Mutex::new(None),
     });
     let entry = SessionEntry {
@@ -170,7 +166,7 @@ async fn establish(
         direction,
         rtt_ms: None,
     };
-    node.directory.insert(session.link, entry);
+    node.directory.insert(session.introduction.link, entry);
     let way = direction.name();
     tracing::info!(target: "peer", "{way} session with {} at {}", peer.short(), session.address);
     session.tell(PeerChange::Connected, None);
@@ -278,7 +274,7 @@ pub(crate) async fn say(writer: &mut ConnectionWriter, frame: Frame) {
 /// Asks gossip to take the session; says goodbye if it does not.
 async fn introduce(
     node: &NodeContext,
-    introduction: SessionUp,
+    introduction: &SessionUp,
     writer: &mut ConnectionWriter,
 ) -> Result<(), Ending> {
     let goodbye = loop {
