@@ -131,9 +131,9 @@ pub struct Operation {
     wire: Arc<[u8]>,
 }
 
-/// An operation whose signature is known to be good.
+/// An operation whose signature is known to be good. Copies share its memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified(Operation);
+pub struct Verified(Arc<Operation>);
 
 /// Why bytes are not a valid operation, whatever else is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,7 +231,7 @@ impl Operation {
     /// Vouches for an operation whose signature has been checked: by
     /// [`crate::signature::verify`], or before it was written to the node's own store.
     pub fn trust(self) -> Verified {
-        Verified(self)
+        Verified(Arc::new(self))
     }
 }
 
@@ -251,12 +251,12 @@ impl Verified {
         let id = operation_id(digest, &body_bytes);
         let signature = key.sign(&id.0).to_bytes();
         let wire = encode_wire(&body_bytes, &signature).into();
-        Ok(Self(Operation {
+        Ok(Self(Arc::new(Operation {
             id,
             body,
             signature,
             wire,
-        }))
+        })))
     }
 }
 
