@@ -213,6 +213,7 @@ fn read_place(
         quantity,
         time_in_force: terms.time_in_force,
         self_trade: terms.self_trade,
+        expires_ms: None,
     }))
 }
 

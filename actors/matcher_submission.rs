@@ -187,8 +187,9 @@ fn replace_action<E: Engine>(
     Ok(Action::Replace {
         market: row.market,
         order: row.order,
+        side: row.side,
         price: price.filter(|_| !only_reduces),
-        quantity: Some(quantity),
+        quantity,
     })
 }
 

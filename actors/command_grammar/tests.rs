@@ -34,6 +34,7 @@ fn limit_buy(price: u64, quantity: u64) -> Place {
         quantity: Lots(quantity),
         time_in_force: TimeInForce::GoodTillCancel,
         self_trade: SelfTrade::CancelNewest,
+        expires_ms: None,
     }
 }
 
@@ -82,6 +83,7 @@ fn limit_orders_take_their_options_in_any_order() {
         quantity: Lots(1_500),
         time_in_force: TimeInForce::FillOrKill,
         self_trade: SelfTrade::CancelBoth,
+        expires_ms: None,
     });
     assert_eq!(command("sell 1.5 ETH/USD @ 2000.1 fok stp=both"), expected);
     assert_eq!(command("sell 1.5 ETH/USD @ 2000.1 stp=both FOK"), expected);
@@ -511,6 +513,7 @@ fn place() -> impl Strategy<Value = Command> {
                 quantity,
                 time_in_force,
                 self_trade,
+                expires_ms: None,
             })
         })
 }

@@ -13,9 +13,9 @@ use core::fmt;
 use core::ops::Bound;
 
 use crate::matching::Owner;
-use crate::op::{Body, Operation, REFS_MAX};
-use crate::order_log::Position;
-use crate::types::{AuthorKey, Digest, HybridTime, OpId, OrderId};
+use crate::op::{Body, Operation};
+use crate::order_log::{Position, bucket_of};
+use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Head, HeadCursor, LOCATOR_MAX, WantEntry};
 
@@ -29,15 +29,16 @@ impl OpIndex {
     }
 }
 
-/// What is kept of an applied operation.
+/// What is kept of an applied operation: one cache line.
 struct Entry {
     id: OpId,
-    author: Owner,
     seq: u64,
     time: HybridTime,
-    position: Position,
-    prev: Option<OpIndex>,
-    refs: [Option<OpIndex>; REFS_MAX],
+    author: Owner,
+    /// See [`Position`]; the bucket follows from the time.
+    depth: u32,
+    /// Where its ancestors begin in the list of all.
+    ancestors_from: u32,
 }
 
 /// An author's chain, with its branches if he forked it.
@@ -56,8 +57,8 @@ struct Chain {
 pub enum Admission {
     /// It is here already.
     Known,
-    /// These ancestors are not here yet.
-    Missing(Vec<OpId>),
+    /// These ancestors are not here yet; each is named once.
+    Missing(Vec<OpStem>),
     /// All ancestors are here and it agrees with them.
     Ready,
 }
@@ -67,7 +68,7 @@ pub enum Admission {
 pub enum AncestryError {
     /// `prev` is another author's, or not the one before in the chain.
     Prev,
-    /// A ref is the author's own operation.
+    /// A ref, or an order that is confirmed or refused, is the author's own.
     OwnRef,
     /// The time is not greater than that of every ancestor.
     Time,
@@ -77,7 +78,7 @@ impl fmt::Display for AncestryError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::Prev => "operation does not follow the one that it names as previous",
-            Self::OwnRef => "operation refers to its own author",
+            Self::OwnRef => "operation refers to, or trades with, its own author",
             Self::Time => "operation is not later than what it refers to",
         })
     }
@@ -95,9 +96,12 @@ pub struct MissingPage {
 }
 
 /// The set of applied operations.
-#[derive(Default)]
 pub struct Dag {
+    bucket_ms: u32,
     entries: Vec<Entry>,
+    /// What each operation names: `prev` first, if it has one, then its refs, then the operations
+    /// of the orders that its confirmations and refusals name.
+    ancestors: Vec<OpIndex>,
     index_of: BTreeMap<OpId, OpIndex>,
     chains: Vec<Chain>,
     owner_of: BTreeMap<AuthorKey, Owner>,
@@ -105,6 +109,19 @@ pub struct Dag {
 }
 
 impl Dag {
+    /// An empty set, for a total order with buckets of so many milliseconds.
+    pub fn new(bucket_ms: u32) -> Self {
+        Self {
+            bucket_ms,
+            entries: Vec::new(),
+            ancestors: Vec::new(),
+            index_of: BTreeMap::new(),
+            chains: Vec::new(),
+            owner_of: BTreeMap::new(),
+            latest_time: HybridTime::default(),
+        }
+    }
+
     /// How many operations have been applied.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -127,9 +144,11 @@ impl Dag {
 
     /// The operation that placed an order.
     pub fn find_order(&self, order: &OrderId) -> Option<OpIndex> {
-        let (mut low, mut high) = (order.0, order.0);
-        (low[31], high[31]) = (0, 0xff);
-        let mut found = self.index_of.range(OpId(low)..=OpId(high));
+        self.find_stem(&order.stem())
+    }
+
+    fn find_stem(&self, stem: &OpStem) -> Option<OpIndex> {
+        let mut found = self.index_of.range(stem.range());
         found.next().map(|(_, index)| *index)
     }
 
@@ -150,7 +169,45 @@ impl Dag {
 
     /// Bucket and depth of an operation.
     pub fn position(&self, index: OpIndex) -> Position {
-        self.entries[index.get()].position
+        let entry = &self.entries[index.get()];
+        Position {
+            bucket: bucket_of(entry.time, self.bucket_ms),
+            depth: entry.depth,
+        }
+    }
+
+    /// The operation before this one in its author's chain.
+    pub fn prev(&self, index: OpIndex) -> Option<OpIndex> {
+        let entry = &self.entries[index.get()];
+        (entry.seq > 0).then(|| self.ancestors[entry.ancestors_from as usize])
+    }
+
+    /// What an operation names: `prev`, refs, and the operations of the orders that it confirms or
+    /// refuses to trade with.
+    pub fn ancestors(&self, index: OpIndex) -> &[OpIndex] {
+        let from = self.entries[index.get()].ancestors_from as usize;
+        let next = self.entries.get(index.get() + 1);
+        let end = next.map_or(self.ancestors.len(), |next| next.ancestors_from as usize);
+        &self.ancestors[from..end]
+    }
+
+    /// Whether `earlier` is `later` or stands before it on the same branch of one chain.
+    pub fn is_on_branch(&self, earlier: OpIndex, later: OpIndex) -> bool {
+        let (low, high) = (&self.entries[earlier.get()], &self.entries[later.get()]);
+        if low.author != high.author || low.seq > high.seq {
+            return false;
+        }
+        if self.chains[low.author.0 as usize].fork.is_none() {
+            return true;
+        }
+        self.back_from(later)
+            .take_while(|at| self.seq(*at) >= low.seq)
+            .any(|at| at == earlier)
+    }
+
+    /// How many authors have written anything.
+    pub fn author_count(&self) -> usize {
+        self.chains.len()
     }
 
     /// The author of an operation.
@@ -197,12 +254,16 @@ impl Dag {
             return Ok(Admission::Known);
         }
         let body = operation.body();
-        let ancestors = body.prev.iter().chain(&body.refs);
-        let missing: Vec<OpId> = ancestors
-            .filter(|id| !self.index_of.contains_key(id))
-            .copied()
-            .collect();
+        let named = body.prev.iter().chain(&body.refs);
+        let missing = named.filter(|id| !self.index_of.contains_key(id));
+        let mut missing: Vec<OpStem> = missing.map(OpId::stem).collect();
+        missing.extend(
+            body.counterparts()
+                .filter(|stem| self.find_stem(stem).is_none()),
+        );
         if !missing.is_empty() {
+            missing.sort_unstable();
+            missing.dedup();
             return Ok(Admission::Missing(missing));
         }
         self.check_ancestry(body)?;
@@ -221,11 +282,14 @@ impl Dag {
                 return Err(AncestryError::Time);
             }
         }
-        for reference in body.refs.iter().map(entry) {
-            if author(reference) == body.author {
+        let refs = body.refs.iter().map(entry);
+        let counterparts = body.counterparts().filter_map(|stem| self.find_stem(&stem));
+        let counterparts = counterparts.map(|at| &self.entries[at.get()]);
+        for foreign in refs.chain(counterparts) {
+            if author(foreign) == body.author {
                 return Err(AncestryError::OwnRef);
             }
-            if body.time <= reference.time {
+            if body.time <= foreign.time {
                 return Err(AncestryError::Time);
             }
         }
@@ -236,29 +300,30 @@ impl Dag {
     ///
     /// # Panics
     /// When an ancestor is missing: a broken invariant of the caller.
-    pub fn insert(&mut self, operation: &Operation, bucket_ms: u32) -> OpIndex {
+    pub fn insert(&mut self, operation: &Operation) -> OpIndex {
         let body = operation.body();
         let index = OpIndex(u32::try_from(self.entries.len()).expect("fewer than 2^32 operations"));
         let prev = body.prev.as_ref().map(|id| self.index_of[id]);
-        let mut refs = [None; REFS_MAX];
-        for (slot, id) in refs.iter_mut().zip(&body.refs) {
-            *slot = Some(self.index_of[id]);
+        let refs = body.refs.iter().map(|id| self.index_of[id]);
+        let ancestors_from = self.ancestors.len();
+        self.ancestors.extend(prev.into_iter().chain(refs));
+        // What is only confirmed or refused has no part in the depth: see `order_log`.
+        let before = self.ancestors[ancestors_from..].iter();
+        let before = before.map(|at| self.position(*at));
+        let position = Position::after(body.time, self.bucket_ms, before);
+        for stem in body.counterparts() {
+            let counterpart = self.find_stem(&stem).expect("the operation is ready");
+            self.ancestors.push(counterpart);
         }
-        let ancestors = prev
-            .iter()
-            .chain(refs.iter().flatten())
-            .map(|at| self.position(*at));
-        let position = Position::after(body.time, bucket_ms, ancestors);
         let author = self.extend_chain(body, prev, index);
         let (id, seq, time) = (operation.id(), body.seq, body.time);
         self.entries.push(Entry {
             id,
-            author,
             seq,
             time,
-            position,
-            prev,
-            refs,
+            author,
+            depth: position.depth,
+            ancestors_from: u32::try_from(ancestors_from).expect("fewer than 2^32 ancestors"),
         });
         let before = self.index_of.insert(id, index);
         assert!(before.is_none(), "operation {id} applied twice");
@@ -302,7 +367,7 @@ impl Dag {
 
     /// Everything from `index` back to the beginning of its chain.
     fn back_from(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
-        core::iter::successors(Some(index), |at| self.entries[at.get()].prev)
+        core::iter::successors(Some(index), |at| self.prev(*at))
     }
 
     /// The next `limit` branch heads behind `after`, by author, then by id.
@@ -412,13 +477,7 @@ impl Dag {
             let entry = &self.entries[at.get()];
             let count = covered.entry(entry.author).or_insert(0);
             *count = (*count).max(entry.seq + 1);
-            queue.extend(
-                entry
-                    .prev
-                    .iter()
-                    .chain(entry.refs.iter().flatten())
-                    .map(|at| (*at, ())),
-            );
+            queue.extend(self.ancestors(at).iter().map(|at| (*at, ())));
         }
         let mut clock = VectorClock::default();
         covered

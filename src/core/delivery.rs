@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::op::Verified;
-use crate::types::{HybridTime, LinkId, Now, OpId, Source};
+use crate::types::{HybridTime, LinkId, Now, OpId, OpStem, Source};
 
 /// How far ahead of the gating clock an operation may be dated, in milliseconds.
 pub const AHEAD_MS: u64 = 500;
@@ -39,7 +39,7 @@ struct Waiting {
 pub struct Delivery {
     waiting: BTreeMap<OpId, Waiting>,
     /// Which waiting operations an ancestor holds up.
-    held_up_by: BTreeMap<OpId, BTreeSet<OpId>>,
+    held_up_by: BTreeMap<OpStem, BTreeSet<OpId>>,
     /// Waiting operations of a link by their number, so oldest first.
     of_link: BTreeMap<LinkId, BTreeMap<u64, OpId>>,
     next_number: u64,
@@ -52,6 +52,12 @@ impl Delivery {
     /// Whether this operation is waiting or parked.
     pub fn contains(&self, id: &OpId) -> bool {
         self.waiting.contains_key(id) || self.parked_ids.contains(id)
+    }
+
+    /// Whether an operation that begins like this is waiting or parked.
+    pub fn contains_stem(&self, stem: &OpStem) -> bool {
+        let is_waiting = self.waiting.range(stem.range()).next().is_some();
+        is_waiting || self.parked_ids.range(stem.range()).next().is_some()
     }
 
     /// How many operations wait for ancestors.
@@ -70,7 +76,7 @@ impl Delivery {
     }
 
     /// Lets an operation wait for these ancestors.
-    pub fn wait(&mut self, operation: Verified, source: Source, missing: &[OpId]) {
+    pub fn wait(&mut self, operation: Verified, source: Source, missing: &[OpStem]) {
         let id = operation.id();
         if self.contains(&id) {
             return;
@@ -111,11 +117,12 @@ impl Delivery {
     fn take_waiting(&mut self, id: &OpId) -> Option<Waiting> {
         let waiting = self.waiting.remove(id)?;
         let body = waiting.operation.body();
-        for ancestor in body.prev.iter().chain(&body.refs) {
-            if let Some(held_up) = self.held_up_by.get_mut(ancestor) {
+        let named = body.prev.iter().chain(&body.refs).map(OpId::stem);
+        for ancestor in named.chain(body.counterparts()) {
+            if let Some(held_up) = self.held_up_by.get_mut(&ancestor) {
                 held_up.remove(id);
                 if held_up.is_empty() {
-                    self.held_up_by.remove(ancestor);
+                    self.held_up_by.remove(&ancestor);
                 }
             }
         }
@@ -131,7 +138,7 @@ impl Delivery {
     /// An operation has been applied: hands out those that waited for nothing else.
     pub fn release(&mut self, applied: &OpId) -> Vec<(Verified, Source)> {
         let mut ready = Vec::new();
-        for id in self.held_up_by.remove(applied).unwrap_or_default() {
+        for id in self.held_up_by.remove(&applied.stem()).unwrap_or_default() {
             let Some(waiting) = self.waiting.get_mut(&id) else {
                 continue;
             };

@@ -196,6 +196,7 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
+        let dag = Dag::new(genesis.bucket_ms);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(digest, &secret, engines);
         Self {
@@ -203,7 +204,7 @@ impl<E: Engine> Exchange<E> {
             digest,
             key,
             author,
-            dag: Dag::default(),
+            dag,
             delivery: Delivery::default(),
             replica,
             persisted: 0,
@@ -343,7 +344,7 @@ impl<E: Engine> Exchange<E> {
                 Ok(Admission::Missing(missing)) => {
                     gap |= missing
                         .iter()
-                        .any(|ancestor| !self.delivery.contains(ancestor));
+                        .any(|ancestor| !self.delivery.contains_stem(ancestor));
                     self.delivery.wait(operation, source, &missing);
                 }
                 Ok(Admission::Ready) => {
@@ -379,7 +380,7 @@ impl<E: Engine> Exchange<E> {
     fn enter(&mut self, operation: &Verified, late_ms: u64) -> OpIndex {
         let author = operation.body().author;
         let was_forked = self.dag.fork_of(&author).is_some();
-        let index = self.dag.insert(operation, self.genesis.bucket_ms);
+        let index = self.dag.insert(operation);
         let position = self.dag.position(index);
         self.replica
             .stage(operation, self.dag.author(index), position, late_ms);

@@ -5,7 +5,7 @@
 //! The same state machines run under the actors, in the simulator and in the fuzzers.
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
-//! [`replica`], [`exchange`], then the network side: [`wire`], [`handshake`], [`gossip`],
+//! [`confirmation`], [`replica`], [`exchange`], then the network side: [`wire`], [`handshake`], [`gossip`],
 //! [`sync`], and what keeps a node up: [`breaker`], [`supervision`].
 #![no_std]
 
@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod board;
 pub mod breaker;
+pub mod confirmation;
 pub mod dag;
 pub mod delivery;
 pub mod exchange;

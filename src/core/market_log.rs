@@ -77,8 +77,11 @@ impl LogEntry {
                 by: self.owner,
                 new_id: self.own_order(),
                 price: *price,
-                quantity: *quantity,
+                quantity: Some(*quantity),
             })),
+            Action::Confirm(_) | Action::Decline { .. } => {
+                unreachable!("confirmations have no place in the order")
+            }
         }
     }
 

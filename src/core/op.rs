@@ -25,7 +25,9 @@ use serde_bytes::{ByteBuf, Bytes};
 
 use crate::genesis::Genesis;
 use crate::matching::{Pricing, SelfTrade, TimeInForce};
-use crate::types::{AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+use crate::types::{
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OpStem, OrderId, Side, Ticks,
+};
 
 /// Version of the encoding.
 pub const OPERATION_VERSION: u8 = 1;
@@ -61,17 +63,48 @@ pub enum Action {
     ///
     /// Without a price it only ever *reduces*: a quantity that is not below the present total has
     /// no effect. So what kind of change it is can be told without looking at the book, which the
-    /// total order needs. To raise the quantity, name the price again.
+    /// total order needs. To raise the quantity, name the price again. With a price it makes a new
+    /// order, and says by itself all that a confirmation of that order is checked against.
     Replace {
         /// The order's market.
         market: MarketIndex,
         /// The order.
         order: OrderId,
+        /// The side of the order; it has no effect on an order of the other side.
+        side: Side,
         /// The new price.
         price: Option<Ticks>,
-        /// The new total quantity, or the old one.
-        quantity: Option<Lots>,
+        /// The new total quantity.
+        quantity: Lots,
     },
+    /// One half of a final trade (see [`crate::confirmation`]).
+    Confirm(Half),
+    /// The author's order and this other one no longer meet.
+    Decline {
+        /// The market of both.
+        market: MarketIndex,
+        /// The author's order.
+        own: OrderId,
+        /// The other one.
+        other: OrderId,
+    },
+}
+
+/// What one owner signs of a trade. Two that match make it final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// The market of both orders.
+    pub market: MarketIndex,
+    /// The order of the author.
+    pub own: OrderId,
+    /// The order that it trades with.
+    pub other: OrderId,
+    /// The how-manieth piece of this pair, from 0.
+    pub piece: u32,
+    /// How much changes hands.
+    pub quantity: Lots,
+    /// At which price.
+    pub price: Ticks,
 }
 
 /// The terms of a new order.
@@ -89,6 +122,8 @@ pub struct Place {
     pub time_in_force: TimeInForce,
     /// What happens when it would meet an order of the same author.
     pub self_trade: SelfTrade,
+    /// Until when it may rest, in Unix milliseconds; `None`: until it is cancelled.
+    pub expires_ms: Option<u64>,
 }
 
 impl Action {
@@ -96,8 +131,56 @@ impl Action {
     pub fn market(&self) -> MarketIndex {
         match self {
             Self::Place(place) => place.market,
-            Self::Cancel { market, .. } | Self::Replace { market, .. } => *market,
+            Self::Confirm(half) => half.market,
+            Self::Cancel { market, .. }
+            | Self::Replace { market, .. }
+            | Self::Decline { market, .. } => *market,
         }
+    }
+
+    /// The own and the other order of a confirmation or a refusal to trade.
+    pub fn pair(&self) -> Option<(OrderId, OrderId)> {
+        match self {
+            Self::Confirm(half) => Some((half.own, half.other)),
+            Self::Decline { own, other, .. } => Some((*own, *other)),
+            Self::Place(_) | Self::Cancel { .. } | Self::Replace { .. } => None,
+        }
+    }
+
+    /// Whether it acts on orders of this side; a cancel acts on any.
+    pub fn is_of_side(&self, side: Side) -> bool {
+        match self {
+            Self::Replace { side: named, .. } => *named == side,
+            _ => true,
+        }
+    }
+
+    /// The half that it is.
+    pub fn half(&self) -> Option<&Half> {
+        match self {
+            Self::Confirm(half) => Some(half),
+            _ => None,
+        }
+    }
+}
+
+impl Place {
+    /// Whether it can come to rest in the book.
+    pub fn may_rest(&self) -> bool {
+        let rests = matches!(
+            self.time_in_force,
+            TimeInForce::GoodTillCancel | TimeInForce::PostOnly
+        );
+        rests && matches!(self.pricing, Pricing::Limit(_))
+    }
+}
+
+impl Body {
+    /// The operations of other authors' orders that its confirmations and refusals name: ancestors
+    /// that are no refs. Each may come several times.
+    pub fn counterparts(&self) -> impl Iterator<Item = OpStem> + '_ {
+        let pairs = self.actions.iter().filter_map(Action::pair);
+        pairs.map(|(_, other)| other.stem())
     }
 }
 
@@ -152,6 +235,10 @@ pub enum OperationError {
     Chain,
     /// A market that the genesis does not have, or amounts outside its limits.
     Market,
+    /// An order that can never rest names a time to expire, or one that rests a time that is over.
+    Expiry,
+    /// A confirmation or refusal that names one order twice.
+    Pair,
     /// The genesis does not let this author write.
     NotAllowed,
     /// The author's key is of small order or not canonical.
@@ -170,6 +257,8 @@ impl fmt::Display for OperationError {
             Self::Limits => "operation exceeds a limit",
             Self::Chain => "operation has an impossible chain position",
             Self::Market => "operation names an unknown market or an amount outside its limits",
+            Self::Expiry => "only orders that may rest expire, and not before they are placed",
+            Self::Pair => "an order cannot trade with itself",
             Self::NotAllowed => "author is not on the allow-list",
             Self::Key => "author key is not acceptable",
             Self::Signature => "signature is wrong",
@@ -306,9 +395,27 @@ fn check_body(body: &Body, genesis: &Genesis) -> Result<(), OperationError> {
     if !genesis.allows(&body.author) {
         return Err(OperationError::NotAllowed);
     }
-    body.actions
-        .iter()
-        .try_for_each(|action| check_action(action, genesis))
+    body.actions.iter().try_for_each(|action| {
+        check_expiry(action, body.time)?;
+        check_action(action, genesis)
+    })
+}
+
+/// Only what may rest expires, and only later than it is placed: an order whose time was over
+/// before it came would else rest for ever.
+fn check_expiry(action: &Action, time: HybridTime) -> Result<(), OperationError> {
+    let Action::Place(place) = action else {
+        return Ok(());
+    };
+    let Some(expires_ms) = place.expires_ms else {
+        return Ok(());
+    };
+    let is_in_range = (time.unix_ms() + 1..1 << 48).contains(&expires_ms);
+    if place.may_rest() && is_in_range {
+        Ok(())
+    } else {
+        Err(OperationError::Expiry)
+    }
 }
 
 /// Amounts within the limits of a market that exists.
@@ -331,14 +438,16 @@ fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError
             (price, Some(place.quantity))
         }
         Action::Cancel { .. } => (None, None),
-        Action::Replace {
-            price: None,
-            quantity: None,
-            ..
-        } => return Err(OperationError::Limits),
+        Action::Confirm(Half { own, other, .. }) | Action::Decline { own, other, .. }
+            if own == other =>
+        {
+            return Err(OperationError::Pair);
+        }
+        Action::Confirm(half) => (Some(half.price), Some(half.quantity)),
+        Action::Decline { .. } => (None, None),
         Action::Replace {
             price, quantity, ..
-        } => (*price, *quantity),
+        } => (*price, Some(*quantity)),
     };
     let price_fits = price.is_none_or(|price| market.allows_price(price));
     let quantity_fits = quantity.is_none_or(|quantity| market.allows_quantity(quantity));
@@ -355,6 +464,8 @@ mod tag {
     pub const PLACE_MARKET: u8 = 1;
     pub const CANCEL: u8 = 2;
     pub const REPLACE: u8 = 3;
+    pub const CONFIRM: u8 = 4;
+    pub const DECLINE: u8 = 5;
 }
 
 impl Serialize for Action {
@@ -366,16 +477,40 @@ impl Serialize for Action {
                     Pricing::Limit(price) => (tag::PLACE_LIMIT, Some(price)),
                     Pricing::Market(protection) => (tag::PLACE_MARKET, protection),
                 };
-                (tag, place.market, terms.0, price, place.quantity).serialize(serializer)
+                let (market, quantity) = (place.market, place.quantity);
+                (tag, market, terms.0, price, quantity, place.expires_ms).serialize(serializer)
             }
             Self::Cancel { market, order } => (tag::CANCEL, market, order).serialize(serializer),
             Self::Replace {
                 market,
                 order,
+                side,
                 price,
                 quantity,
-            } => (tag::REPLACE, market, order, price, quantity).serialize(serializer),
+            } => {
+                let side = side_bit(*side);
+                (tag::REPLACE, market, order, side, price, quantity).serialize(serializer)
+            }
+            Self::Confirm(Half {
+                market,
+                own,
+                other,
+                piece,
+                quantity,
+                price,
+            }) => (tag::CONFIRM, market, own, other, piece, quantity, price).serialize(serializer),
+            Self::Decline { market, own, other } => {
+                (tag::DECLINE, market, own, other).serialize(serializer)
+            }
         }
+    }
+}
+
+/// How a side is encoded.
+fn side_bit(side: Side) -> u8 {
+    match side {
+        Side::Buy => 0,
+        Side::Sell => 1,
     }
 }
 
@@ -385,10 +520,7 @@ struct Terms(u8);
 
 impl Terms {
     fn of(place: &Place) -> Self {
-        let side = match place.side {
-            Side::Buy => 0,
-            Side::Sell => 1,
-        };
+        let side = side_bit(place.side);
         let time_in_force = match place.time_in_force {
             TimeInForce::GoodTillCancel => 0,
             TimeInForce::ImmediateOrCancel => 1,
@@ -470,6 +602,7 @@ impl<'de> Visitor<'de> for ActionVisitor {
                     quantity: next(&mut fields)?,
                     time_in_force: terms.time_in_force(),
                     self_trade,
+                    expires_ms: next(&mut fields)?,
                 }))
             }
             tag::CANCEL => Ok(Action::Cancel {
@@ -479,8 +612,26 @@ impl<'de> Visitor<'de> for ActionVisitor {
             tag::REPLACE => Ok(Action::Replace {
                 market,
                 order: next(&mut fields)?,
+                side: match next(&mut fields)? {
+                    0_u8 => Side::Buy,
+                    1 => Side::Sell,
+                    _ => return Err(de::Error::custom("unknown side")),
+                },
                 price: next(&mut fields)?,
                 quantity: next(&mut fields)?,
+            }),
+            tag::CONFIRM => Ok(Action::Confirm(Half {
+                market,
+                own: next(&mut fields)?,
+                other: next(&mut fields)?,
+                piece: next(&mut fields)?,
+                quantity: next(&mut fields)?,
+                price: next(&mut fields)?,
+            })),
+            tag::DECLINE => Ok(Action::Decline {
+                market,
+                own: next(&mut fields)?,
+                other: next(&mut fields)?,
             }),
             _ => Err(de::Error::custom("unknown action")),
         }

@@ -28,6 +28,7 @@ fn sample_body(key: &SigningKey, number: u64) -> Body {
             quantity: Lots(50_000_000),
             time_in_force: TimeInForce::GoodTillCancel,
             self_trade: SelfTrade::CancelNewest,
+            expires_ms: None,
         })],
     }
 }
@@ -112,7 +113,7 @@ fn with_place(body: &mut Body, change: fn(&mut Place)) {
 fn every_limit_is_checked() {
     let genesis = test_genesis();
     let key = SigningKey::from([7; 32]);
-    let cases: [(Mutation, OperationError); 12] = [
+    let cases: [(Mutation, OperationError); 15] = [
         (|body| body.version = 2, OperationError::Unsupported),
         (|body| body.checkpoint = 1, OperationError::Unsupported),
         (
@@ -153,11 +154,38 @@ fn every_limit_is_checked() {
                 body.actions = alloc::vec![Action::Replace {
                     market: MarketIndex(0),
                     order: OrderId([0; 32]),
+                    side: Side::Buy,
                     price: None,
-                    quantity: None,
+                    quantity: Lots(0),
                 }];
             },
-            OperationError::Limits,
+            OperationError::Market,
+        ),
+        (
+            |body| {
+                body.actions = alloc::vec![Action::Decline {
+                    market: MarketIndex(0),
+                    own: OrderId([1; 32]),
+                    other: OrderId([1; 32]),
+                }];
+            },
+            OperationError::Pair,
+        ),
+        (
+            |body| {
+                body.time = HybridTime::from_unix_ms(2);
+                with_place(body, |place| place.expires_ms = Some(2));
+            },
+            OperationError::Expiry,
+        ),
+        (
+            |body| {
+                with_place(body, |place| {
+                    place.expires_ms = Some(1 << 47);
+                    place.time_in_force = TimeInForce::FillOrKill;
+                });
+            },
+            OperationError::Expiry,
         ),
     ];
     for (number, (mutate, expected)) in cases.into_iter().enumerate() {
@@ -204,6 +232,7 @@ fn any_action() -> impl Strategy<Value = Action> {
                 quantity,
                 time_in_force: terms.time_in_force(),
                 self_trade: terms.self_trade().expect("three kinds"),
+                expires_ms: None,
             })
         }),
         order
@@ -213,9 +242,27 @@ fn any_action() -> impl Strategy<Value = Action> {
             Action::Replace {
                 market,
                 order,
+                side: Side::Sell,
                 price,
-                quantity: Some(quantity),
+                quantity,
             }
+        }),
+        (any::<[[u8; 32]; 2]>(), any::<u32>(), 1..=1_000_000_u64).prop_map(
+            move |([own, other], piece, amount)| {
+                Action::Confirm(Half {
+                    market,
+                    own: OrderId(own),
+                    other: OrderId(other),
+                    piece,
+                    quantity: Lots(amount),
+                    price: Ticks(amount),
+                })
+            }
+        ),
+        any::<[[u8; 32]; 2]>().prop_map(move |[own, other]| Action::Decline {
+            market,
+            own: OrderId(own),
+            other: OrderId(other),
         }),
     ]
 }

@@ -63,12 +63,15 @@ pub enum Class {
 }
 
 impl Class {
-    /// The class of an action by itself.
-    fn of(action: &Action) -> Self {
+    /// The class of an action by itself; confirmations and refusals have no place in the order.
+    fn of(action: &Action) -> Option<Self> {
         match action {
-            Action::Cancel { .. } | Action::Replace { price: None, .. } => Self::Cancel,
-            Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => Self::PostOnly,
-            Action::Place(_) | Action::Replace { .. } => Self::Other,
+            Action::Cancel { .. } | Action::Replace { price: None, .. } => Some(Self::Cancel),
+            Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => {
+                Some(Self::PostOnly)
+            }
+            Action::Place(_) | Action::Replace { .. } => Some(Self::Other),
+            Action::Confirm(_) | Action::Decline { .. } => None,
         }
     }
 }
@@ -103,11 +106,15 @@ pub fn draw(genesis: &Digest, bucket: u64, market: MarketIndex, author: &AuthorK
     u64::from_be_bytes(first)
 }
 
-/// The keys of all actions of an operation, in the order of the actions.
+/// The keys of those actions of an operation that have a place in the order, in the order of the
+/// actions.
 pub fn keys(genesis: &Digest, id: OpId, body: &Body, position: Position) -> Vec<LogKey> {
     let mut lowest: Vec<(MarketIndex, Class, u64)> = Vec::new();
     let mut keys = Vec::with_capacity(body.actions.len());
     for (index, action) in body.actions.iter().enumerate() {
+        let Some(class) = Class::of(action) else {
+            continue;
+        };
         let market = action.market();
         let known = lowest.iter().position(|(other, ..)| *other == market);
         let at = known.unwrap_or_else(|| {
@@ -115,7 +122,7 @@ pub fn keys(genesis: &Digest, id: OpId, body: &Body, position: Position) -> Vec<
             lowest.push((market, Class::Cancel, number));
             lowest.len() - 1
         });
-        let class = Class::of(action).max(lowest[at].1);
+        let class = class.max(lowest[at].1);
         lowest[at].1 = class;
         keys.push(LogKey {
             position,

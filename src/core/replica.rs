@@ -123,11 +123,13 @@ impl<E: Engine> Replica<E> {
         }
         debug_assert_eq!(self.authors.get(owner.0 as usize), Some(&body.author));
         let keys = order_log::keys(&self.genesis, operation.id(), body, position);
-        let makes_order = |action: &Action| !matches!(action, Action::Cancel { .. });
+        let makes_order =
+            |action: &Action| matches!(action, Action::Place(_) | Action::Replace { .. });
         let indices = (0..).zip(&body.actions);
         let indices = indices.filter_map(|(index, action)| makes_order(action).then_some(index));
         let mut places = self.orders.reserve(&operation.id(), indices).map(Slot);
-        for (action, key) in body.actions.iter().zip(keys) {
+        for key in keys {
+            let action = &body.actions[usize::from(key.index)];
             let own_place = makes_order(action).then(|| places.next()).flatten();
             self.markets[usize::from(action.market().0)]
                 .incoming
@@ -281,6 +283,11 @@ impl<E: Engine> Replica<E> {
         let entry = &market.log[at];
         let old = self.orders.get(&order);
         let old = old.filter(|row| row.market == entry.action.market());
+        if old.is_some_and(|row| !entry.action.is_of_side(row.side)) {
+            let reason = IgnoredReason::OtherSide;
+            market.effects.push(Effect::Ignored { order, reason });
+            return;
+        }
         let reduces = |row: &OrderRow| quantity.is_some_and(|quantity| quantity < row.quantity);
         if price.is_none() && old.is_some_and(|row| !reduces(row)) {
             let reason = IgnoredReason::NotReduced;

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +97,44 @@ impl OrderId {
         let mut bytes = op.0;
         bytes[31] = index;
         Self(bytes)
+    }
+
+    /// The operation that makes this order, as far as its id tells.
+    pub fn stem(&self) -> OpStem {
+        OpStem::of(&self.0)
+    }
+
+    /// The index of the action that makes it.
+    pub fn index(&self) -> u8 {
+        self.0[31]
+    }
+}
+
+impl OpId {
+    /// What all orders of this operation have in common with it.
+    pub fn stem(&self) -> OpStem {
+        OpStem::of(&self.0)
+    }
+}
+
+/// The first 31 bytes of an operation's id: as much of it as the id of an order tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpStem([u8; 31]);
+
+impl OpStem {
+    fn of(id: &[u8; 32]) -> Self {
+        let (stem, _) = id.split_first_chunk().expect("31 of 32 bytes");
+        Self(*stem)
+    }
+
+    /// The least and the greatest id that begin like this.
+    pub fn range(&self) -> RangeInclusive<OpId> {
+        let with_last = |last| {
+            let mut bytes = [last; 32];
+            bytes[..31].copy_from_slice(&self.0);
+            OpId(bytes)
+        };
+        with_last(0)..=with_last(0xff)
     }
 }
 

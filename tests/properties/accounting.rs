@@ -70,13 +70,10 @@ fn placed(operations: &[Verified], facts: &Facts) -> BTreeMap<OrderId, u64> {
                     order, quantity, ..
                 } => {
                     let retired = facts.orders.iter().find(|row| row.order == *order);
-                    let total = quantity.or(retired.map(|old| old.quantity));
-                    let left = total
-                        .zip(retired)
-                        .map(|(total, old)| total.0 - old.filled.0.min(total.0));
+                    let left = retired.map(|old| quantity.0.saturating_sub(old.filled.0));
                     placed.insert(id, left.unwrap_or(0));
                 }
-                Action::Cancel { .. } => {}
+                Action::Cancel { .. } | Action::Confirm(_) | Action::Decline { .. } => {}
             }
         }
     }

@@ -55,9 +55,9 @@ impl Facts {
     pub fn from_scratch(operations: &[Verified], genesis: &Genesis) -> Self {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(genesis.digest(), &[7; 32], engines);
-        let mut dag = Dag::default();
+        let mut dag = Dag::new(genesis.bucket_ms);
         for operation in operations {
-            let index = dag.insert(operation, genesis.bucket_ms);
+            let index = dag.insert(operation);
             replica.stage(operation, dag.author(index), dag.position(index), 0);
         }
         replica.merge_all();

@@ -120,6 +120,7 @@ fn class_of(action: &Action) -> u8 {
         Action::Replace { price, .. } => u8::from(price.is_some()) * 2,
         Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => 1,
         Action::Place(_) => 2,
+        Action::Confirm(_) | Action::Decline { .. } => unreachable!("none is written here"),
     }
 }
 
@@ -144,13 +145,16 @@ impl NaiveMarkets {
             Action::Replace {
                 market,
                 order,
+                side,
                 price,
                 quantity,
             } => {
-                if let Some(at) = self.own_resting(*market, order, &author) {
+                let found = self.own_resting(*market, order, &author);
+                if let Some(at) = found.filter(|at| self.orders[*at].terms.side == *side) {
                     self.replace(id, at, *price, *quantity);
                 }
             }
+            Action::Confirm(_) | Action::Decline { .. } => {}
         }
     }
 
@@ -164,9 +168,8 @@ impl NaiveMarkets {
     }
 
     /// Reduces in place, or retires the order and places a new one.
-    fn replace(&mut self, id: OrderId, at: usize, price: Option<Ticks>, quantity: Option<Lots>) {
+    fn replace(&mut self, id: OrderId, at: usize, price: Option<Ticks>, total: Lots) {
         let old = self.orders[at].clone();
-        let total = quantity.unwrap_or(old.terms.quantity);
         let reduces = total < old.terms.quantity;
         if price.is_none() && !reduces {
             return;

@@ -106,7 +106,7 @@ pub struct Network {
     pub published: Vec<Verified>,
     published_ids: BTreeSet<OpId>,
     /// Every order that anyone has ever placed.
-    orders: Vec<(AuthorKey, MarketIndex, OrderId)>,
+    orders: Vec<(AuthorKey, MarketIndex, Side, OrderId)>,
 }
 
 impl Network {
@@ -387,27 +387,27 @@ impl Network {
     /// Notes the orders that an operation makes or may make.
     fn learn_orders(&mut self, author: AuthorKey, id: OpId, actions: &[Action]) {
         for (action, index) in actions.iter().zip(0..) {
-            if !matches!(action, Action::Cancel { .. }) {
+            if let Action::Place(Place { side, .. }) | Action::Replace { side, .. } = action {
                 let order = OrderId::new(&id, index);
-                self.orders.push((author, action.market(), order));
+                self.orders.push((author, action.market(), *side, order));
             }
         }
     }
 
     /// The order that a number means to an author: mostly one of his own, now and then another's,
     /// one in the wrong market or an unknown one.
-    fn target(&self, author: &AuthorKey, number: u8) -> (MarketIndex, OrderId) {
+    fn target(&self, author: &AuthorKey, number: u8) -> (MarketIndex, Side, OrderId) {
         let own_only = number % 5 != 4;
         let mut newest_first = self
             .orders
             .iter()
             .rev()
             .filter(|(owner, ..)| !own_only || owner == author)
-            .map(|(_, market, order)| (*market, *order))
+            .map(|(_, market, side, order)| (*market, *side, *order))
             .cycle();
         match newest_first.nth(usize::from(number)) {
-            None => (MarketIndex(0), OrderId([0xaa; 32])),
-            Some((market, order)) if number == 11 => (MarketIndex(1 - market.0), order),
+            None => (MarketIndex(0), Side::Buy, OrderId([0xaa; 32])),
+            Some((market, side, order)) if number == 11 => (MarketIndex(1 - market.0), side, order),
             Some(target) => target,
         }
     }
@@ -444,7 +444,7 @@ impl Network {
                 place(market, buys, pricing, (quantity, time_in_force, self_trade))
             }
             Draft::Cancel { order } => {
-                let (market, order) = self.target(author, order);
+                let (market, _, order) = self.target(author, order);
                 Action::Cancel { market, order }
             }
             Draft::Replace {
@@ -452,15 +452,18 @@ impl Network {
                 price,
                 quantity,
             } => {
-                let (market, order) = self.target(author, order);
-                let price = price.map(|price| Ticks(u64::from(price)));
-                let quantity = quantity.map(|quantity| Lots(u64::from(quantity)));
-                let quantity = quantity.or(price.is_none().then_some(Lots(1)));
+                let (market, side, order) = self.target(author, order);
                 Action::Replace {
                     market,
                     order,
-                    price,
-                    quantity,
+                    // Now and then an author errs.
+                    side: if quantity == Some(6) {
+                        side.opposite()
+                    } else {
+                        side
+                    },
+                    price: price.map(|price| Ticks(u64::from(price))),
+                    quantity: Lots(quantity.map_or(1, u64::from)),
                 }
             }
         }
@@ -516,6 +519,7 @@ fn place(
             1 => SelfTrade::CancelOldest,
             _ => SelfTrade::CancelBoth,
         },
+        expires_ms: None,
     })
 }
 
@@ -528,6 +532,7 @@ pub fn limit(side: Side, price: u64, quantity: u64) -> Action {
         quantity: Lots(quantity),
         time_in_force: TimeInForce::GoodTillCancel,
         self_trade: SelfTrade::CancelNewest,
+        expires_ms: None,
     })
 }
 

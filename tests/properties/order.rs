@@ -12,11 +12,11 @@ use crate::scenario::for_all_scenarios;
 
 /// The keys of everything that a node has applied, by operation, with the market of each action.
 fn keys_of(network: &Network, node: usize) -> BTreeMap<OpId, Vec<(MarketIndex, LogKey)>> {
-    let mut dag = Dag::default();
+    let mut dag = Dag::new(network.genesis.bucket_ms);
     let applied = network.peers[node].applied.iter();
     applied
         .map(|operation| {
-            let index = dag.insert(operation, network.genesis.bucket_ms);
+            let index = dag.insert(operation);
             let (id, body) = (operation.id(), operation.body());
             let keys = order_log::keys(&network.digest, id, body, dag.position(index));
             let markets = body.actions.iter().map(|action| action.market());

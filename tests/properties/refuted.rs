@@ -51,8 +51,9 @@ fn an_order_reduced_to_what_is_filled_has_that_total() {
     let reduced = Action::Replace {
         market: MarketIndex(0),
         order,
+        side: Side::Buy,
         price: None,
-        quantity: Some(Lots(2)),
+        quantity: Lots(2),
     };
     node.submit(now(200), vec![reduced]).expect("written");
     let row = node.replica().order(&order).expect("it is known");

@@ -42,7 +42,7 @@ impl Filled {
         let engines = markets().map(|_| Book::new(&[7; 32]));
         let mut filled = Self {
             replica: Replica::new(genesis.digest(), &[7; 32], engines),
-            dag: Dag::default(),
+            dag: Dag::new(genesis.bucket_ms),
             operations: Vec::new(),
             genesis,
         };
@@ -76,7 +76,7 @@ impl Filled {
         };
         let digest = self.genesis.digest();
         let operation = Verified::sign(body, &key, &self.genesis, &digest).expect("well-formed");
-        let index = self.dag.insert(&operation, self.genesis.bucket_ms);
+        let index = self.dag.insert(&operation);
         let (owner, position) = (self.dag.author(index), self.dag.position(index));
         self.replica.stage(&operation, owner, position, 0);
         let id = operation.id();

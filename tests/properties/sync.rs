@@ -16,9 +16,9 @@ const BUCKET_MS: u32 = 50;
 
 /// The graph of some operations.
 fn graph(operations: &[Verified]) -> Dag {
-    let mut dag = Dag::default();
+    let mut dag = Dag::new(BUCKET_MS);
     for operation in operations {
-        dag.insert(operation, BUCKET_MS);
+        dag.insert(operation);
     }
     dag
 }
@@ -57,7 +57,7 @@ fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
                 Admission::Known => {}
                 Admission::Missing(_) => panic!("a page is not in causal order"),
                 Admission::Ready => {
-                    own.insert(operation, BUCKET_MS);
+                    own.insert(operation);
                 }
             }
             from = OpIndex(index.0 + 1);
@@ -99,7 +99,7 @@ fn graphs_that_exchange_pages_become_equal() {
             for second in &before[first + 1..] {
                 let mut one = graph(&peer.applied);
                 pull(&mut one, second, &all, page_len);
-                let mut other = Dag::default();
+                let mut other = Dag::new(BUCKET_MS);
                 pull(&mut other, second, &all, page_len);
                 assert_eq!(other.digest(), second.digest());
                 pull(&mut other, &one, &all, page_len);

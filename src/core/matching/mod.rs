@@ -121,6 +121,8 @@ pub enum IgnoredReason {
     NotOwner,
     /// The id is already in the book.
     Duplicate,
+    /// A replace names the side that the order is not on.
+    OtherSide,
     /// A replace that names no price only reduces, and this one would not.
     NotReduced,
 }

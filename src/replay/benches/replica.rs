@@ -77,6 +77,7 @@ fn operations(pattern: Pattern, count: u64) -> Operations {
                 quantity: order.quantity,
                 time_in_force: order.time_in_force,
                 self_trade: matching::SelfTrade::CancelNewest,
+                expires_ms: None,
             }),
             matching::Action::Cancel { order, .. } => Action::Cancel {
                 market,

@@ -1,0 +1,625 @@
+//! Final trades without a central party: what owners have signed of each other's orders.
+//!
+//! An order's quantity belongs to its owner, so its owner alone decides how it is spent, and he
+//! can do so in the order of his own chain, without asking anyone ("The consensus number of a
+//! cryptocurrency", Guerraoui et al., 2019). For a trade that the replica shows, each owner signs a
+//! *half* ([`crate::op::Half`]); a trade is **final** when two halves that match are in the set.
+//! Nothing takes an operation out of the set, so nothing takes a final trade back.
+//!
+//! - Two halves *match* when they name each other's orders, the same piece and price, and the
+//!   times of their operations differ by at most `answer_ms`. The smaller quantity counts.
+//! - A half that has no match *withholds* its quantity for the named partner, until it is *given
+//!   back*: the partner's chain, on any branch, has an operation later than the half's time plus
+//!   `answer_ms`, or a refusal of the pair. The times of a chain only grow, so nothing that
+//!   matches can follow but by a fork.
+//! - A *refusal* ([`Action::Decline`]) says that two orders no longer meet.
+//!
+//! What this means for the books is [`PairTerms`], a function of the set. Whether a half is *valid*
+//! is a function of the operation and its ancestors ([`Confirmations::check`]). There, what an
+//! author leans on must be *named* by his own chain: a ref of the operation, or of an operation
+//! before it. So everyone can check it without a search through all ancestors, and at a bounded
+//! price ([`NAMED_BACK_MAX`]).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::dag::{Dag, OpIndex};
+use crate::matching::Owner;
+use crate::op::{Action, Body, Half, Operation};
+use crate::order_log::LogKey;
+use crate::types::{HybridTime, Lots, MarketIndex, OrderId, Side, Ticks};
+
+/// How many operations of his chain an author's refs are looked up in, counted back from the one
+/// that leans on them. Older proofs are named again. A guess: an hour of a busy node, and a cost
+/// of less than a millisecond for whoever checks.
+pub const NAMED_BACK_MAX: usize = 4_096;
+
+/// What an order is by the action that makes it, whatever became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where it stands in the total order.
+    pub key: LogKey,
+    /// Buy or sell.
+    pub side: Side,
+    /// The worst price at which it trades, if there is one.
+    pub limit: Option<Ticks>,
+    /// The most that it can trade.
+    pub quantity: Lots,
+}
+
+/// Where the placements of orders are looked up.
+pub trait Placements {
+    /// The order with this id in this market, if an applied operation makes it.
+    fn placement(&self, market: MarketIndex, order: &OrderId) -> Option<Placement>;
+}
+
+/// Why a half or a refusal is invalid, for ever and everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfirmationError {
+    /// One of the orders is none of this market, or the own one is not of an earlier operation of
+    /// the same chain, or both are on one side.
+    Pair,
+    /// The price is not that of the order that stands first, or outside a limit.
+    Price,
+    /// The chain has a half for this piece already.
+    Twice,
+    /// The chain has refused this pair.
+    Refused,
+    /// The piece before it is not known to be complete.
+    Piece,
+    /// More is promised than the order has.
+    Quantity,
+}
+
+impl fmt::Display for ConfirmationError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Pair => "confirmation of two orders that cannot trade with each other",
+            Self::Price => "confirmation at a price that is not the maker's",
+            Self::Twice => "second confirmation of one piece",
+            Self::Refused => "confirmation of a pair that its author has refused",
+            Self::Piece => "confirmation of a piece before the one before it is complete",
+            Self::Quantity => "confirmations promise more than the order has",
+        })
+    }
+}
+
+impl core::error::Error for ConfirmationError {}
+
+/// Two orders, the one with the smaller id first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderPair {
+    /// The one with the smaller id.
+    pub low: OrderId,
+    /// The one with the greater id.
+    pub high: OrderId,
+}
+
+impl OrderPair {
+    /// The pair of two orders.
+    pub fn new(first: OrderId, second: OrderId) -> Self {
+        Self {
+            low: first.min(second),
+            high: first.max(second),
+        }
+    }
+
+    /// The other one of the two.
+    pub fn other(&self, order: &OrderId) -> OrderId {
+        if *order == self.low {
+            self.high
+        } else {
+            self.low
+        }
+    }
+}
+
+/// What has been signed about a pair of orders, as matching has to respect it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PairTerms {
+    /// The quantities of the final trades, by their piece.
+    pub complete: Vec<Lots>,
+    /// What the owner of the order with the smaller id withholds for the next piece.
+    pub low_half: Lots,
+    /// What the owner of the other one does.
+    pub high_half: Lots,
+    /// The price of the pair; meaningless where nothing was confirmed.
+    pub price: Ticks,
+    /// Whether the two no longer meet.
+    pub declined: bool,
+}
+
+impl PairTerms {
+    /// What an order's owner withholds for the piece that is not complete.
+    pub fn half_of(&self, pair: &OrderPair, order: &OrderId) -> Lots {
+        if *order == pair.low {
+            self.low_half
+        } else {
+            self.high_half
+        }
+    }
+
+    /// The quantity of all final trades of the pair.
+    pub fn completed(&self) -> u64 {
+        let quantities = self.complete.iter().map(|quantity| quantity.0);
+        quantities.fold(0, u64::saturating_add)
+    }
+
+    /// All that an order's owner withholds for the other one.
+    pub fn withheld_of(&self, pair: &OrderPair, order: &OrderId) -> u64 {
+        self.completed().saturating_add(self.half_of(pair, order).0)
+    }
+}
+
+/// A half in the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedHalf {
+    /// The operation that it is part of.
+    pub operation: OpIndex,
+    /// The time of that operation.
+    pub time: HybridTime,
+    /// Which piece.
+    pub piece: u32,
+    /// How much.
+    pub quantity: Lots,
+    /// At which price.
+    pub price: Ticks,
+}
+
+/// What the owner of one order has signed about another order.
+#[derive(Clone, Debug, Default)]
+struct Signed {
+    halves: Vec<SignedHalf>,
+    refusals: Vec<OpIndex>,
+}
+
+/// Whose silence gives a half back, when, and which half of which pair.
+type Awaiting = (Owner, u64, MarketIndex, OrderPair);
+
+/// All halves and refusals of the set.
+pub struct Confirmations {
+    answer_ms: u64,
+    /// By own order, then the other one. Where one direction is, the other one is too.
+    signed: BTreeMap<(OrderId, OrderId), Signed>,
+    /// All that was ever promised of an order, whatever was given back.
+    promised: BTreeMap<OrderId, u64>,
+    /// Halves that an operation of their partner dated later than this gives back.
+    awaiting: BTreeSet<Awaiting>,
+    /// The latest time of each author's operations, in Unix milliseconds.
+    latest_ms: Vec<u64>,
+}
+
+impl Confirmations {
+    /// Nothing signed yet, in a network whose halves match within so many milliseconds.
+    pub fn new(answer_ms: u32) -> Self {
+        Self {
+            answer_ms: u64::from(answer_ms),
+            signed: BTreeMap::new(),
+            promised: BTreeMap::new(),
+            awaiting: BTreeSet::new(),
+            latest_ms: Vec::new(),
+        }
+    }
+
+    /// Whether two halves of the same piece, one by each owner, make it final.
+    fn match_up(&self, first: &SignedHalf, second: &SignedHalf) -> bool {
+        let apart_ms = first.time.unix_ms().abs_diff(second.time.unix_ms());
+        let same = (first.piece, first.price) == (second.piece, second.price);
+        same && apart_ms <= self.answer_ms
+    }
+
+    /// The last millisecond in which a half can be answered.
+    pub fn answer_until_ms(&self, half: &SignedHalf) -> u64 {
+        half.time.unix_ms().saturating_add(self.answer_ms)
+    }
+
+    /// The halves that the owner of `own` has signed for `other`.
+    pub fn halves(&self, own: &OrderId, other: &OrderId) -> &[SignedHalf] {
+        let signed = self.signed.get(&(*own, *other));
+        signed.map_or(&[], |signed| &signed.halves)
+    }
+
+    /// Whether the owner of `own` has refused `other`.
+    pub fn has_refused(&self, own: &OrderId, other: &OrderId) -> bool {
+        let signed = self.signed.get(&(*own, *other));
+        signed.is_some_and(|signed| !signed.refusals.is_empty())
+    }
+
+    /// The orders about which anything was signed together with this one.
+    pub fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
+        let all = (*order, OrderId([0; 32]))..=(*order, OrderId([0xff; 32]));
+        self.signed.range(all).map(|((_, other), _)| *other)
+    }
+
+    /// All pairs about which anything was signed, in the order of their ids.
+    pub fn pairs(&self) -> impl Iterator<Item = OrderPair> + '_ {
+        let low_first = self.signed.keys().filter(|(own, other)| own < other);
+        low_first.map(|(low, high)| OrderPair {
+            low: *low,
+            high: *high,
+        })
+    }
+
+    /// What counts for a pair in the whole set.
+    pub fn terms(&self, pair: &OrderPair, dag: &Dag) -> PairTerms {
+        let low = self.halves(&pair.low, &pair.high);
+        let high = self.halves(&pair.high, &pair.low);
+        let mut complete = Vec::new();
+        while let Some(quantity) = self.complete_piece(low, high, complete.len()) {
+            complete.push(quantity);
+        }
+        let piece = complete.len();
+        let (low_refused, high_refused) = (
+            self.has_refused(&pair.low, &pair.high),
+            self.has_refused(&pair.high, &pair.low),
+        );
+        let low_latest_ms = self.latest_of_order(&pair.low, dag);
+        let high_latest_ms = self.latest_of_order(&pair.high, dag);
+        let first = low.iter().chain(high).next();
+        PairTerms {
+            low_half: self.open_half(low, piece, high_latest_ms, high_refused),
+            high_half: self.open_half(high, piece, low_latest_ms, low_refused),
+            complete,
+            price: first.map_or(Ticks(0), |half| half.price),
+            declined: low_refused || high_refused,
+        }
+    }
+
+    /// The quantity of a piece, if it is final. Of several halves of a forker that which gives most
+    /// counts, so that another branch can only add.
+    fn complete_piece(
+        &self,
+        low: &[SignedHalf],
+        high: &[SignedHalf],
+        piece: usize,
+    ) -> Option<Lots> {
+        let of_piece = |half: &&SignedHalf| half.piece as usize == piece;
+        let mut best = None;
+        for mine in low.iter().filter(of_piece) {
+            let matching = high.iter().filter(|theirs| self.match_up(mine, theirs));
+            let quantities = matching.map(|theirs| mine.quantity.min(theirs.quantity));
+            best = best.max(quantities.max());
+        }
+        best
+    }
+
+    /// What one owner withholds for a piece that is not complete.
+    fn open_half(
+        &self,
+        halves: &[SignedHalf],
+        piece: usize,
+        partner_latest_ms: u64,
+        partner_refused: bool,
+    ) -> Lots {
+        let is_open = |half: &&SignedHalf| {
+            let answerable = partner_latest_ms <= self.answer_until_ms(half);
+            half.piece as usize == piece && answerable && !partner_refused
+        };
+        let open = halves.iter().filter(is_open);
+        open.map(|half| half.quantity).max().unwrap_or_default()
+    }
+
+    /// The latest time of the author of an order.
+    fn latest_of_order(&self, order: &OrderId, dag: &Dag) -> u64 {
+        let author = dag.find_order(order).map(|at| dag.author(at));
+        author.map_or(0, |author| self.latest_of(author))
+    }
+
+    /// The latest time of an author's operations, in Unix milliseconds.
+    pub fn latest_of(&self, author: Owner) -> u64 {
+        self.latest_ms.get(author.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// Takes an applied operation in; the pairs whose terms it may have changed.
+    pub fn insert(
+        &mut self,
+        operation: &Operation,
+        index: OpIndex,
+        dag: &Dag,
+    ) -> BTreeSet<(MarketIndex, OrderPair)> {
+        let body = operation.body();
+        let author = dag.author(index);
+        let mut touched = self.give_back(author, body.time.unix_ms(), dag);
+        for action in &body.actions {
+            match action {
+                Action::Confirm(half) => self.sign(half, index, dag),
+                Action::Decline { own, other, .. } => {
+                    self.signed.entry((*other, *own)).or_default();
+                    let signed = self.signed.entry((*own, *other)).or_default();
+                    signed.refusals.push(index);
+                }
+                Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => continue,
+            }
+            let (own, other) = action.pair().expect("both kinds name a pair");
+            touched.insert((action.market(), OrderPair::new(own, other)));
+        }
+        touched
+    }
+
+    /// Notes a half.
+    fn sign(&mut self, half: &Half, operation: OpIndex, dag: &Dag) {
+        let signed_half = SignedHalf {
+            operation,
+            time: dag.time(operation),
+            piece: half.piece,
+            quantity: half.quantity,
+            price: half.price,
+        };
+        self.signed.entry((half.other, half.own)).or_default();
+        let signed = self.signed.entry((half.own, half.other)).or_default();
+        signed.halves.push(signed_half);
+        let promised = self.promised.entry(half.own).or_insert(0);
+        *promised = promised.saturating_add(half.quantity.0);
+        let partner = dag.find_order(&half.other).map(|at| dag.author(at));
+        let partner = partner.expect("the other order is an ancestor");
+        let until_ms = self.answer_until_ms(&signed_half);
+        if self.latest_of(partner) <= until_ms {
+            let pair = OrderPair::new(half.own, half.other);
+            self.awaiting.insert((partner, until_ms, half.market, pair));
+        }
+    }
+
+    /// An author has written: halves that he can no longer answer are given back.
+    fn give_back(
+        &mut self,
+        author: Owner,
+        time_ms: u64,
+        dag: &Dag,
+    ) -> BTreeSet<(MarketIndex, OrderPair)> {
+        let at = author.0 as usize;
+        if self.latest_ms.len() <= at {
+            self.latest_ms.resize(dag.author_count().max(at + 1), 0);
+        }
+        self.latest_ms[at] = self.latest_ms[at].max(time_ms);
+        let mut given_back = BTreeSet::new();
+        while let Some(next) = self
+            .awaiting
+            .range((author, 0, MarketIndex(0), LEAST_PAIR)..)
+            .next()
+        {
+            let (partner, until_ms, market, pair) = *next;
+            if partner != author || until_ms >= time_ms {
+                break;
+            }
+            self.awaiting.remove(&(partner, until_ms, market, pair));
+            given_back.insert((market, pair));
+        }
+        given_back
+    }
+
+    /// Checks the halves and refusals of an operation whose ancestors have all been applied.
+    ///
+    /// # Errors
+    /// The first rule that one of them breaks.
+    pub fn check(
+        &self,
+        operation: &Operation,
+        dag: &Dag,
+        placements: &impl Placements,
+    ) -> Result<(), ConfirmationError> {
+        let body = operation.body();
+        if body.counterparts().next().is_none() {
+            return Ok(());
+        }
+        let branch = Branch::of(body, dag);
+        for (at, action) in body.actions.iter().enumerate() {
+            let earlier = &body.actions[..at];
+            match action {
+                Action::Confirm(half) => self.check_half(half, earlier, &branch, placements)?,
+                Action::Decline { market, own, other } => {
+                    branch.placed_pair(*market, own, other, placements)?;
+                }
+                Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a half that follows these actions of its own operation.
+    fn check_half(
+        &self,
+        half: &Half,
+        earlier: &[Action],
+        branch: &Branch<'_>,
+        placements: &impl Placements,
+    ) -> Result<(), ConfirmationError> {
+        let Half { own, other, .. } = half;
+        let (mine, theirs) = branch.placed_pair(half.market, own, other, placements)?;
+        let maker = if mine.key < theirs.key {
+            &mine
+        } else {
+            &theirs
+        };
+        let within = |order: &Placement| {
+            let limit = order.limit;
+            limit.is_none_or(|limit| order.side.accepts(limit, half.price))
+        };
+        if maker.limit != Some(half.price) || !within(&mine) || !within(&theirs) {
+            return Err(ConfirmationError::Price);
+        }
+        let is_same = |action: &Action| action.pair() == Some((*own, *other));
+        let same_operation = earlier.iter().filter(|action| is_same(action));
+        let signed = self.signed.get(&(*own, *other));
+        let before = signed.into_iter().flat_map(|signed| &signed.halves);
+        let before = before.filter(|signed| branch.holds(signed.operation));
+        let pieces = same_operation.clone().filter_map(Action::half);
+        let pieces = pieces.map(|half| half.piece);
+        if before
+            .map(|half| half.piece)
+            .chain(pieces)
+            .any(|piece| piece == half.piece)
+        {
+            return Err(ConfirmationError::Twice);
+        }
+        let refusals = signed.into_iter().flat_map(|signed| &signed.refusals);
+        let refused_before = refusals.copied().any(|refusal| branch.holds(refusal));
+        let is_refusal = |action: &Action| matches!(action, Action::Decline { .. });
+        if refused_before || same_operation.into_iter().any(is_refusal) {
+            return Err(ConfirmationError::Refused);
+        }
+        if half.piece > 0 && !self.knows_complete(half, branch) {
+            return Err(ConfirmationError::Piece);
+        }
+        self.check_quantity(half, earlier, branch, mine.quantity)
+    }
+
+    /// Whether the chain has and names both halves of the piece before this one.
+    fn knows_complete(&self, half: &Half, branch: &Branch<'_>) -> bool {
+        let before = self.halves(&half.own, &half.other).iter();
+        let mut before = before
+            .filter(|signed| signed.piece + 1 == half.piece && branch.holds(signed.operation));
+        before.any(|signed| {
+            let named = self.named_since(signed, &half.other, branch);
+            self.answer_to(signed, &half.own, &half.other, &named, branch.dag)
+                .is_some()
+        })
+    }
+
+    /// Checks that an author does not promise more of an order than there is.
+    fn check_quantity(
+        &self,
+        half: &Half,
+        earlier: &[Action],
+        branch: &Branch<'_>,
+        quantity: Lots,
+    ) -> Result<(), ConfirmationError> {
+        let of_order = earlier.iter().filter_map(Action::half);
+        let of_order = of_order.filter(|earlier| earlier.own == half.own);
+        let in_operation = of_order.map(|earlier| u128::from(earlier.quantity.0));
+        let new = in_operation.sum::<u128>() + u128::from(half.quantity.0);
+        let promised = self.promised.get(&half.own).copied().unwrap_or(0);
+        // Whatever was given back can only make it less.
+        if u128::from(promised) + new <= u128::from(quantity.0) {
+            return Ok(());
+        }
+        let mut bound = 0_u128;
+        for other in self.partners(&half.own) {
+            for signed in self.halves(&half.own, &other) {
+                if branch.holds(signed.operation) {
+                    bound += u128::from(self.bound_by(signed, &half.own, &other, branch));
+                }
+            }
+        }
+        if bound + new <= u128::from(quantity.0) {
+            Ok(())
+        } else {
+            Err(ConfirmationError::Quantity)
+        }
+    }
+
+    /// How much of his order an own half still binds, as far as the author's chain names what
+    /// frees it: all of it, what was answered, or nothing if it was given back.
+    fn bound_by(
+        &self,
+        half: &SignedHalf,
+        own: &OrderId,
+        other: &OrderId,
+        branch: &Branch<'_>,
+    ) -> u64 {
+        let named = self.named_since(half, other, branch);
+        if let Some(answer) = self.answer_to(half, own, other, &named, branch.dag) {
+            return half.quantity.0.min(answer.0);
+        }
+        let refusals = self.signed.get(&(*other, *own));
+        let refusals = refusals.map_or(&[][..], |signed| &signed.refusals);
+        let gives_back = |at: &OpIndex| {
+            let refused = refusals
+                .iter()
+                .any(|refusal| branch.dag.is_on_branch(*refusal, *at));
+            refused || branch.dag.time(*at).unix_ms() > self.answer_until_ms(half)
+        };
+        if named.iter().any(gives_back) {
+            0
+        } else {
+            half.quantity.0
+        }
+    }
+
+    /// Operations of the owner of `other` that the chain names and that may answer a half.
+    fn named_since(&self, half: &SignedHalf, other: &OrderId, branch: &Branch<'_>) -> Vec<OpIndex> {
+        let since_ms = half.time.unix_ms().saturating_sub(self.answer_ms);
+        let partner = branch.dag.find_order(other);
+        let partner = partner.map(|at| branch.dag.author(at));
+        partner.map_or_else(Vec::new, |partner| branch.named(partner, since_ms))
+    }
+
+    /// The greatest quantity of a half that matches, at or before one of these operations.
+    fn answer_to(
+        &self,
+        half: &SignedHalf,
+        own: &OrderId,
+        other: &OrderId,
+        named: &[OpIndex],
+        dag: &Dag,
+    ) -> Option<Lots> {
+        let theirs = self.halves(other, own).iter();
+        let matching = theirs.filter(|theirs| self.match_up(half, theirs));
+        let known = matching.filter(|theirs| {
+            let mut named = named.iter();
+            named.any(|at| dag.is_on_branch(theirs.operation, *at))
+        });
+        known.map(|theirs| theirs.quantity).max()
+    }
+}
+
+/// The least pair, where a search begins.
+const LEAST_PAIR: OrderPair = OrderPair {
+    low: OrderId([0; 32]),
+    high: OrderId([0; 32]),
+};
+
+/// The branch of a chain that an operation would continue.
+struct Branch<'a> {
+    dag: &'a Dag,
+    body: &'a Body,
+    prev: Option<OpIndex>,
+}
+
+impl<'a> Branch<'a> {
+    fn of(body: &'a Body, dag: &'a Dag) -> Self {
+        let prev = body.prev.as_ref().and_then(|prev| dag.find(prev));
+        Self { dag, body, prev }
+    }
+
+    /// Whether this operation is an earlier one of the branch.
+    fn holds(&self, at: OpIndex) -> bool {
+        self.prev
+            .is_some_and(|prev| self.dag.is_on_branch(at, prev))
+    }
+
+    /// The operations of an author that the branch names from a time on: the refs of the operation
+    /// and of at most [`NAMED_BACK_MAX`] before it.
+    fn named(&self, author: Owner, since_ms: u64) -> Vec<OpIndex> {
+        let refs = self.body.refs.iter().filter_map(|id| self.dag.find(id));
+        let mut named: Vec<OpIndex> = refs.collect();
+        let mut next = self.prev;
+        for _ in 0..NAMED_BACK_MAX {
+            let Some(at) = next.filter(|at| self.dag.time(*at).unix_ms() >= since_ms) else {
+                break;
+            };
+            named.extend(self.dag.ancestors(at));
+            next = self.dag.prev(at);
+        }
+        named.retain(|at| self.dag.author(*at) == author);
+        named
+    }
+
+    /// The placements of two orders, if an owner of the first may confirm or refuse the second.
+    fn placed_pair(
+        &self,
+        market: MarketIndex,
+        own: &OrderId,
+        other: &OrderId,
+        placements: &impl Placements,
+    ) -> Result<(Placement, Placement), ConfirmationError> {
+        let own_operation = self.dag.find_order(own);
+        let is_own = own_operation.is_some_and(|at| self.holds(at));
+        let mine = placements.placement(market, own).filter(|_| is_own);
+        let theirs = placements.placement(market, other);
+        match (mine, theirs) {
+            (Some(mine), Some(theirs)) if mine.side != theirs.side => Ok((mine, theirs)),
+            _ => Err(ConfirmationError::Pair),
+        }
+    }
+}
