@@ -5,7 +5,7 @@
 //! keep the digests of the parts that did not change:
 //!
 //! - A *level* is `BLAKE3("L" ‖ side ‖ price ‖ order …)`, each order being its id, what remains
-//!   of it and its total quantity. The side is 0 for buy and 1 for sell; numbers are 64 bits,
+//!   of it, its total quantity, what of it is promised, and whether it is over. The side is 0 for buy and 1 for sell; numbers are 64 bits,
 //!   little endian.
 //! - A *side* is a trie over its prices, read as 16 hexadecimal digits from the most significant.
 //!   A subtree with one level has the digest of that level; any other splits at the first digit in
@@ -15,7 +15,8 @@
 //! Levels name their price, so the shape of the trie needs no encoding of its own: equal digests
 //! mean equal levels unless BLAKE3 collides. Owners are local numbers and enter no digest.
 
-use crate::types::{Digest, Lots, OrderId, Side, Ticks};
+use super::{Life, Resting};
+use crate::types::{Digest, Lots, Side, Ticks};
 
 /// The digest of a side without orders.
 pub(super) const EMPTY_SIDE: Digest = Digest([0; 32]);
@@ -35,11 +36,16 @@ impl LevelHasher {
         Self(hasher)
     }
 
-    pub(super) fn add(&mut self, id: &OrderId, remaining: Lots, total: Lots) {
-        let mut bytes = [0; 48];
-        bytes[..32].copy_from_slice(&id.0);
-        bytes[32..40].copy_from_slice(&remaining.0.to_le_bytes());
-        bytes[40..].copy_from_slice(&total.0.to_le_bytes());
+    pub(super) fn add(&mut self, order: &Resting, total: Lots) {
+        let mut bytes = [0; 57];
+        bytes[..32].copy_from_slice(&order.id.0);
+        bytes[32..40].copy_from_slice(&order.remaining.0.to_le_bytes());
+        bytes[40..48].copy_from_slice(&total.0.to_le_bytes());
+        bytes[48..56].copy_from_slice(&order.promised.0.to_le_bytes());
+        bytes[56] = match order.life {
+            Life::Open => 0,
+            Life::Over => 1,
+        };
         self.0.update(&bytes);
     }
 

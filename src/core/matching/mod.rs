@@ -8,6 +8,7 @@
 //! it also states, and the fast [`book`] that the replica uses.
 
 pub mod book;
+mod claims;
 mod digest;
 mod digest_cache;
 mod id_table;
@@ -25,6 +26,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use self::book::Book;
+pub use self::claims::{Claim, Claims, Meeting};
 pub(crate) use self::id_table::{IdTable, Tag, TagKey};
 pub use self::oracle::Oracle;
 pub use self::prepare::BATCH_MAX;
@@ -123,7 +125,7 @@ pub enum IgnoredReason {
     Duplicate,
     /// A replace names the side that the order is not on.
     OtherSide,
-    /// A replace that names no price only reduces, and this one would not.
+    /// A replace that only reduces, and there is nothing to reduce.
     NotReduced,
 }
 
@@ -140,6 +142,8 @@ pub enum Effect {
         price: Ticks,
         /// How much changed hands.
         quantity: Lots,
+        /// The how-manieth trade of these two orders, from 0.
+        piece: u32,
     },
     /// An order came to rest in the book with this quantity.
     Rested {
@@ -148,14 +152,15 @@ pub enum Effect {
         /// What rests.
         quantity: Lots,
     },
-    /// A resting order's total quantity went down in place (a reducing replace).
+    /// A resting order's total quantity went down in place (a reducing replace), as far as nothing
+    /// is promised.
     Reduced {
         /// The order.
         order: OrderId,
         /// The new total quantity, filled part included.
         quantity: Lots,
     },
-    /// An order is over. Comes after its last fill.
+    /// An order is over. What is promised of it may trade still; else it comes after the last fill.
     Ended {
         /// The order.
         order: OrderId,
@@ -193,6 +198,19 @@ pub struct Resting {
     pub price: Ticks,
     /// What is left of it.
     pub remaining: Lots,
+    /// What of it is promised, to be traded with named partners only.
+    pub promised: Lots,
+    /// Whether it is an order, or a remnant of one.
+    pub life: Life,
+}
+
+/// Whether a resting order is over but for what is promised of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It trades.
+    Open,
+    /// It is over: what rests is promised, and waits for its partners.
+    Over,
 }
 
 /// A position in the engine's undo log.
@@ -242,8 +260,15 @@ pub enum Action {
 /// Every method appends what happened to `effects`, in order. The caller checks limits before
 /// (quantity above zero, prices within the market); an engine asserts them.
 pub trait Engine {
-    /// Matches an order and rests what is left of it, as its terms say.
-    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>);
+    /// Matches an order and rests what is left of it, as its terms and what is promised of it say.
+    fn place(&mut self, order: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>);
+
+    /// Sets what of a resting order, if it rests, is promised to orders still to come. Of a remnant
+    /// no more stays than that.
+    fn set_promised(&mut self, order: &OrderId, promised: Lots);
+
+    /// States the complete trades of an order that does not enter.
+    fn state_complete(&mut self, taker: &OrderId, claims: &Claims, effects: &mut Vec<Effect>);
 
     /// Takes a resting order out of the book at its owner's wish.
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>);
@@ -251,18 +276,19 @@ pub trait Engine {
     /// Changes a resting order. It keeps its place and id only if the price stays and the total
     /// quantity goes down (to no less than what is filled: at or below that it ends as
     /// `Cancelled`, or `Filled` if equal); otherwise it is retired (`Replaced`) and a new order
-    /// with `new_id` enters as if placed now, with the unfilled rest of the new total.
-    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>);
+    /// with `new_id`, of which this is claimed, enters as if placed now, with what is neither
+    /// filled nor promised of the new total. Without such a rest it ends as `Cancelled`.
+    fn replace(&mut self, replacement: &Replacement, claims: &Claims, effects: &mut Vec<Effect>);
 
     /// Ends a resting order from outside (`Expired`, `Lapsed`).
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>);
 
-    /// Does what the action says.
-    fn execute(&mut self, action: &Action, effects: &mut Vec<Effect>) {
+    /// Does what the action says, with an order of which this is claimed.
+    fn execute(&mut self, action: &Action, claims: &Claims, effects: &mut Vec<Effect>) {
         match action {
-            Action::Place(order) => self.place(order, effects),
+            Action::Place(order) => self.place(order, claims, effects),
             Action::Cancel { order, by } => self.cancel(order, *by, effects),
-            Action::Replace(replacement) => self.replace(replacement, effects),
+            Action::Replace(replacement) => self.replace(replacement, claims, effects),
             Action::End { order, reason } => self.end(order, *reason, effects),
         }
     }

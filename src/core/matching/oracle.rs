@@ -28,16 +28,28 @@
 //!   total under the new id, with the side, the self-trade prevention and the post-only term of
 //!   the old. The new order counts its total and its fills from there. If the new id rests already
 //!   the replace is ignored as a duplicate of *that* id.
+//! - **Promised quantity** ([`Claims`]) is for the named partner only. It stays in its place in the
+//!   queue: others pass it over, and it is no liquidity for their fill-or-kill, but post-only and
+//!   self-trade prevention see it. The walk meets each order once, in book order. At a partner the
+//!   order states the trades that are complete, then takes what is promised between the two and
+//!   what both have free. At an order that it was declined it takes nothing more, and post-only
+//!   and fill-or-kill do not see that one.
+//! - **A complete trade is a fact.** Those that the walk did not come to are stated behind it,
+//!   whatever became of either order.
+//! - **A cut** (cancel, end, replace, self-trade prevention) takes what is free. What is promised
+//!   stays in the queue, as a remnant of an order that is over: nobody can cut it further, and
+//!   when it has traded it leaves without a word.
 //! - **Effects** come as they happen: each fill, then the end of its maker if nothing is left of
 //!   it; last what became of the incoming order.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::claims::{Claim, Claims, Meeting, Purse};
 use super::digest::{self, LevelHasher};
 use super::{
     Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
-    Resting, SelfTrade, TimeInForce,
+    Life, Resting, SelfTrade, TimeInForce,
 };
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
@@ -50,6 +62,8 @@ struct Order {
     price: Ticks,
     total: u64,
     remaining: u64,
+    promised: u64,
+    life: Life,
     time_in_force: TimeInForce,
     self_trade: SelfTrade,
 }
@@ -57,6 +71,18 @@ struct Order {
 impl Order {
     fn filled(&self) -> u64 {
         self.total - self.remaining
+    }
+
+    fn purse(&self) -> Purse {
+        Purse {
+            open: self.remaining,
+            promised: self.promised,
+        }
+    }
+
+    /// What nobody can cut.
+    fn kept(&self) -> u64 {
+        self.remaining.min(self.promised)
     }
 }
 
@@ -68,10 +94,12 @@ enum Step {
     Changed { position: usize, before: Order },
 }
 
-/// What an incoming order does at the next order of its walk.
-enum Encounter {
-    Trade(u64),
-    SelfTrade,
+/// What a walk left of an incoming order.
+enum Outcome {
+    /// It came to its end.
+    Walked(Purse),
+    /// Self-trade prevention ended it.
+    Prevented(Purse),
 }
 
 /// The naive engine. See the [module](self) for its rules.
@@ -94,9 +122,16 @@ impl Oracle {
         self.orders.iter().position(|order| order.id == *id)
     }
 
+    /// The position of an order that is not over.
+    fn position_of_living(&self, id: &OrderId) -> Option<usize> {
+        let position = self.position(id);
+        position.filter(|&position| self.orders[position].life == Life::Open)
+    }
+
     /// The position of an order that `by` may change, or why there is none.
     fn position_of_own(&self, id: &OrderId, by: Owner) -> Result<usize, IgnoredReason> {
-        let position = self.position(id).ok_or(IgnoredReason::NotResting)?;
+        let living = self.position_of_living(id);
+        let position = living.ok_or(IgnoredReason::NotResting)?;
         if self.orders[position].owner == by {
             Ok(position)
         } else {
@@ -115,18 +150,47 @@ impl Oracle {
         order
     }
 
-    fn change(&mut self, position: usize, total: u64, remaining: u64) {
+    fn change(&mut self, position: usize, after: Order) {
         let before = self.orders[position];
-        self.orders[position] = Order {
+        self.orders[position] = after;
+        self.steps.push(Step::Changed { position, before });
+    }
+
+    /// Lets an order have less, as much as is not promised.
+    fn reduce(&mut self, position: usize, total: u64, effects: &mut Vec<Effect>) {
+        let before = self.orders[position];
+        let order = before.id;
+        if total == before.total {
+            let reason = IgnoredReason::NotReduced;
+            return effects.push(Effect::Ignored { order, reason });
+        }
+        let remaining = total - before.filled();
+        let after = Order {
             total,
             remaining,
             ..before
         };
-        self.steps.push(Step::Changed { position, before });
+        self.change(position, after);
+        let quantity = Lots(total);
+        effects.push(Effect::Reduced { order, quantity });
     }
 
-    fn remove_and_end(&mut self, position: usize, reason: EndReason, effects: &mut Vec<Effect>) {
-        let order = self.remove(position).id;
+    /// Ends an order, but for what is promised of it.
+    fn cut(&mut self, position: usize, reason: EndReason, effects: &mut Vec<Effect>) {
+        let order = self.orders[position];
+        let kept = order.kept();
+        if kept == 0 {
+            self.remove(position);
+        } else {
+            let remnant = Order {
+                total: order.filled() + kept,
+                remaining: kept,
+                life: Life::Over,
+                ..order
+            };
+            self.change(position, remnant);
+        }
+        let order = order.id;
         effects.push(Effect::Ended { order, reason });
     }
 
@@ -153,84 +217,162 @@ impl Oracle {
         walk
     }
 
-    fn encounter(&self, taker: &NewOrder, open: u64, position: usize) -> Encounter {
-        let maker = &self.orders[position];
-        if taker.self_trade != SelfTrade::Allow && maker.owner == taker.owner {
-            Encounter::SelfTrade
-        } else {
-            Encounter::Trade(open.min(maker.remaining))
+    /// Whether the walk, and the complete trades behind it, would fill all of `taker`.
+    fn would_fill(&self, taker: &NewOrder, claims: &Claims) -> bool {
+        let mut rehearsal = self.clone();
+        match rehearsal.take(taker, claims, &mut Vec::new()) {
+            Outcome::Walked(purse) => purse.open == 0,
+            Outcome::Prevented(_) => false,
         }
-    }
-
-    /// Whether the walk would fill all of `taker`.
-    fn would_fill(&self, taker: &NewOrder) -> bool {
-        let mut open = taker.quantity.0;
-        for position in self.walk(taker) {
-            match self.encounter(taker, open, position) {
-                Encounter::Trade(quantity) => open -= quantity,
-                Encounter::SelfTrade if taker.self_trade == SelfTrade::CancelOldest => {}
-                Encounter::SelfTrade => return false,
-            }
-            if open == 0 {
-                return true;
-            }
-        }
-        false
     }
 
     /// Whether `taker` may not even enter, and why.
-    fn refusal(&self, taker: &NewOrder) -> Option<EndReason> {
+    fn refusal(&self, taker: &NewOrder, claims: &Claims) -> Option<EndReason> {
+        let is_met = |&position: &usize| {
+            let claim = claims.on(&self.orders[position].id);
+            claim.is_none_or(|claim| claim.meeting == Meeting::Free)
+        };
         match taker.time_in_force {
-            TimeInForce::FillOrKill if !self.would_fill(taker) => Some(EndReason::KilledUnfilled),
-            TimeInForce::PostOnly if !self.walk(taker).is_empty() => Some(EndReason::WouldTake),
+            TimeInForce::FillOrKill if !self.would_fill(taker, claims) => {
+                Some(EndReason::KilledUnfilled)
+            }
+            TimeInForce::PostOnly if self.walk(taker).iter().any(is_met) => {
+                Some(EndReason::WouldTake)
+            }
             _ => None,
         }
     }
 
-    /// Takes what `taker` can get. Returns what is left, or `None` if self-trade prevention ended
-    /// it.
-    fn take(&mut self, taker: &NewOrder, effects: &mut Vec<Effect>) -> Option<u64> {
-        let mut open = taker.quantity.0;
-        while open > 0 {
-            let Some(&position) = self.walk(taker).first() else {
+    /// Takes what `taker` can get, and states what is complete.
+    fn take(&mut self, taker: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) -> Outcome {
+        let mut purse = Purse {
+            open: taker.quantity.0,
+            promised: claims.promised(),
+        };
+        let mut stated = Vec::new();
+        let ids = self.walk(taker);
+        let ids: Vec<OrderId> = ids.iter().map(|&at| self.orders[at].id).collect();
+        let mut prevented = false;
+        for id in ids {
+            if purse.open == 0 {
                 break;
-            };
-            match self.encounter(taker, open, position) {
-                Encounter::Trade(quantity) => {
-                    self.trade(taker, position, quantity, effects);
-                    open -= quantity;
-                }
-                Encounter::SelfTrade => {
-                    if taker.self_trade != SelfTrade::CancelNewest {
-                        self.remove_and_end(position, EndReason::SelfTrade, effects);
-                    }
-                    if taker.self_trade != SelfTrade::CancelOldest {
-                        return None;
-                    }
-                }
             }
+            let position = self.position(&id).expect("each is met once");
+            if self.is_own(taker, position) {
+                let living = self.orders[position].life == Life::Open;
+                if living && taker.self_trade != SelfTrade::CancelNewest {
+                    self.cut(position, EndReason::SelfTrade, effects);
+                }
+                prevented = taker.self_trade != SelfTrade::CancelOldest;
+                if prevented {
+                    break;
+                }
+                continue;
+            }
+            if let Some(claim) = claims.on(&id) {
+                stated.push(id);
+                let quantity = self.state(&taker.id, claim, effects);
+                purse.spend(quantity, quantity);
+            }
+            self.meet(taker, &id, claims.on(&id), (&mut purse, effects));
         }
-        Some(open)
-    }
-
-    fn trade(&mut self, taker: &NewOrder, position: usize, quantity: u64, out: &mut Vec<Effect>) {
-        let maker = self.orders[position];
-        out.push(Effect::Fill {
-            maker: maker.id,
-            taker: taker.id,
-            price: maker.price,
-            quantity: Lots(quantity),
-        });
-        if maker.remaining == quantity {
-            self.remove_and_end(position, EndReason::Filled, out);
+        let is_left = |claim: &&Claim| !stated.contains(&claim.maker);
+        for claim in claims.makers.iter().filter(is_left) {
+            let quantity = self.state(&taker.id, claim, effects);
+            purse.spend(quantity, quantity);
+        }
+        if prevented {
+            Outcome::Prevented(purse)
         } else {
-            self.change(position, maker.total, maker.remaining - quantity);
+            Outcome::Walked(purse)
         }
     }
 
-    /// What becomes of an incoming order with `open` left after its walk.
-    fn settle(&mut self, taker: &NewOrder, open: u64, effects: &mut Vec<Effect>) {
-        let order = taker.id;
+    fn is_own(&self, taker: &NewOrder, position: usize) -> bool {
+        taker.self_trade != SelfTrade::Allow && self.orders[position].owner == taker.owner
+    }
+
+    /// States the complete trades with a maker, and takes them out of it; their quantity.
+    fn state(&mut self, taker: &OrderId, claim: &Claim, effects: &mut Vec<Effect>) -> u64 {
+        for (piece, quantity) in claim.pieces() {
+            effects.push(Effect::Fill {
+                maker: claim.maker,
+                taker: *taker,
+                price: claim.price,
+                quantity: Lots(quantity),
+                piece,
+            });
+            self.spend(&claim.maker, quantity, quantity, effects);
+        }
+        claim.completed()
+    }
+
+    /// Trades with a maker beyond what is complete.
+    fn meet(
+        &mut self,
+        taker: &NewOrder,
+        maker: &OrderId,
+        claim: Option<&Claim>,
+        (purse, effects): (&mut Purse, &mut Vec<Effect>),
+    ) {
+        let Some(position) = self.position(maker) else {
+            return;
+        };
+        if claim.is_some_and(|claim| claim.meeting == Meeting::Declined) {
+            return;
+        }
+        let (taker_half, maker_half, piece) = claim.map_or((0, 0, 0), |claim| {
+            (claim.taker_half.0, claim.maker_half.0, claim.next_piece())
+        });
+        let order = self.orders[position];
+        let quantity = purse.meet(taker_half, &order.purse(), maker_half);
+        if quantity == 0 {
+            return;
+        }
+        effects.push(Effect::Fill {
+            maker: *maker,
+            taker: taker.id,
+            price: order.price,
+            quantity: Lots(quantity),
+            piece,
+        });
+        purse.spend(quantity, quantity.min(taker_half));
+        self.spend(maker, quantity, quantity.min(maker_half), effects);
+    }
+
+    /// Takes a quantity out of an order, if it is in the book, of which so much was promised.
+    fn spend(
+        &mut self,
+        maker: &OrderId,
+        quantity: u64,
+        of_promised: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(position) = self.position(maker) else {
+            return;
+        };
+        let before = self.orders[position];
+        let mut purse = before.purse();
+        purse.spend(quantity, of_promised);
+        if purse.open > 0 {
+            let after = Order {
+                remaining: purse.open,
+                promised: purse.promised,
+                ..before
+            };
+            self.change(position, after);
+            return;
+        }
+        self.remove(position);
+        if before.life == Life::Open {
+            let (order, reason) = (*maker, EndReason::Filled);
+            effects.push(Effect::Ended { order, reason });
+        }
+    }
+
+    /// What becomes of an incoming order with so much left after its walk.
+    fn settle(&mut self, taker: &NewOrder, purse: Purse, effects: &mut Vec<Effect>) {
+        let (order, open) = (taker.id, purse.open);
         let ended = |reason| Effect::Ended { order, reason };
         let rests = matches!(
             taker.time_in_force,
@@ -246,6 +388,8 @@ impl Oracle {
                     price,
                     total: taker.quantity.0,
                     remaining: open,
+                    promised: purse.promised,
+                    life: Life::Open,
                     time_in_force: taker.time_in_force,
                     self_trade: taker.self_trade,
                 });
@@ -280,7 +424,7 @@ impl Oracle {
         for (price, orders) in self.levels_of(side) {
             let mut hasher = LevelHasher::new(side, price);
             for order in orders {
-                hasher.add(&order.id, Lots(order.remaining), Lots(order.total));
+                hasher.add(&resting(order), Lots(order.total));
             }
             levels.push((price.0, hasher.finish()));
         }
@@ -302,36 +446,63 @@ fn subtree_digest(levels: &[(u64, Digest)], shift: u32) -> Option<Digest> {
 }
 
 impl Engine for Oracle {
-    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
+    fn place(&mut self, order: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) {
         assert!(order.quantity.0 > 0, "an order must have a quantity");
-        if self.position(&order.id).is_some() {
-            let reason = IgnoredReason::Duplicate;
-            effects.push(Effect::Ignored {
-                order: order.id,
-                reason,
-            });
-        } else if let Some(reason) = self.refusal(order) {
-            effects.push(Effect::Ended {
-                order: order.id,
-                reason,
-            });
-        } else {
-            match self.take(order, effects) {
-                Some(open) => self.settle(order, open, effects),
-                None => {
-                    let reason = EndReason::SelfTrade;
-                    effects.push(Effect::Ended {
-                        order: order.id,
-                        reason,
-                    });
-                }
+        let id = order.id;
+        if self.position(&id).is_some() {
+            let (order, reason) = (id, IgnoredReason::Duplicate);
+            effects.push(Effect::Ignored { order, reason });
+            return;
+        }
+        if let Some(reason) = self.refusal(order, claims) {
+            self.state_complete(&id, claims, effects);
+            effects.push(Effect::Ended { order: id, reason });
+            return;
+        }
+        match self.take(order, claims, effects) {
+            Outcome::Walked(purse) => self.settle(order, purse, effects),
+            Outcome::Prevented(_) => {
+                let (order, reason) = (id, EndReason::SelfTrade);
+                effects.push(Effect::Ended { order, reason });
             }
+        }
+    }
+
+    fn set_promised(&mut self, order: &OrderId, promised: Lots) {
+        let Some(position) = self.position(order) else {
+            return;
+        };
+        let before = self.orders[position];
+        let kept = before.remaining.min(promised.0);
+        match before.life {
+            Life::Over if kept == 0 => {
+                self.remove(position);
+            }
+            Life::Over => {
+                let after = Order {
+                    total: before.filled() + kept,
+                    remaining: kept,
+                    promised: promised.0,
+                    ..before
+                };
+                self.change(position, after);
+            }
+            Life::Open => {
+                let promised = promised.0;
+                self.change(position, Order { promised, ..before });
+            }
+        }
+    }
+
+    fn state_complete(&mut self, taker: &OrderId, claims: &Claims, effects: &mut Vec<Effect>) {
+        for claim in &claims.makers {
+            self.state(taker, claim, effects);
         }
     }
 
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
         match self.position_of_own(order, by) {
-            Ok(position) => self.remove_and_end(position, EndReason::Cancelled, effects),
+            Ok(position) => self.cut(position, EndReason::Cancelled, effects),
             Err(reason) => effects.push(Effect::Ignored {
                 order: *order,
                 reason,
@@ -339,7 +510,7 @@ impl Engine for Oracle {
         }
     }
 
-    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>) {
+    fn replace(&mut self, replacement: &Replacement, claims: &Claims, effects: &mut Vec<Effect>) {
         let Replacement {
             order: id,
             by,
@@ -355,50 +526,40 @@ impl Engine for Oracle {
         let price = price.unwrap_or(old.price);
         let total = quantity.map_or(old.total, |quantity| quantity.0);
         assert!(total > 0, "an order must have a quantity");
-        if total <= old.filled() {
-            let filled = total == old.filled();
-            let reason = if filled {
-                EndReason::Filled
-            } else {
-                EndReason::Cancelled
-            };
-            self.remove_and_end(position, reason, effects);
-        } else if price == old.price && total < old.total {
-            self.change(position, total, total - old.filled());
-            effects.push(Effect::Reduced {
-                order: id,
-                quantity: Lots(total),
-            });
+        let bound = old.filled() + old.kept();
+        let only_reduces = price == old.price && total < old.total;
+        if total == old.filled() && old.kept() == 0 {
+            self.cut(position, EndReason::Filled, effects);
+        } else if total <= old.filled() {
+            self.cut(position, EndReason::Cancelled, effects);
+        } else if only_reduces {
+            self.reduce(position, total.max(bound), effects);
+        } else if total <= bound {
+            self.cut(position, EndReason::Cancelled, effects);
         } else if self.position(&new_id).is_some() {
-            let reason = IgnoredReason::Duplicate;
-            effects.push(Effect::Ignored {
-                order: new_id,
-                reason,
-            });
+            let (order, reason) = (new_id, IgnoredReason::Duplicate);
+            effects.push(Effect::Ignored { order, reason });
         } else {
-            self.remove_and_end(position, EndReason::Replaced, effects);
+            self.cut(position, EndReason::Replaced, effects);
             let new_order = NewOrder {
                 id: new_id,
                 owner: old.owner,
                 side: old.side,
                 pricing: Pricing::Limit(price),
-                quantity: Lots(total - old.filled()),
+                quantity: Lots(total - bound),
                 time_in_force: old.time_in_force,
                 self_trade: old.self_trade,
             };
-            self.place(&new_order, effects);
+            self.place(&new_order, claims, effects);
         }
     }
 
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>) {
-        match self.position(order) {
-            Some(position) => self.remove_and_end(position, reason, effects),
+        match self.position_of_living(order) {
+            Some(position) => self.cut(position, reason, effects),
             None => {
-                let reason = IgnoredReason::NotResting;
-                effects.push(Effect::Ignored {
-                    order: *order,
-                    reason,
-                });
+                let (order, reason) = (*order, IgnoredReason::NotResting);
+                effects.push(Effect::Ignored { order, reason });
             }
         }
     }
@@ -433,7 +594,13 @@ impl Engine for Oracle {
     }
 
     fn levels(&self, side: Side, depth: usize) -> Vec<Level> {
-        let levels = self.levels_of(side).into_iter().take(depth);
+        let living = |(price, mut orders): (Ticks, Vec<Order>)| {
+            orders.retain(|order| order.life == Life::Open);
+            (price, orders)
+        };
+        let levels = self.levels_of(side).into_iter().map(living);
+        let levels = levels.filter(|(_, orders)| !orders.is_empty());
+        let levels = levels.take(depth);
         levels
             .map(|(price, orders)| Level {
                 price,
@@ -466,6 +633,8 @@ fn resting(order: Order) -> Resting {
         owner: order.owner,
         price: order.price,
         remaining: Lots(order.remaining),
+        promised: Lots(order.promised),
+        life: order.life,
     }
 }
 
