@@ -151,7 +151,7 @@ impl OrderTable {
         let first = self.next_slot();
         self.operations.add(operation, owner, late_ms, first);
         let mut tags = [Tag::default(); ACTIONS_MAX];
-        let (mut count, mut seen) = (0, 0);
+        let mut count = 0;
         for (index, action) in (0..).zip(&operation.body().actions) {
             let seat = match action {
                 Action::Place(terms) => Seat::placed(place, index, terms),
@@ -159,13 +159,10 @@ impl OrderTable {
                 Action::Cancel { .. } => continue,
             };
             self.seats.push(seat);
-            let tag = self.key.tag(&OrderId::new(&operation.id(), index));
-            // Asks memory for all of them at once, see `prepare`.
-            seen ^= self.by_id.touch(tag);
-            tags[count] = tag;
+            tags[count] = self.key.tag(&OrderId::new(&operation.id(), index));
             count += 1;
         }
-        black_box(seen);
+        self.touch_homes(&tags[..count]);
         for (number, &tag) in (first.0..).zip(&tags[..count]) {
             self.by_id.insert(tag, Slot(number));
         }
@@ -173,6 +170,13 @@ impl OrderTable {
             self.operations.index(place);
         }
         (place, first.0..self.next_slot().0)
+    }
+
+    /// Asks memory for where searches for these tags start, all at once. A loop of its own: the
+    /// fewer instructions between two reads, the more of them are under way at a time.
+    fn touch_homes(&self, tags: &[Tag]) {
+        let seen = tags.iter().map(|tag| self.by_id.touch(*tag));
+        black_box(seen.fold(0, |seen, line| seen ^ line));
     }
 
     fn next_slot(&self) -> Slot {
@@ -278,9 +282,9 @@ impl OrderTable {
         let (mut count, mut seen) = (0, 0);
         for (tag, id) in tags.iter_mut().zip(ids) {
             *tag = self.key.tag(id);
-            seen ^= self.by_id.touch(*tag);
             count += 1;
         }
+        self.touch_homes(&tags[..count]);
         for (slot, tag) in slots.iter_mut().zip(&tags[..count]) {
             *slot = self.by_id.find(*tag, |_| true).unwrap_or_default();
         }
