@@ -96,8 +96,12 @@ impl Board {
                     }
                 }
                 if *change != TradeChange::Busted {
+                    let status = match row.status {
+                        TradeStatus::Final => TradeStatus::Final,
+                        _ => TradeStatus::Tentative,
+                    };
                     let shown = TradeRow {
-                        status: TradeStatus::Tentative,
+                        status,
                         ..row.clone()
                     };
                     market.trades.insert(*position, shown);

@@ -40,6 +40,14 @@ impl Trace {
         }
     }
 
+    /// A meeting of two orders that met so often before.
+    pub(crate) fn fill(maker: Slot, quantity: u64, piece: u32) -> Self {
+        Self {
+            piece,
+            ..Self::new(TraceKind::Fill, maker, quantity)
+        }
+    }
+
     /// What [`TraceKind`] says.
     pub(crate) fn value(&self) -> u64 {
         u64::from(self.value[1]) << 32 | u64::from(self.value[0])

@@ -23,6 +23,7 @@ use core::fmt;
 
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
+use crate::confirmation::{ConfirmationError, Confirmations};
 use crate::dag::{Admission, AncestryError, Dag, OpIndex};
 use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
@@ -76,7 +77,7 @@ pub enum Output {
         /// The operation.
         id: OpId,
         /// What is wrong with it.
-        error: AncestryError,
+        error: InvalidError,
     },
     /// An author has signed two operations for the same place in his chain.
     Forked {
@@ -88,6 +89,26 @@ pub enum Output {
         second: OpId,
     },
 }
+
+/// How an operation contradicts its ancestors, so that nobody will ever apply it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidError {
+    /// In its place or time.
+    Ancestry(AncestryError),
+    /// In what it confirms or refuses.
+    Confirmation(ConfirmationError),
+}
+
+impl fmt::Display for InvalidError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ancestry(error) => write!(out, "{error}"),
+            Self::Confirmation(error) => write!(out, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for InvalidError {}
 
 /// Why nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +147,7 @@ pub enum RestoreError {
     /// It is no operation of this network.
     Operation(OperationError),
     /// It contradicts its ancestors.
-    Ancestry(AncestryError),
+    Invalid(InvalidError),
     /// It is there twice, or before its ancestors.
     Order,
 }
@@ -135,7 +156,7 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operation(error) => write!(out, "{error}"),
-            Self::Ancestry(error) => write!(out, "{error}"),
+            Self::Invalid(error) => write!(out, "{error}"),
             Self::Order => out.write_str("operation is stored twice or before its ancestors"),
         }
     }
@@ -171,6 +192,7 @@ pub struct Exchange<E> {
     key: SigningKey,
     author: AuthorKey,
     dag: Dag,
+    confirmations: Confirmations,
     delivery: Delivery,
     replica: Replica<E>,
     /// How many operations are on disk.
@@ -197,14 +219,16 @@ impl<E: Engine> Exchange<E> {
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
         let dag = Dag::new(genesis.bucket_ms);
+        let confirmations = Confirmations::new(genesis.answer_ms);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
-        let replica = Replica::new(digest, &secret, engines);
+        let replica = Replica::new(&genesis, &secret, engines);
         Self {
             genesis,
             digest,
             key,
             author,
             dag,
+            confirmations,
             delivery: Delivery::default(),
             replica,
             persisted: 0,
@@ -236,6 +260,11 @@ impl<E: Engine> Exchange<E> {
         &self.replica
     }
 
+    /// What has been confirmed and refused.
+    pub fn confirmations(&self) -> &Confirmations {
+        &self.confirmations
+    }
+
     /// Operations that wait.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
@@ -259,7 +288,7 @@ impl<E: Engine> Exchange<E> {
     pub fn restore(&mut self, wire: &[u8]) -> Result<(), RestoreError> {
         let operation = Operation::decode(wire, &self.genesis, &self.digest);
         let operation = operation.map_err(RestoreError::Operation)?.trust();
-        match self.dag.admit(&operation).map_err(RestoreError::Ancestry)? {
+        match self.admit(&operation).map_err(RestoreError::Invalid)? {
             Admission::Ready => {}
             Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
         }
@@ -326,13 +355,25 @@ impl<E: Engine> Exchange<E> {
         }
     }
 
+    /// Whether an operation can be applied now.
+    fn admit(&self, operation: &Operation) -> Result<Admission, InvalidError> {
+        let admission = self.dag.admit(operation).map_err(InvalidError::Ancestry)?;
+        if admission == Admission::Ready {
+            let checked = self
+                .confirmations
+                .check(operation, &self.dag, &self.replica);
+            checked.map_err(InvalidError::Confirmation)?;
+        }
+        Ok(admission)
+    }
+
     /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
     fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
         let mut ready = VecDeque::from([(operation, source)]);
         let mut gap = false;
         while let Some((operation, source)) = ready.pop_front() {
             let id = operation.id();
-            match self.dag.admit(&operation) {
+            match self.admit(&operation) {
                 Err(error) => {
                     let link = source.link;
                     self.outputs.push_back(Output::Invalid { link, id, error });
@@ -384,6 +425,12 @@ impl<E: Engine> Exchange<E> {
         let position = self.dag.position(index);
         self.replica
             .stage(operation, self.dag.author(index), position, late_ms);
+        let touched = self.confirmations.insert(operation, index, &self.dag);
+        for (market, pair) in touched {
+            let terms = self.confirmations.terms(&pair, &self.dag);
+            let cause = operation.id();
+            self.replica.stage_terms(market, pair, terms, cause);
+        }
         if author != self.author {
             let last = self.last_foreign.map(|last| self.dag.position(last));
             if last.is_none_or(|last| position >= last) {
@@ -507,6 +554,22 @@ impl<E: Engine> Exchange<E> {
         self.delivery.forget_link(link);
     }
 
+    /// Digest of all final trades, by the ids of their orders.
+    fn final_trades_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech final trades 1");
+        for pair in self.confirmations.pairs() {
+            let terms = self.confirmations.terms(&pair, &self.dag);
+            for (piece, quantity) in (0_u32..).zip(&terms.complete) {
+                hasher.update(&pair.low.0);
+                hasher.update(&pair.high.0);
+                hasher.update(&piece.to_be_bytes());
+                hasher.update(&terms.price.0.to_be_bytes());
+                hasher.update(&quantity.0.to_be_bytes());
+            }
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
     /// The digests of the state that follows from all applied operations.
     pub fn digests(&mut self) -> Digests {
         let changes = self.replica.merge_all();
@@ -516,7 +579,7 @@ impl<E: Engine> Exchange<E> {
             set: self.dag.digest(),
             book: self.replica.books_digest(),
             trades: self.replica.trades_digest(),
-            final_trades: self.replica.final_trades_digest(),
+            final_trades: self.final_trades_digest(),
             orders: self.replica.orders_digest(),
         }
     }

@@ -1,14 +1,16 @@
 //! The log of one market: its actions in total order, its engine, and what was executed.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::chunks::Chunks;
 use crate::effect_log::Trace;
-use crate::matching::{Effect, Mark, Slot};
+use crate::market_terms::MarketTerms;
+use crate::matching::{Effect, Mark, Owner, Slot};
 use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
-use crate::types::{Lots, OrderId, Ticks};
+use crate::types::{Lots, OrderId, Side, Ticks};
 
 /// An insertion that goes back further than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
@@ -29,14 +31,21 @@ pub(crate) enum Deed {
     CancelStranger(u32),
     /// Changes an order: how has this number in [`MarketLog::alterations`].
     Replace(u32),
+    /// The time of the order of this seat, or of what replaced it, is over.
+    Expire(Slot),
+    /// The orders of this author lapse.
+    Lapse(Owner),
+    /// The lapse of this author at this place is none after all. Never in the log.
+    Withdraw(Owner),
 }
 
 /// How a replace changes an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alteration {
     pub(crate) order: OrderId,
+    pub(crate) side: Side,
     pub(crate) price: Option<Ticks>,
-    pub(crate) quantity: Option<Lots>,
+    pub(crate) quantity: Lots,
 }
 
 /// An action at its place in the log of a market.
@@ -72,6 +81,12 @@ pub(crate) struct MarketLog<E> {
     pub(crate) strangers: Chunks<OrderId>,
     /// Not yet merged.
     pub(crate) incoming: Vec<LogEntry>,
+    /// What was signed about its orders.
+    pub(crate) terms: MarketTerms,
+    /// The seats of each author's orders, in the order of arrival.
+    pub(crate) seats_of: BTreeMap<Owner, Vec<Slot>>,
+    /// What replaced an order that expires.
+    pub(crate) successors: BTreeMap<Slot, Slot>,
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
     slow_lane_after_ms: u64,
@@ -92,6 +107,34 @@ impl LogEntry {
             class: key.class,
             index: key.index,
         }
+    }
+
+    /// What happens at the end of a bucket by an action of this operation or its absence. It stands behind all
+    /// actions of the bucket, and a withdrawal just before what it withdraws.
+    pub(crate) fn end(bucket: u64, (operation, index): (OperationPlace, u8), deed: Deed) -> Self {
+        let (class, index) = match deed {
+            Deed::Withdraw(_) => (Class::Other, 0),
+            Deed::Lapse(_) => (Class::Other, 1),
+            _ => (Class::Cancel, index),
+        };
+        Self {
+            bucket,
+            draw: 0,
+            depth: u32::MAX,
+            operation,
+            mark: Mark(0),
+            traces_from: 0,
+            own: Slot::NONE,
+            deed,
+            class,
+            index,
+        }
+    }
+
+    /// Whether it is a withdrawal, or what that withdraws.
+    pub(crate) fn is_withdrawn_by(&self, withdrawal: &Self) -> bool {
+        let same = (self.bucket, self.operation) == (withdrawal.bucket, withdrawal.operation);
+        same && matches!(self.deed, Deed::Withdraw(_) | Deed::Lapse(_))
     }
 
     /// Its key in the total order.
@@ -139,6 +182,9 @@ impl<E> MarketLog<E> {
             alterations: Chunks::new(),
             strangers: Chunks::new(),
             incoming: Vec::new(),
+            terms: MarketTerms::new(),
+            seats_of: BTreeMap::new(),
+            successors: BTreeMap::new(),
             effects: Vec::new(),
             slow_lane_after_ms: 0,
         }
@@ -165,7 +211,20 @@ impl<E> MarketLog<E> {
 
     /// When what waits for the slow lane is due, if anything waits.
     pub(crate) fn next_merge_ms(&self) -> Option<u64> {
-        (!self.incoming.is_empty()).then_some(self.slow_lane_after_ms)
+        let waits = !self.incoming.is_empty() || !self.terms.incoming.is_empty();
+        waits.then_some(self.slow_lane_after_ms)
+    }
+
+    /// The place in the log of the action that makes an order, in this bucket.
+    pub(crate) fn place_of(&self, own: Slot, bucket: u64) -> Option<usize> {
+        let from = self.log.partition_point(|entry| entry.bucket < bucket);
+        let mut places = (from..self.log.len()).take_while(|at| self.log[*at].bucket == bucket);
+        places.find(|at| self.log[*at].own == own)
+    }
+
+    /// The action that makes an order, if it waits to be merged.
+    pub(crate) fn waiting(&self, own: Slot) -> Option<&LogEntry> {
+        self.incoming.iter().find(|entry| entry.own == own)
     }
 
     /// The traces of the action at `at`.
@@ -185,21 +244,31 @@ impl<E> MarketLog<E> {
     /// Takes out what may be merged now, sorted.
     pub(crate) fn take_due(&mut self, operations: &OperationTable, now_ms: u64) -> Vec<LogEntry> {
         let mut due = self.take_all(operations);
-        let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
-        let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)]) else {
-            return due;
-        };
-        let slow = due.partition_point(|entry| entry.is_before(&fast_from, operations));
-        if slow == 0 {
-            return due;
-        }
-        if now_ms < self.slow_lane_after_ms {
+        let slow = due.partition_point(|entry| self.is_deep(entry, operations));
+        if slow > 0 && !self.enter_slow_lane(now_ms) {
             let fast = due.split_off(slow);
             self.incoming = due;
             return fast;
         }
-        self.slow_lane_after_ms = now_ms.saturating_add(SLOW_LANE_MS);
         due
+    }
+
+    /// Whether a place lies further back than the fast lane goes.
+    pub(crate) fn is_deep(&self, entry: &LogEntry, operations: &OperationTable) -> bool {
+        let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
+        fast_from.is_some_and(|at| {
+            let fast_from = &self.log[at.min(self.log.len() - 1)];
+            entry.is_before(fast_from, operations)
+        })
+    }
+
+    /// Whether the slow lane is open at this time. All that enters it at one time merges at once.
+    pub(crate) fn enter_slow_lane(&mut self, now_ms: u64) -> bool {
+        let next_ms = now_ms.saturating_add(SLOW_LANE_MS);
+        if now_ms >= self.slow_lane_after_ms {
+            self.slow_lane_after_ms = next_ms;
+        }
+        self.slow_lane_after_ms == next_ms
     }
 
     /// How many bytes of memory it takes beside the engine, about.

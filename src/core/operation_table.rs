@@ -17,6 +17,12 @@ use crate::types::{AuthorKey, HybridTime, OpId, OrderId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OperationPlace(u32);
 
+#[cfg(test)]
+impl OperationPlace {
+    /// Some place.
+    pub(crate) const FIRST: Self = Self(0);
+}
+
 /// An operation.
 pub(crate) struct OperationRow {
     pub(crate) id: OpId,

@@ -13,6 +13,7 @@
 //! Between two calls of [`OrderTable::report`] the table keeps the seats as they were before, so
 //! that what was undone and done again to the same end is no news.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ops::Range;
@@ -96,6 +97,11 @@ impl Seat {
         }
     }
 
+    /// Why the order is over, if it is.
+    pub(crate) fn ended(&self) -> Option<EndReason> {
+        self.ended
+    }
+
     /// The limit or the protection price.
     pub(crate) fn price(&self) -> Option<Ticks> {
         (self.price_kind != PriceKind::None).then_some(self.price)
@@ -115,6 +121,8 @@ pub(crate) struct OrderTable {
     by_id: IdTable,
     pub(crate) operations: OperationTable,
     seats: Chunks<Seat>,
+    /// Quantities before the first reduction of those orders that have ever been reduced.
+    originals: BTreeMap<Slot, Lots>,
     /// How many seats are taken.
     len: usize,
     /// Seats that the present merge has touched, as they were before it.
@@ -130,6 +138,7 @@ impl OrderTable {
             by_id: IdTable::new(),
             operations: OperationTable::new(),
             seats: Chunks::new(),
+            originals: BTreeMap::new(),
             len: 0,
             before: Vec::new(),
         }
@@ -155,8 +164,20 @@ impl OrderTable {
         for (index, action) in (0..).zip(&operation.body().actions) {
             let seat = match action {
                 Action::Place(terms) => Seat::placed(place, index, terms),
-                Action::Replace { market, .. } => Seat::reserved(place, index, *market),
-                Action::Cancel { .. } => continue,
+                Action::Replace {
+                    market,
+                    side,
+                    price: Some(price),
+                    quantity,
+                    ..
+                } => Seat {
+                    price: *price,
+                    price_kind: PriceKind::Limit,
+                    side: *side,
+                    quantity: *quantity,
+                    ..Seat::reserved(place, index, *market)
+                },
+                _ => continue,
             };
             self.seats.push(seat);
             tags[count] = self.key.tag(&OrderId::new(&operation.id(), index));
@@ -195,6 +216,12 @@ impl OrderTable {
     /// The terms of the order at a place, whether it is there or not.
     pub(crate) fn terms(&self, slot: Slot) -> &Seat {
         self.seat(slot)
+    }
+
+    /// The quantity with which an order was placed.
+    pub(crate) fn original_quantity(&self, slot: Slot) -> Lots {
+        let original = self.originals.get(&slot);
+        original.copied().unwrap_or(self.seat(slot).quantity)
     }
 
     /// The id that the order at a place has or would have.
@@ -305,23 +332,20 @@ impl OrderTable {
         seat.is_taken = true;
     }
 
-    /// An order that replaces another is there from now on.
-    pub(crate) fn enter_replacing(
-        &mut self,
-        slot: Slot,
-        old: Slot,
-        price: Option<Ticks>,
-        quantity: Lots,
-    ) {
+    /// An order that replaces another is there from now on, with what is left for it.
+    pub(crate) fn enter_replacing(&mut self, slot: Slot, old: Slot, quantity: Lots) {
         let old = *self.seat(old);
         self.enter(slot);
         let seat = self.touch(slot);
-        seat.price = price.unwrap_or(old.price);
         seat.quantity = quantity;
-        seat.side = old.side;
-        seat.price_kind = old.price_kind;
         seat.time_in_force = old.time_in_force;
         seat.self_trade = old.self_trade;
+    }
+
+    /// An order that never came to be is shown, for it has final trades of this quantity.
+    pub(crate) fn enter_for_trades(&mut self, slot: Slot, quantity: Lots) {
+        self.enter(slot);
+        self.touch(slot).quantity = quantity;
     }
 
     /// An order is no longer there, if it was.
@@ -351,7 +375,11 @@ impl OrderTable {
                 seat.filled.0 += trace.value();
                 self.touch(own).filled.0 += trace.value();
             }
-            TraceKind::Reduced => seat.quantity.0 -= trace.value(),
+            TraceKind::Reduced => {
+                let original = seat.quantity;
+                seat.quantity.0 -= trace.value();
+                self.originals.entry(trace.order).or_insert(original);
+            }
             TraceKind::Ended(reason) => seat.ended = Some(reason),
         }
     }
@@ -416,6 +444,7 @@ mod tests {
             quantity: Lots(quantity),
             time_in_force: TimeInForce::GoodTillCancel,
             self_trade: SelfTrade::CancelNewest,
+            expires_ms: None,
         })
     }
 
@@ -428,8 +457,9 @@ mod tests {
         let replace = Action::Replace {
             market,
             order,
+            side: Side::Sell,
             price: Some(Ticks(1)),
-            quantity: None,
+            quantity: Lots(9),
         };
         let cancel = Action::Cancel { market, order };
         let body = Body {

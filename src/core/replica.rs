@@ -12,20 +12,28 @@
 //! (1985).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::confirmation::{OrderPair, PairTerms};
 use crate::effect_log::{Trace, TraceKind};
+use crate::genesis::Genesis;
+use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
 use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
 use crate::matching::{
-    self, BATCH_MAX, Effect, EndReason, Engine, IgnoredReason, Level, Owner, Replacement, Slot,
+    self, BATCH_MAX, Claims, Effect, EndReason, Engine, IgnoredReason, Level, Owner, Replacement,
+    Slot,
 };
 use crate::op::{Action, Operation};
-use crate::operation_table::OperationTable;
+use crate::operation_table::OperationPlace;
 use crate::order_log::{self, Position};
 use crate::order_table::OrderTable;
-use crate::types::{Digest, Lots, MarketIndex, OrderId, Side, Ticks, TradeId};
+use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId};
 use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
+
+mod revision;
+
+use self::revision::Revision;
 
 /// A trade as it stands in the tape.
 #[derive(Clone, Copy)]
@@ -34,27 +42,32 @@ struct TapeEntry {
     action: LogEntry,
     /// Its how-manieth fill, from 0.
     number: u32,
-    meeting: Meeting,
+    meeting: Encounter,
     price: Ticks,
     quantity: Lots,
+    status: TradeStatus,
 }
 
 /// Maker, taker, and how often they met before.
-type Meeting = (Slot, Slot, u32);
+type Encounter = (Slot, Slot, u32);
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
 struct Undone {
     /// The actions, in order.
     entries: Vec<LogEntry>,
-    trades: BTreeMap<Meeting, TapeEntry>,
+    trades: BTreeMap<Encounter, TapeEntry>,
 }
 
 /// All markets of a network.
 pub struct Replica<E> {
     genesis: Digest,
+    bucket_ms: u32,
+    lifetimes: Lifetimes,
     markets: Vec<MarketLog<E>>,
     orders: OrderTable,
+    /// Orders that expire, and those that replaced them.
+    mortal: BTreeSet<Slot>,
     /// How often a trade was reported, where more than once.
     revisions: BTreeMap<TradeId, u32>,
 }
@@ -77,11 +90,14 @@ pub fn trade_id(first: &OrderId, second: &OrderId, piece: u32) -> TradeId {
 impl<E: Engine> Replica<E> {
     /// An empty replica with one engine per market. The secret keeps peers from choosing ids that
     /// are slow to find; it changes nothing that can be seen.
-    pub fn new(genesis: Digest, secret: &[u8; 32], engines: impl IntoIterator<Item = E>) -> Self {
+    pub fn new(genesis: &Genesis, secret: &[u8; 32], engines: impl IntoIterator<Item = E>) -> Self {
         Self {
-            genesis,
+            genesis: genesis.digest(),
+            bucket_ms: genesis.bucket_ms,
+            lifetimes: Lifetimes::new(genesis.bucket_ms, genesis.lease_ms),
             markets: engines.into_iter().map(MarketLog::new).collect(),
             orders: OrderTable::new(secret),
+            mortal: BTreeSet::new(),
             revisions: BTreeMap::new(),
         }
     }
@@ -126,11 +142,14 @@ impl<E: Engine> Replica<E> {
         let (place, seats) = self.orders.add(operation, owner, late_ms);
         let cancelled = body.actions.iter().filter_map(|action| match action {
             Action::Cancel { order, .. } => Some(order),
-            Action::Place(_) | Action::Replace { .. } => None,
+            _ => None,
         });
         self.orders.prepare(cancelled);
         let mut seats = seats.map(Slot);
-        for (action, key) in body.actions.iter().zip(keys) {
+        let mut turns = Vec::new();
+        self.live(operation, (owner, place), seats.clone(), &mut turns);
+        for key in keys {
+            let action = &body.actions[usize::from(key.index)];
             let market = &mut self.markets[usize::from(action.market().0)];
             let deed = match *action {
                 Action::Place(_) => Deed::Place,
@@ -140,22 +159,82 @@ impl<E: Engine> Replica<E> {
                 },
                 Action::Replace {
                     order,
+                    side,
                     price,
                     quantity,
                     ..
                 } => market.replace(Alteration {
                     order,
+                    side,
                     price,
                     quantity,
                 }),
+                Action::Confirm(_) | Action::Decline { .. } => {
+                    unreachable!("confirmations have no place in the order")
+                }
             };
-            let own = match deed {
-                Deed::Place | Deed::Replace(_) => seats.next().expect("a seat was reserved"),
-                Deed::Cancel(_) | Deed::CancelStranger(_) => Slot::NONE,
+            let own = match action {
+                Action::Place(_) | Action::Replace { price: Some(_), .. } => {
+                    seats.next().expect("a seat was reserved")
+                }
+                _ => Slot::NONE,
             };
             let entry = LogEntry::new(&key, place, own, deed);
             market.incoming.push(entry);
+            if own != Slot::NONE {
+                market.seats_of.entry(owner).or_default().push(own);
+            }
         }
+        for (market, entry) in turns {
+            self.markets[usize::from(market.0)].incoming.push(entry);
+        }
+    }
+
+    /// Notes what an operation means for the ends of orders: its author is alive, and some of its
+    /// own may expire.
+    fn live(
+        &mut self,
+        operation: &Operation,
+        (owner, place): (Owner, OperationPlace),
+        mut seats: impl Iterator<Item = Slot> + Clone,
+        turns: &mut Vec<Turn>,
+    ) {
+        let body = operation.body();
+        let made = seats.clone().map(|seat| self.orders.terms(seat).market);
+        let sign = Sign {
+            owner,
+            operation: place,
+            time_ms: body.time.unix_ms(),
+        };
+        self.lifetimes.insert(&sign, made, turns);
+        for (index, action) in (0..).zip(&body.actions) {
+            let seat = match action {
+                Action::Place(_) | Action::Replace { price: Some(_), .. } => seats.next(),
+                _ => None,
+            };
+            if let (Action::Place(terms), Some(seat)) = (action, seat)
+                && let Some(expires_ms) = terms.expires_ms
+            {
+                let made_by = (place, index);
+                let order = Mortal { seat, made_by };
+                self.mortal.insert(seat);
+                self.lifetimes
+                    .expire(terms.market, order, expires_ms, turns);
+            }
+        }
+    }
+
+    /// Takes in what was signed about a pair of orders; it has no effect before
+    /// [`Replica::merge`]. `cause` is the operation by which it is so.
+    pub fn stage_terms(
+        &mut self,
+        market: MarketIndex,
+        pair: OrderPair,
+        terms: PairTerms,
+        cause: OpId,
+    ) {
+        let market = &mut self.markets[usize::from(market.0)];
+        market.terms.incoming.insert(pair, (terms, cause));
     }
 
     /// Merges what was staged into the logs and reports what is different now.
@@ -163,25 +242,29 @@ impl<E: Engine> Replica<E> {
     /// What belongs further back than the fast lane goes may wait for the slow lane (see
     /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
-        self.merge_taken(|market, operations| market.take_due(operations, now_ms))
+        self.merge_taken(Some(now_ms))
     }
 
     /// Merges all that was staged, however far back it belongs.
     pub fn merge_all(&mut self) -> Vec<Change> {
-        self.merge_taken(MarketLog::take_all)
+        self.merge_taken(None)
     }
 
-    /// Merges what is taken out of each market's staged actions.
-    fn merge_taken(
-        &mut self,
-        take: impl Fn(&mut MarketLog<E>, &OperationTable) -> Vec<LogEntry>,
-    ) -> Vec<Change> {
+    /// Merges what was staged in each market: all of it, or what is due at a time.
+    fn merge_taken(&mut self, now_ms: Option<u64>) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
-            let incoming = take(&mut self.markets[index], &self.orders.operations);
-            if !incoming.is_empty() {
-                self.merge_market(index, incoming, &mut changes);
+            let market = &mut self.markets[index];
+            if market.incoming.is_empty() && market.terms.incoming.is_empty() {
+                continue;
             }
+            let operations = &self.orders.operations;
+            let incoming = match now_ms {
+                Some(now_ms) => market.take_due(operations, now_ms),
+                None => market.take_all(operations),
+            };
+            let revisions = self.take_revisions(index, &incoming, now_ms);
+            self.merge_market(index, incoming, revisions, &mut changes);
         }
         changes
     }
@@ -194,14 +277,33 @@ impl<E: Engine> Replica<E> {
             .min()
     }
 
-    /// Undo to the first new action, merge, redo, and compare.
-    fn merge_market(&mut self, index: usize, incoming: Vec<LogEntry>, changes: &mut Vec<Change>) {
+    /// Undo to the first place where something is new, merge, redo, and compare.
+    fn merge_market(
+        &mut self,
+        index: usize,
+        incoming: Vec<LogEntry>,
+        revisions: Vec<Revision>,
+        changes: &mut Vec<Change>,
+    ) {
         changes.reserve(2 * incoming.len());
-        let undone = self.undo_behind(index, &incoming[0]);
-        let log = &mut self.markets[index].log;
-        let first = log.len();
         let operations = &self.orders.operations;
-        merge_sorted(undone.entries, incoming, operations).for_each(|entry| log.push(entry));
+        let back_to = revisions.iter().filter_map(|revision| revision.back_to);
+        let back_to = back_to.chain(incoming.first().copied());
+        let back_to = back_to.min_by(|first, second| first.order(second, operations));
+        let Some(back_to) = back_to else {
+            return self.adopt(index, self.markets[index].log.len(), revisions, changes);
+        };
+        let undone = self.undo_behind(index, &back_to);
+        let first = self.markets[index].log.len();
+        self.adopt(index, first, revisions, changes);
+        let withdrawn = |entry: &LogEntry| matches!(entry.deed, Deed::Withdraw(_));
+        let withdrawn: Vec<LogEntry> = incoming.iter().copied().filter(withdrawn).collect();
+        let operations = &self.orders.operations;
+        let log = &mut self.markets[index].log;
+        merge_sorted(undone.entries, incoming, operations)
+            .filter(|entry| withdrawn.iter().all(|gone| !entry.is_withdrawn_by(gone)))
+            .for_each(|entry| log.push(entry));
+        self.renew_promises(index, first);
         self.execute_from(index, first);
         self.report_trades(index, first, undone.trades, changes);
         self.orders.report(changes);
@@ -253,15 +355,27 @@ impl<E: Engine> Replica<E> {
             market.engine.prepare(&actions);
             let mut folded = batch;
             for (at, action) in (batch..).zip(&actions) {
-                if let matching::Action::Replace(replacement) = action {
+                let deed = self.markets[index].log[at].deed;
+                if matches!(deed, Deed::Replace(_) | Deed::Expire(_) | Deed::Lapse(_)) {
                     // It depends on what the orders are by then.
                     self.fold(index, folded, &mut ends);
                     folded = at;
-                    self.execute_replace(index, at, replacement);
-                } else {
-                    let market = &mut self.markets[index];
-                    market.log[at].mark = market.engine.mark();
-                    market.engine.execute(action, &mut market.effects);
+                }
+                let market = &mut self.markets[index];
+                market.log[at].mark = market.engine.mark();
+                match (deed, action) {
+                    (_, matching::Action::Replace(replacement)) => {
+                        self.execute_replace(index, at, replacement);
+                    }
+                    (Deed::Lapse(owner), _) => self.execute_lapse(index, owner),
+                    (Deed::Expire(order), _) => self.execute_expiry(index, order),
+                    _ => {
+                        let own = market.log[at].own;
+                        let claims = market.terms.claims(own, &self.orders);
+                        market
+                            .engine
+                            .execute_claimed(action, &claims, &mut market.effects);
+                    }
                 }
                 ends.push(self.markets[index].effects.len());
             }
@@ -283,7 +397,7 @@ impl<E: Engine> Replica<E> {
             match entry.deed {
                 Deed::Place => self.orders.enter(own),
                 Deed::Cancel(order) => met = (self.orders.id(order), order),
-                Deed::CancelStranger(_) | Deed::Replace(_) => {}
+                _ => {}
             }
             let known = (self.orders.id(own), own);
             for number in from..to {
@@ -305,39 +419,113 @@ impl<E: Engine> Replica<E> {
 
     /// Changes an order, if it is there and the change is one.
     fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
+        let own = self.markets[index].log[at].own;
+        let from = self.markets[index].effects.len();
+        let old = self.replaceable(index, at, replacement);
         let market = &mut self.markets[index];
-        let entry = &mut market.log[at];
-        entry.mark = market.engine.mark();
-        let own = entry.own;
-        let Replacement {
-            order,
-            price,
-            quantity,
-            ..
-        } = *replacement;
-        let old = self.orders.find(&order);
+        let claims = market.terms.claims(own, &self.orders);
+        let order = replacement.order;
+        match old {
+            Err(reason) => market.effects.push(Effect::Ignored { order, reason }),
+            Ok(old) => {
+                let kept = market
+                    .engine
+                    .find(&order)
+                    .map_or(0, |resting| resting.kept());
+                let effects = &mut market.effects;
+                market.engine.replace(replacement, &claims, effects);
+                let reason = EndReason::Replaced;
+                let retired = Effect::Ended { order, reason };
+                if let (true, Some(old)) = (effects[from..].contains(&retired), old) {
+                    let total = replacement.quantity.expect("operations name it").0;
+                    let filled = self.orders.terms(old).filled.0;
+                    self.orders
+                        .enter_replacing(own, old, Lots(total - filled - kept));
+                    if self.mortal.contains(&old) {
+                        market.successors.insert(old, own);
+                        self.mortal.insert(own);
+                    }
+                    return;
+                }
+                if let Some(quantity) = replacement.quantity {
+                    complete_reduction(effects, from, order, quantity);
+                }
+            }
+        }
+        self.show_complete(index, own, &claims);
+    }
+
+    /// The seat of the order that a replace addresses, if it has one, or why it has no effect.
+    fn replaceable(
+        &self,
+        index: usize,
+        at: usize,
+        replacement: &Replacement,
+    ) -> Result<Option<Slot>, IgnoredReason> {
+        let Deed::Replace(number) = self.markets[index].log[at].deed else {
+            unreachable!("only replaces replace");
+        };
+        let alteration = &self.markets[index].alterations[number as usize];
+        let old = self.orders.find(&replacement.order);
         let old = old.filter(|old| self.orders.terms(*old).market == market_index(index));
-        let old = old.and_then(|slot| Some((slot, *self.orders.order(slot)?)));
-        let reduces = |total: Lots| quantity.is_some_and(|quantity| quantity < total);
-        if price.is_none() && old.is_some_and(|(_, seat)| !reduces(seat.quantity)) {
-            let reason = IgnoredReason::NotReduced;
-            market.effects.push(Effect::Ignored { order, reason });
+        let Some(slot) = old.filter(|old| self.orders.order(*old).is_some()) else {
+            return Ok(None);
+        };
+        let seat = self.orders.terms(slot);
+        if seat.side != alteration.side {
+            Err(IgnoredReason::OtherSide)
+        } else if alteration.price.is_none() && alteration.quantity >= seat.quantity {
+            Err(IgnoredReason::NotReduced)
+        } else {
+            Ok(Some(slot))
+        }
+    }
+
+    /// An order that never came to be is shown all the same if it has final trades.
+    fn show_complete(&mut self, index: usize, own: Slot, claims: &Claims) {
+        let market = &mut self.markets[index];
+        let completed = market.terms.completed(own);
+        if own == Slot::NONE || completed == 0 {
             return;
         }
-        let from = market.effects.len();
-        market.engine.replace(replacement, &mut market.effects);
-        let retired = Effect::Ended {
-            order,
-            reason: EndReason::Replaced,
-        };
-        if market.effects[from..].contains(&retired) {
-            let (slot, seat) = old.expect("only a known order can be retired");
-            let total = quantity.unwrap_or(seat.quantity);
-            let rest = Lots(total.0 - seat.filled.0);
-            self.orders.enter_replacing(own, slot, price, rest);
+        self.orders.enter_for_trades(own, Lots(completed));
+        let order = self.orders.id(own);
+        market
+            .engine
+            .state_complete(&order, claims, &mut market.effects);
+        let reason = EndReason::NotPlaced;
+        market.effects.push(Effect::Ended { order, reason });
+    }
+
+    /// Ends the order that expires, or what replaced it.
+    fn execute_expiry(&mut self, index: usize, order: Slot) {
+        let market = &mut self.markets[index];
+        let mut last = order;
+        while self.orders.terms(last).ended() == Some(EndReason::Replaced)
+            && let Some(next) = market.successors.get(&last)
+        {
+            last = *next;
         }
-        if let Some(quantity) = quantity {
-            complete_reduction(&mut market.effects, from, order, quantity);
+        let id = self.orders.id(last);
+        market
+            .engine
+            .end(&id, EndReason::Expired, &mut market.effects);
+    }
+
+    /// Ends all resting orders of an author.
+    fn execute_lapse(&mut self, index: usize, owner: Owner) {
+        let market = &mut self.markets[index];
+        for seat in market.seats_of.get(&owner).into_iter().flatten() {
+            let is_open = self
+                .orders
+                .order(*seat)
+                .is_some_and(|seat| seat.ended().is_none());
+            if is_open {
+                let id = self.orders.id(*seat);
+                market
+                    .engine
+                    .end(&id, EndReason::Lapsed, &mut market.effects);
+            }
         }
     }
 
@@ -346,7 +534,7 @@ impl<E: Engine> Replica<E> {
         &mut self,
         index: usize,
         first: usize,
-        mut undone: BTreeMap<Meeting, TapeEntry>,
+        mut undone: BTreeMap<Encounter, TapeEntry>,
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
@@ -354,15 +542,21 @@ impl<E: Engine> Replica<E> {
         let cause = operations.row(market.log[first].operation).id;
         let mut reports = Vec::new();
         for trade in tape(&self.orders, market, first) {
-            let change = match undone.remove(&trade.meeting) {
-                None => TradeChange::New,
+            let old = undone.remove(&trade.meeting);
+            let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
+            let change = match old {
+                None => Some(TradeChange::New),
                 Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
-                    TradeChange::Amended
+                    Some(TradeChange::Amended)
                 }
-                Some(old) if old.number != trade.number => TradeChange::Moved,
-                Some(_) => continue,
+                Some(old) if old.number != trade.number => Some(TradeChange::Moved),
+                Some(_) => None,
             };
-            reports.push((trade, change));
+            reports.extend(change.map(|change| (trade, change)));
+            let is_final = trade.status == TradeStatus::Final;
+            if is_final && (!was_final || change == Some(TradeChange::Amended)) {
+                reports.push((trade, TradeChange::Confirmed));
+            }
         }
         if !undone.is_empty() {
             let busted = undone.into_values();
@@ -373,20 +567,33 @@ impl<E: Engine> Replica<E> {
             });
         }
         for (trade, change) in reports {
-            let id = self.id_of(&trade);
-            self.count_report(&id, change);
-            let status = match change {
-                TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
-                TradeChange::Amended => TradeStatus::Amended,
-                TradeChange::Busted => TradeStatus::Busted,
-            };
-            changes.push(Change::Trade {
-                position: self.position(&trade),
-                row: self.trade_row(market_index(index), id, &trade, status),
-                change,
-                cause,
-            });
+            self.report_trade(index, &trade, change, cause, changes);
         }
+    }
+
+    /// Reports what happened to a trade.
+    fn report_trade(
+        &mut self,
+        index: usize,
+        trade: &TapeEntry,
+        change: TradeChange,
+        cause: OpId,
+        changes: &mut Vec<Change>,
+    ) {
+        let id = self.id_of(trade);
+        self.count_report(&id, change);
+        let status = match change {
+            TradeChange::New => TradeStatus::Tentative,
+            TradeChange::Moved | TradeChange::Confirmed => trade.status,
+            TradeChange::Amended => TradeStatus::Amended,
+            TradeChange::Busted => TradeStatus::Busted,
+        };
+        changes.push(Change::Trade {
+            position: self.position(trade),
+            row: self.trade_row(market_index(index), id, trade, status),
+            change,
+            cause,
+        });
     }
 
     /// Counts reports of a trade, from the second on.
@@ -440,7 +647,7 @@ impl<E: Engine> Replica<E> {
 
     /// A trade that stands in the tape, for users.
     fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
-        self.trade_row(market, self.id_of(entry), entry, TradeStatus::Tentative)
+        self.trade_row(market, self.id_of(entry), entry, entry.status)
     }
 
     /// Digest of all trades in log order, market by market.
@@ -449,9 +656,10 @@ impl<E: Engine> Replica<E> {
         for (index, market) in self.markets.iter().enumerate() {
             hasher.update(&(index as u64).to_be_bytes());
             for trade in tape(&self.orders, market, 0) {
-                let (maker, taker, _) = trade.meeting;
+                let (maker, taker, piece) = trade.meeting;
                 hasher.update(&self.orders.id(maker).0);
                 hasher.update(&self.orders.id(taker).0);
+                hasher.update(&piece.to_be_bytes());
                 hasher.update(&trade.price.0.to_be_bytes());
                 hasher.update(&trade.quantity.0.to_be_bytes());
             }
@@ -477,12 +685,6 @@ impl<E: Engine> Replica<E> {
         for market in &self.markets {
             hasher.update(&market.engine.state_hash().0);
         }
-        Digest(*hasher.finalize().as_bytes())
-    }
-
-    /// Digest of the final trades: there are none before trades can be confirmed.
-    pub fn final_trades_digest(&self) -> Digest {
-        let hasher = blake3::Hasher::new_derive_key("bitfitech final trades 1");
         Digest(*hasher.finalize().as_bytes())
     }
 
@@ -536,15 +738,24 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
                 order,
                 price,
                 quantity,
+                ..
             } = market.alterations[number as usize];
             matching::Action::Replace(Box::new(Replacement {
                 order,
                 by,
                 new_id: orders.id(entry.own),
                 price,
-                quantity,
+                quantity: Some(quantity),
             }))
         }
+        Deed::Expire(order) => matching::Action::End {
+            order: orders.id(order),
+            reason: EndReason::Expired,
+        },
+        Deed::Lapse(_) | Deed::Withdraw(_) => matching::Action::End {
+            order: OrderId::default(),
+            reason: EndReason::Lapsed,
+        },
     }
 }
 
@@ -576,8 +787,11 @@ fn trace(
     };
     match effect {
         Effect::Fill {
-            maker, quantity, ..
-        } => Some(Trace::new(TraceKind::Fill, seat_of(maker), quantity.0)),
+            maker,
+            quantity,
+            piece,
+            ..
+        } => Some(Trace::fill(seat_of(maker), quantity.0, *piece)),
         Effect::Reduced { order, quantity } => {
             let order = seat_of(order);
             let by = orders.terms(order).quantity.0 - quantity.0;
@@ -617,6 +831,7 @@ fn tape_of<'a, E>(
             .price()
             .expect("an order that rested has a price"),
         quantity: Lots(fill.value()),
+        status: market.terms.status(fill.order, action.own, fill.piece),
     })
 }
 
@@ -646,5 +861,6 @@ fn end_code(reason: EndReason) -> u8 {
         EndReason::WouldTake => 7,
         EndReason::Expired => 8,
         EndReason::Lapsed => 9,
+        EndReason::NotPlaced => 10,
     }
 }

@@ -79,7 +79,9 @@ impl OrderRow {
                 | EndReason::SelfTrade
                 | EndReason::Replaced,
             ) => OrderStatus::Cancelled,
-            Some(EndReason::KilledUnfilled | EndReason::WouldTake) => OrderStatus::Rejected,
+            Some(EndReason::KilledUnfilled | EndReason::WouldTake | EndReason::NotPlaced) => {
+                OrderStatus::Rejected
+            }
             Some(EndReason::Expired) => OrderStatus::Expired,
             Some(EndReason::Lapsed) => OrderStatus::Lapsed,
         }
@@ -93,6 +95,7 @@ impl OrderRow {
             EndReason::Replaced => Some("replaced"),
             EndReason::KilledUnfilled => Some("fok"),
             EndReason::WouldTake => Some("post"),
+            EndReason::NotPlaced => Some("not_placed"),
             EndReason::Filled | EndReason::Cancelled | EndReason::Expired | EndReason::Lapsed => {
                 None
             }
@@ -102,7 +105,7 @@ impl OrderRow {
     /// What is left to trade: zero once it is over.
     pub fn remaining(&self) -> Lots {
         match self.ended {
-            None => Lots(self.quantity.0 - self.filled.0),
+            None => Lots(self.quantity.0.saturating_sub(self.filled.0)),
             Some(_) => Lots(0),
         }
     }
@@ -208,6 +211,8 @@ pub enum TradeChange {
     Busted,
     /// Only its place is another: no news for users.
     Moved,
+    /// Both owners have confirmed it.
+    Confirmed,
 }
 
 /// One difference between the state before and after a merge.

@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{
-    Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
+    Action, Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
 };
 use bitfitech_core::types::{Lots, OrderId, Side, Ticks};
 
@@ -282,7 +282,7 @@ impl<'a> Generator<'a> {
             time_in_force,
             self_trade: SelfTrade::Allow,
         };
-        self.book.place(&order, &mut self.effects);
+        self.book.execute(&Action::Place(order), &mut self.effects);
         self.follow(name);
         Ok(())
     }

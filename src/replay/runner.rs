@@ -151,6 +151,7 @@ pub(crate) fn collect(file: &OrderFile, market: &Market, mut progress: impl FnMu
                 taker,
                 price,
                 quantity,
+                ..
             } = effect
             else {
                 continue;

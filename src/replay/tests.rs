@@ -128,6 +128,7 @@ fn by_oracle(orders: &OrderFile, market: &Market) -> (String, String) {
             taker,
             price,
             quantity,
+            ..
         } = effect
         {
             let quantity = market.quantity_text(quantity.0.into());

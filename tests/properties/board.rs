@@ -115,11 +115,13 @@ impl Reader {
                 );
             }
             TradeChange::Busted => assert!(same_amounts, "a trade is busted that was not there"),
+            TradeChange::Confirmed => assert!(same_amounts, "a trade is final unseen"),
         }
         let status = match change {
             TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
             TradeChange::Amended => TradeStatus::Amended,
             TradeChange::Busted => TradeStatus::Busted,
+            TradeChange::Confirmed => TradeStatus::Final,
         };
         assert_eq!(row.status, status);
         let revision = self.revisions.entry(row.trade).or_insert(0);

@@ -41,7 +41,7 @@ impl Filled {
         let genesis = genesis("slow");
         let engines = markets().map(|_| Book::new(&[7; 32]));
         let mut filled = Self {
-            replica: Replica::new(genesis.digest(), &[7; 32], engines),
+            replica: Replica::new(&genesis, &[7; 32], engines),
             dag: Dag::new(genesis.bucket_ms),
             operations: Vec::new(),
             genesis,

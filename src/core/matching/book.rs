@@ -20,9 +20,11 @@
 //! backwards the same slot comes back each time, which assertions watch over; so the links of an
 //! order that comes back are still true.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
+use super::claims::{Claim, Claims, Meeting, Purse};
 use super::digest::LevelHasher;
 use super::digest_cache::{DigestCache, Levels};
 use super::id_table::{IdTable, Tag, TagKey};
@@ -32,7 +34,7 @@ use super::prepare;
 use super::slab::{Slab, Slot};
 use super::undo::{Deed, Record, UndoLog};
 use super::{
-    Action, Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing,
+    Action, Effect, EndReason, Engine, IgnoredReason, Level, Life, Mark, NewOrder, Owner, Pricing,
     Replacement, Resting, SelfTrade, TimeInForce,
 };
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
@@ -48,7 +50,32 @@ pub struct Book {
     pub(super) key: TagKey,
     undo: UndoLog<Order>,
     digests: RefCell<DigestCache>,
+    /// What is promised of resting orders: those of which anything is are marked.
+    promises: BTreeMap<Slot, Promise>,
     len: usize,
+}
+
+/// What is promised of a resting order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Promise {
+    promised: u64,
+    life: Life,
+}
+
+impl Promise {
+    /// That of most orders.
+    const NONE: Self = Self {
+        promised: 0,
+        life: Life::Open,
+    };
+}
+
+/// How a walk went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    Ended,
+    /// Self-trade prevention stopped it.
+    Prevented,
 }
 
 impl Book {
@@ -63,6 +90,7 @@ impl Book {
             key: TagKey::new(secret),
             undo: UndoLog::new(),
             digests: RefCell::new(DigestCache::new()),
+            promises: BTreeMap::new(),
             len: 0,
         }
     }
@@ -91,7 +119,9 @@ impl Book {
     /// The slot of an order that `by` may change, or why there is none.
     fn slot_of_own(&self, id: &OrderId, tag: Tag, by: Owner) -> Result<Slot, IgnoredReason> {
         let slot = self.slot_of(id, tag).ok_or(IgnoredReason::NotResting)?;
-        if self.orders[slot].owner == by.0 {
+        if self.promise(slot).life == Life::Over {
+            Err(IgnoredReason::NotResting)
+        } else if self.orders[slot].owner == by.0 {
             Ok(slot)
         } else {
             Err(IgnoredReason::NotOwner)
@@ -111,12 +141,14 @@ impl Book {
     }
 
     fn describe(&self, slot: Slot) -> Resting {
-        let order = &self.orders[slot];
+        let (order, promise) = (&self.orders[slot], self.promise(slot));
         Resting {
             id: order.id,
             owner: Owner(order.owner),
             price: self.price_of(slot),
             remaining: Lots(order.remaining),
+            promised: Lots(promise.promised),
+            life: promise.life,
         }
     }
 
@@ -125,8 +157,31 @@ impl Book {
         self.ladder(taker.side.opposite()).best_within(limit(taker))
     }
 
-    /// Whether the walk would fill all of `taker`.
-    fn would_fill(&self, taker: &NewOrder) -> bool {
+    /// Whether `taker` may not even enter, and why.
+    fn refusal(&mut self, taker: &NewOrder, claims: &Claims) -> Option<EndReason> {
+        match taker.time_in_force {
+            TimeInForce::FillOrKill if !self.would_fill(taker, claims) => {
+                Some(EndReason::KilledUnfilled)
+            }
+            TimeInForce::PostOnly if self.would_meet(taker, claims) => Some(EndReason::WouldTake),
+            _ => None,
+        }
+    }
+
+    /// Whether the walk, and the complete trades behind it, would fill all of `taker`.
+    fn would_fill(&mut self, taker: &NewOrder, claims: &Claims) -> bool {
+        if claims.is_none() && self.promises.is_empty() {
+            return self.would_fill_freely(taker);
+        }
+        let mark = self.undo.mark();
+        let mut purse = Purse::of(taker, claims);
+        let outcome = self.walk(taker, claims, &mut purse, &mut Vec::new());
+        self.undo_to(mark);
+        outcome == Walk::Ended && purse.open == 0
+    }
+
+    /// The same where nothing is promised of anything.
+    fn would_fill_freely(&self, taker: &NewOrder) -> bool {
         let mut open = u128::from(taker.quantity.0);
         let accepted = |price| limit(taker).is_none_or(|limit| taker.side.accepts(limit, price));
         let levels = self.ladder(taker.side.opposite()).iter();
@@ -159,46 +214,253 @@ impl Book {
         true
     }
 
-    /// Whether `taker` may not even enter, and why.
-    fn refusal(&self, taker: &NewOrder) -> Option<EndReason> {
-        match taker.time_in_force {
-            TimeInForce::FillOrKill if !self.would_fill(taker) => Some(EndReason::KilledUnfilled),
-            TimeInForce::PostOnly if self.facing(taker).is_some() => Some(EndReason::WouldTake),
-            _ => None,
-        }
+    /// Whether an order of an acceptable price stands opposite that `taker` was not declined.
+    fn would_meet(&self, taker: &NewOrder, claims: &Claims) -> bool {
+        let levels = self.ladder(taker.side.opposite()).iter();
+        let accepted = |price| limit(taker).is_none_or(|limit| taker.side.accepts(limit, price));
+        let levels = levels.take_while(|(price, _)| accepted(*price));
+        let mut orders = levels.flat_map(|(_, level)| self.queue(level));
+        orders.any(|slot| {
+            let claim = claims.on(&self.orders[slot].id);
+            claim.is_none_or(|claim| claim.meeting == Meeting::Free)
+        })
     }
 
-    /// Takes what `taker` can get. Returns what is left, or `None` if self-trade prevention ended
-    /// it.
-    fn take(&mut self, taker: &NewOrder, effects: &mut Vec<Effect>) -> Option<u64> {
-        let mut open = taker.quantity.0;
-        while open > 0 {
+    /// Takes what `taker` can get. As long as nothing is promised of anything that it meets, that
+    /// is the order at the front, again and again.
+    fn take(
+        &mut self,
+        taker: &NewOrder,
+        claims: &Claims,
+        purse: &mut Purse,
+        effects: &mut Vec<Effect>,
+    ) -> Walk {
+        if !claims.is_none() {
+            return self.walk(taker, claims, purse, effects);
+        }
+        while purse.open > 0 {
             let Some((price, level)) = self.facing(taker) else {
                 break;
             };
             let slot = self.levels[level].front;
             let maker = &self.orders[slot];
+            if maker.is_marked() {
+                return self.walk(taker, claims, purse, effects);
+            }
             if maker.owner != taker.owner.0 || taker.self_trade == SelfTrade::Allow {
-                let quantity = open.min(maker.remaining);
-                open -= quantity;
+                let quantity = purse.open.min(maker.remaining);
+                purse.open -= quantity;
                 let (maker, taker) = (maker.id, taker.id);
                 effects.push(Effect::Fill {
                     maker,
                     taker,
                     price,
                     quantity: Lots(quantity),
+                    piece: 0,
                 });
                 self.fill(slot, quantity, effects);
                 continue;
             }
-            if taker.self_trade != SelfTrade::CancelNewest {
-                self.leave_and_end(slot, EndReason::SelfTrade, effects);
-            }
-            if taker.self_trade != SelfTrade::CancelOldest {
-                return None;
+            if self.prevent(taker, slot, effects) == Walk::Prevented {
+                return Walk::Prevented;
             }
         }
-        Some(open)
+        Walk::Ended
+    }
+
+    /// Self-trade prevention, at an own order.
+    fn prevent(&mut self, taker: &NewOrder, slot: Slot, effects: &mut Vec<Effect>) -> Walk {
+        let is_open = self.promise(slot).life == Life::Open;
+        if is_open && taker.self_trade != SelfTrade::CancelNewest {
+            self.cut(slot, EndReason::SelfTrade, effects);
+        }
+        if taker.self_trade == SelfTrade::CancelOldest {
+            Walk::Ended
+        } else {
+            Walk::Prevented
+        }
+    }
+
+    /// The walk where something is promised: it meets each order once, in book order, and states
+    /// behind it what is complete with those that it did not meet.
+    fn walk(
+        &mut self,
+        taker: &NewOrder,
+        claims: &Claims,
+        purse: &mut Purse,
+        effects: &mut Vec<Effect>,
+    ) -> Walk {
+        let mut stated = alloc::vec![false; claims.makers.len()];
+        let mut facing = self.facing(taker);
+        let mut outcome = Walk::Ended;
+        'levels: while let Some((price, level)) = facing {
+            let mut next = Some(self.levels[level].front);
+            while let Some(slot) = next {
+                if purse.open == 0 {
+                    break 'levels;
+                }
+                let order = &self.orders[slot];
+                next = (slot != self.levels[level].back).then_some(order.next);
+                if order.owner == taker.owner.0 && taker.self_trade != SelfTrade::Allow {
+                    outcome = self.prevent(taker, slot, effects);
+                    if outcome == Walk::Prevented {
+                        break 'levels;
+                    }
+                    continue;
+                }
+                let claim = claims.place_of(&order.id);
+                if let Some(claim) = claim {
+                    stated[claim] = true;
+                }
+                let claim = claim.map(|claim| &claims.makers[claim]);
+                self.meet(taker, slot, claim, (purse, effects));
+            }
+            let worse = self.ladder(taker.side.opposite()).next_after(price);
+            facing = worse.filter(|(price, _)| {
+                limit(taker).is_none_or(|limit| taker.side.accepts(limit, *price))
+            });
+        }
+        for (claim, is_stated) in claims.makers.iter().zip(stated) {
+            if !is_stated {
+                let quantity = self.state(&taker.id, claim, effects);
+                purse.spend(quantity, quantity);
+            }
+        }
+        outcome
+    }
+
+    /// What two orders trade: what is complete, then what is promised between them and what both
+    /// have free.
+    fn meet(
+        &mut self,
+        taker: &NewOrder,
+        slot: Slot,
+        claim: Option<&Claim>,
+        (purse, effects): (&mut Purse, &mut Vec<Effect>),
+    ) {
+        let (maker, price) = (self.orders[slot].id, self.price_of(slot));
+        if let Some(claim) = claim {
+            let quantity = self.state(&taker.id, claim, effects);
+            purse.spend(quantity, quantity);
+            let is_left = self.slot_of(&maker, self.key.tag(&maker)).is_some();
+            if claim.meeting == Meeting::Declined || !is_left {
+                return;
+            }
+        }
+        let (taker_half, maker_half, piece) = claim.map_or((0, 0, 0), |claim| {
+            (claim.taker_half.0, claim.maker_half.0, claim.next_piece())
+        });
+        let resting = Purse {
+            open: self.orders[slot].remaining,
+            promised: self.promise(slot).promised,
+        };
+        let quantity = purse.meet(taker_half, &resting, maker_half);
+        if quantity == 0 {
+            return;
+        }
+        effects.push(Effect::Fill {
+            maker,
+            taker: taker.id,
+            price,
+            quantity: Lots(quantity),
+            piece,
+        });
+        purse.spend(quantity, quantity.min(taker_half));
+        self.spend(slot, quantity, quantity.min(maker_half), effects);
+    }
+
+    /// States the complete trades with a maker, and takes them out of it; their quantity.
+    fn state(&mut self, taker: &OrderId, claim: &Claim, effects: &mut Vec<Effect>) -> u64 {
+        for (piece, quantity) in claim.pieces() {
+            effects.push(Effect::Fill {
+                maker: claim.maker,
+                taker: *taker,
+                price: claim.price,
+                quantity: Lots(quantity),
+                piece,
+            });
+            if let Some(slot) = self.slot_of(&claim.maker, self.key.tag(&claim.maker)) {
+                self.spend(slot, quantity, quantity, effects);
+            }
+        }
+        claim.completed()
+    }
+
+    /// Takes a quantity out of an order of which so much was promised.
+    fn spend(&mut self, slot: Slot, quantity: u64, of_promised: u64, effects: &mut Vec<Effect>) {
+        let promise = self.promise(slot);
+        if self.orders[slot].remaining > quantity {
+            self.fill(slot, quantity, effects);
+            let promised = promise.promised.saturating_sub(of_promised);
+            self.set_promise(
+                slot,
+                Promise {
+                    promised,
+                    ..promise
+                },
+            );
+        } else if promise.life == Life::Open {
+            self.leave_and_end(slot, EndReason::Filled, effects);
+        } else {
+            self.leave_silently(slot);
+        }
+    }
+
+    /// What is promised of an order.
+    fn promise(&self, slot: Slot) -> Promise {
+        if self.orders[slot].is_marked() {
+            self.promises[&slot]
+        } else {
+            Promise::NONE
+        }
+    }
+
+    /// Notes what is promised of an order.
+    fn set_promise(&mut self, slot: Slot, promise: Promise) {
+        let before = self.promise(slot);
+        if before == promise {
+            return;
+        }
+        let tag = Tag(u32::from(before.life == Life::Over));
+        let record = Record::new(Deed::Promised, slot, tag, before.promised);
+        self.undo.push(record);
+        self.put_promise(slot, promise);
+    }
+
+    /// The same without a record of it.
+    fn put_promise(&mut self, slot: Slot, promise: Promise) {
+        let order = &mut self.orders[slot];
+        order.set_mark(promise != Promise::NONE);
+        let (side, level) = (order.side(), order.level());
+        if promise == Promise::NONE {
+            self.promises.remove(&slot);
+        } else {
+            self.promises.insert(slot, promise);
+        }
+        let price = self.levels[level].price;
+        self.digests.get_mut().note_change(side, price);
+    }
+
+    /// Ends an order, but for what is promised of it.
+    fn cut(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
+        let kept = self.kept(slot);
+        if kept == 0 {
+            return self.leave_and_end(slot, reason, effects);
+        }
+        let order = self.orders[slot];
+        if order.remaining > kept {
+            self.reduce(slot, order.remaining - kept);
+        }
+        let promised = self.promise(slot).promised;
+        let life = Life::Over;
+        self.set_promise(slot, Promise { promised, life });
+        let order = order.id;
+        effects.push(Effect::Ended { order, reason });
+    }
+
+    /// How much of an order nobody can cut.
+    fn kept(&self, slot: Slot) -> u64 {
+        self.orders[slot].remaining.min(self.promise(slot).promised)
     }
 
     fn fill(&mut self, slot: Slot, quantity: u64, effects: &mut Vec<Effect>) {
@@ -216,9 +478,9 @@ impl Book {
             .push(Record::new(Deed::Filled, slot, Tag(0), quantity));
     }
 
-    /// What becomes of an incoming order with `open` left after its walk.
-    fn settle(&mut self, taker: &NewOrder, tag: Tag, open: u64, effects: &mut Vec<Effect>) {
-        let order = taker.id;
+    /// What becomes of an incoming order with so much left after its walk.
+    fn settle(&mut self, taker: &NewOrder, tag: Tag, purse: Purse, effects: &mut Vec<Effect>) {
+        let (order, open) = (taker.id, purse.open);
         let rests = matches!(
             taker.time_in_force,
             TimeInForce::GoodTillCancel | TimeInForce::PostOnly
@@ -229,7 +491,9 @@ impl Book {
                 reason: EndReason::Filled,
             }),
             Pricing::Limit(price) if rests => {
-                self.rest(taker, tag, open, price);
+                let slot = self.rest(taker, tag, open, price);
+                let (promised, life) = (purse.promised, Life::Open);
+                self.set_promise(slot, Promise { promised, life });
                 effects.push(Effect::Rested {
                     order,
                     quantity: Lots(open),
@@ -242,7 +506,7 @@ impl Book {
         }
     }
 
-    fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) {
+    fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) -> Slot {
         self.digests.get_mut().note_change(order.side, price);
         let Self {
             ladders,
@@ -266,6 +530,7 @@ impl Book {
         self.ids.insert(tag, slot);
         self.undo.push(Record::new(Deed::Rested, slot, tag, 0));
         self.len += 1;
+        slot
     }
 
     /// Takes an order out of the book.
@@ -300,8 +565,15 @@ impl Book {
 
     fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
         let order = self.orders[slot].id;
-        self.leave(slot, self.key.tag(&order));
+        self.leave_silently(slot);
         effects.push(Effect::Ended { order, reason });
+    }
+
+    fn leave_silently(&mut self, slot: Slot) {
+        if self.orders[slot].is_marked() {
+            self.set_promise(slot, Promise::NONE);
+        }
+        self.leave(slot, self.key.tag(&self.orders[slot].id));
     }
 
     fn reduce(&mut self, slot: Slot, by: u64) {
@@ -320,6 +592,15 @@ impl Book {
             Some(order) => self.take_back_leave(record, order),
             None if record.deed() == Deed::Rested => {
                 self.take_back_rest(record.slot(), record.tag);
+            }
+            None if record.deed() == Deed::Promised => {
+                let life = if record.tag == Tag(0) {
+                    Life::Open
+                } else {
+                    Life::Over
+                };
+                let promised = record.value;
+                self.put_promise(record.slot(), Promise { promised, life });
             }
             None => {
                 let order = &mut self.orders[record.slot()];
@@ -355,7 +636,7 @@ impl Book {
                 self.orders[order.previous].next = slot;
                 self.orders[order.next].previous = slot;
             }
-            Deed::LeftAlone | Deed::Rested | Deed::Filled | Deed::Reduced => {}
+            Deed::LeftAlone | Deed::Rested | Deed::Filled | Deed::Reduced | Deed::Promised => {}
         }
         let level = &mut self.levels[order.level()];
         level.orders += 1;
@@ -406,45 +687,62 @@ impl Levels for Book {
             .into_iter()
             .flat_map(|level| self.queue(level))
         {
-            let order = &self.orders[slot];
-            hasher.add(&order.id, Lots(order.remaining), Lots(order.total));
+            let total = Lots(self.orders[slot].total);
+            hasher.add(&self.describe(slot), total);
         }
         hasher.finish()
     }
 }
 
 impl Engine for Book {
-    fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
+    fn place(&mut self, order: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) {
         assert!(order.quantity.0 > 0, "an order must have a quantity");
-        let tag = self.key.tag(&order.id);
-        if self.slot_of(&order.id, tag).is_some() {
-            let reason = IgnoredReason::Duplicate;
-            effects.push(Effect::Ignored {
-                order: order.id,
-                reason,
-            });
-        } else if let Some(reason) = self.refusal(order) {
-            effects.push(Effect::Ended {
-                order: order.id,
-                reason,
-            });
-        } else {
-            match self.take(order, effects) {
-                Some(open) => self.settle(order, tag, open, effects),
-                None => {
-                    let reason = EndReason::SelfTrade;
-                    effects.push(Effect::Ended {
-                        order: order.id,
-                        reason,
-                    });
-                }
+        let (id, tag) = (order.id, self.key.tag(&order.id));
+        if self.slot_of(&id, tag).is_some() {
+            let (order, reason) = (id, IgnoredReason::Duplicate);
+            effects.push(Effect::Ignored { order, reason });
+            return;
+        }
+        if let Some(reason) = self.refusal(order, claims) {
+            self.state_complete(&id, claims, effects);
+            effects.push(Effect::Ended { order: id, reason });
+            return;
+        }
+        let mut purse = Purse::of(order, claims);
+        match self.take(order, claims, &mut purse, effects) {
+            Walk::Ended => self.settle(order, tag, purse, effects),
+            Walk::Prevented => {
+                let (order, reason) = (id, EndReason::SelfTrade);
+                effects.push(Effect::Ended { order, reason });
             }
+        }
+    }
+
+    fn set_promised(&mut self, order: &OrderId, promised: Lots) {
+        let Some(slot) = self.slot_of(order, self.key.tag(order)) else {
+            return;
+        };
+        let (before, promised) = (self.promise(slot), promised.0);
+        let remaining = self.orders[slot].remaining;
+        let kept = remaining.min(promised);
+        if before.life == Life::Over && kept == 0 {
+            return self.leave_silently(slot);
+        }
+        if before.life == Life::Over && kept < remaining {
+            self.reduce(slot, remaining - kept);
+        }
+        self.set_promise(slot, Promise { promised, ..before });
+    }
+
+    fn state_complete(&mut self, taker: &OrderId, claims: &Claims, effects: &mut Vec<Effect>) {
+        for claim in &claims.makers {
+            self.state(taker, claim, effects);
         }
     }
 
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
         match self.slot_of_own(order, self.key.tag(order), by) {
-            Ok(slot) => self.leave_and_end(slot, EndReason::Cancelled, effects),
+            Ok(slot) => self.cut(slot, EndReason::Cancelled, effects),
             Err(reason) => effects.push(Effect::Ignored {
                 order: *order,
                 reason,
@@ -452,7 +750,7 @@ impl Engine for Book {
         }
     }
 
-    fn replace(&mut self, replacement: &Replacement, effects: &mut Vec<Effect>) {
+    fn replace(&mut self, replacement: &Replacement, claims: &Claims, effects: &mut Vec<Effect>) {
         let Replacement {
             order: id,
             by,
@@ -468,50 +766,49 @@ impl Engine for Book {
         let price = price.unwrap_or(old_price);
         let total = quantity.map_or(old.total, |quantity| quantity.0);
         assert!(total > 0, "an order must have a quantity");
-        if total <= old.filled() {
-            let filled = total == old.filled();
-            let reason = if filled {
-                EndReason::Filled
-            } else {
-                EndReason::Cancelled
-            };
-            self.leave_and_end(slot, reason, effects);
-        } else if price == old_price && total < old.total {
-            self.reduce(slot, old.total - total);
+        let bound = old.filled() + self.kept(slot);
+        let only_reduces = price == old_price && total < old.total;
+        if total == old.filled() && self.kept(slot) == 0 {
+            self.cut(slot, EndReason::Filled, effects);
+        } else if total <= old.filled() {
+            self.cut(slot, EndReason::Cancelled, effects);
+        } else if only_reduces && bound == old.total {
+            let (order, reason) = (id, IgnoredReason::NotReduced);
+            effects.push(Effect::Ignored { order, reason });
+        } else if only_reduces {
+            let quantity = Lots(total.max(bound));
+            self.reduce(slot, old.total - quantity.0);
             effects.push(Effect::Reduced {
                 order: id,
-                quantity: Lots(total),
+                quantity,
             });
+        } else if total <= bound {
+            self.cut(slot, EndReason::Cancelled, effects);
         } else if self.slot_of(&new_id, self.key.tag(&new_id)).is_some() {
-            let reason = IgnoredReason::Duplicate;
-            effects.push(Effect::Ignored {
-                order: new_id,
-                reason,
-            });
+            let (order, reason) = (new_id, IgnoredReason::Duplicate);
+            effects.push(Effect::Ignored { order, reason });
         } else {
-            self.leave_and_end(slot, EndReason::Replaced, effects);
+            self.cut(slot, EndReason::Replaced, effects);
             let new_order = NewOrder {
                 id: new_id,
                 owner: by,
                 side: old.side(),
                 pricing: Pricing::Limit(price),
-                quantity: Lots(total - old.filled()),
+                quantity: Lots(total - bound),
                 time_in_force: old.time_in_force(),
                 self_trade: old.self_trade(),
             };
-            self.place(&new_order, effects);
+            self.place(&new_order, claims, effects);
         }
     }
 
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>) {
-        match self.slot_of(order, self.key.tag(order)) {
-            Some(slot) => self.leave_and_end(slot, reason, effects),
+        let slot = self.slot_of(order, self.key.tag(order));
+        match slot.filter(|slot| self.promise(*slot).life == Life::Open) {
+            Some(slot) => self.cut(slot, reason, effects),
             None => {
-                let reason = IgnoredReason::NotResting;
-                effects.push(Effect::Ignored {
-                    order: *order,
-                    reason,
-                });
+                let (order, reason) = (*order, IgnoredReason::NotResting);
+                effects.push(Effect::Ignored { order, reason });
             }
         }
     }
@@ -539,15 +836,28 @@ impl Engine for Book {
     }
 
     fn levels(&self, side: Side, depth: usize) -> Vec<Level> {
-        let levels = self.ladder(side).iter().take(depth).map(|(price, level)| {
+        let over = |(slot, promise): &(&Slot, &Promise)| {
+            promise.life == Life::Over && self.orders[**slot].side() == side
+        };
+        let mut remnants: BTreeMap<Ticks, (u128, u32)> = BTreeMap::new();
+        for (slot, _) in self.promises.iter().filter(over) {
+            let (quantity, orders) = remnants.entry(self.price_of(*slot)).or_default();
+            *quantity += u128::from(self.orders[*slot].remaining);
+            *orders += 1;
+        }
+        let levels = self.ladder(side).iter().map(|(price, level)| {
             let level = &self.levels[level];
+            let (quantity, orders) = remnants.get(&price).copied().unwrap_or_default();
             Level {
                 price,
-                quantity: level.quantity(),
-                orders: level.orders,
+                quantity: level.quantity() - quantity,
+                orders: level.orders - orders,
             }
         });
-        levels.collect()
+        levels
+            .filter(|level| level.orders > 0)
+            .take(depth)
+            .collect()
     }
 
     fn resting(&self, side: Side) -> Vec<Resting> {

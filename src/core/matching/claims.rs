@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use super::NewOrder;
 use crate::types::{Lots, OrderId, Ticks};
 
 /// What was signed about an order that enters.
@@ -13,7 +14,7 @@ use crate::types::{Lots, OrderId, Ticks};
 pub struct Claims {
     /// How much of it is promised to orders that come after it.
     pub to_later: Lots,
-    /// What was signed about it and orders before it, each named once.
+    /// What was signed about it and orders before it, each named once, sorted by their ids.
     pub makers: Vec<Claim>,
 }
 
@@ -57,7 +58,14 @@ impl Claims {
 
     /// What was signed about an order before.
     pub fn on(&self, maker: &OrderId) -> Option<&Claim> {
-        self.makers.iter().find(|claim| claim.maker == *maker)
+        let at = self.place_of(maker)?;
+        Some(&self.makers[at])
+    }
+
+    /// Where the claim with a maker stands in the list.
+    pub(super) fn place_of(&self, maker: &OrderId) -> Option<usize> {
+        let found = self.makers.binary_search_by_key(maker, |claim| claim.maker);
+        found.ok()
     }
 
     /// How much of the entering order is promised to anybody.
@@ -100,6 +108,14 @@ pub(super) struct Purse {
 }
 
 impl Purse {
+    /// That of an order that enters.
+    pub(super) fn of(order: &NewOrder, claims: &Claims) -> Self {
+        Self {
+            open: order.quantity.0,
+            promised: claims.promised(),
+        }
+    }
+
     pub(super) fn free(&self) -> u64 {
         self.open.saturating_sub(self.promised)
     }

@@ -18,6 +18,7 @@ pub(super) struct Order {
     level_and_terms: u32,
 }
 
+const MARKED: u32 = 1 << 31;
 const SELL: u32 = 1 << 30;
 const POST_ONLY: u32 = 1 << 29;
 const SELF_TRADE_SHIFT: u32 = SLOT_BITS;
@@ -66,6 +67,16 @@ impl Order {
 
     pub(super) fn self_trade(&self) -> SelfTrade {
         SELF_TRADES[(self.level_and_terms >> SELF_TRADE_SHIFT) as usize & 3]
+    }
+
+    /// Whether something is promised of it.
+    pub(super) fn is_marked(&self) -> bool {
+        self.level_and_terms & MARKED != 0
+    }
+
+    pub(super) fn set_mark(&mut self, mark: bool) {
+        self.level_and_terms &= !MARKED;
+        self.level_and_terms |= MARKED * u32::from(mark);
     }
 
     pub(super) fn filled(&self) -> u64 {

@@ -112,6 +112,8 @@ pub enum EndReason {
     Expired,
     /// Its owner fell silent for longer than a lease.
     Lapsed,
+    /// It was to replace an order that was over, and is known only by its final trades.
+    NotPlaced,
 }
 
 /// Why an action had no effect. The action is valid all the same.
@@ -204,6 +206,13 @@ pub struct Resting {
     pub life: Life,
 }
 
+impl Resting {
+    /// What of it nobody can cut.
+    pub fn kept(&self) -> u64 {
+        self.remaining.0.min(self.promised.0)
+    }
+}
+
 /// Whether a resting order is over but for what is promised of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -283,8 +292,13 @@ pub trait Engine {
     /// Ends a resting order from outside (`Expired`, `Lapsed`).
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>);
 
+    /// Does what the action says, where nothing is claimed.
+    fn execute(&mut self, action: &Action, effects: &mut Vec<Effect>) {
+        self.execute_claimed(action, &Claims::NONE, effects);
+    }
+
     /// Does what the action says, with an order of which this is claimed.
-    fn execute(&mut self, action: &Action, claims: &Claims, effects: &mut Vec<Effect>) {
+    fn execute_claimed(&mut self, action: &Action, claims: &Claims, effects: &mut Vec<Effect>) {
         match action {
             Action::Place(order) => self.place(order, claims, effects),
             Action::Cancel { order, by } => self.cancel(order, *by, effects),

@@ -48,8 +48,8 @@ use core::cmp::Reverse;
 use super::claims::{Claim, Claims, Meeting, Purse};
 use super::digest::{self, LevelHasher};
 use super::{
-    Effect, EndReason, Engine, IgnoredReason, Level, Mark, NewOrder, Owner, Pricing, Replacement,
-    Life, Resting, SelfTrade, TimeInForce,
+    Effect, EndReason, Engine, IgnoredReason, Level, Life, Mark, NewOrder, Owner, Pricing,
+    Replacement, Resting, SelfTrade, TimeInForce,
 };
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
@@ -99,7 +99,7 @@ enum Outcome {
     /// It came to its end.
     Walked(Purse),
     /// Self-trade prevention ended it.
-    Prevented(Purse),
+    Prevented,
 }
 
 /// The naive engine. See the [module](self) for its rules.
@@ -222,7 +222,7 @@ impl Oracle {
         let mut rehearsal = self.clone();
         match rehearsal.take(taker, claims, &mut Vec::new()) {
             Outcome::Walked(purse) => purse.open == 0,
-            Outcome::Prevented(_) => false,
+            Outcome::Prevented => false,
         }
     }
 
@@ -245,10 +245,7 @@ impl Oracle {
 
     /// Takes what `taker` can get, and states what is complete.
     fn take(&mut self, taker: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) -> Outcome {
-        let mut purse = Purse {
-            open: taker.quantity.0,
-            promised: claims.promised(),
-        };
+        let mut purse = Purse::of(taker, claims);
         let mut stated = Vec::new();
         let ids = self.walk(taker);
         let ids: Vec<OrderId> = ids.iter().map(|&at| self.orders[at].id).collect();
@@ -282,12 +279,13 @@ impl Oracle {
             purse.spend(quantity, quantity);
         }
         if prevented {
-            Outcome::Prevented(purse)
+            Outcome::Prevented
         } else {
             Outcome::Walked(purse)
         }
     }
 
+    /// Whether the walk may not pass this order.
     fn is_own(&self, taker: &NewOrder, position: usize) -> bool {
         taker.self_trade != SelfTrade::Allow && self.orders[position].owner == taker.owner
     }
@@ -461,7 +459,7 @@ impl Engine for Oracle {
         }
         match self.take(order, claims, effects) {
             Outcome::Walked(purse) => self.settle(order, purse, effects),
-            Outcome::Prevented(_) => {
+            Outcome::Prevented => {
                 let (order, reason) = (id, EndReason::SelfTrade);
                 effects.push(Effect::Ended { order, reason });
             }
@@ -656,7 +654,7 @@ mod tests {
 
     fn place(engine: &mut Oracle, order: NewOrder) -> Vec<Effect> {
         let mut effects = Vec::new();
-        engine.place(&order, &mut effects);
+        engine.place(&order, &Claims::NONE, &mut effects);
         effects
     }
 
@@ -673,6 +671,7 @@ mod tests {
             taker: OrderId([taker; 32]),
             price: Ticks(price),
             quantity: Lots(quantity),
+            piece: 0,
         }
     }
 
@@ -771,7 +770,7 @@ mod tests {
             price: price.map(Ticks),
             quantity: quantity.map(Lots),
         };
-        engine.replace(&replacement, &mut effects);
+        engine.replace(&replacement, &Claims::NONE, &mut effects);
         effects
     }
 

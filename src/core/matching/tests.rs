@@ -13,13 +13,21 @@ use super::*;
 /// A step of a history. Orders are numbers from a small pool, so that actions often meet.
 #[derive(Clone, Debug)]
 enum Step {
-    Do(Action),
+    Do(Turn),
     /// Take back that many actions.
     Undo(usize),
     /// Do again that many of the actions that were taken back.
     Redo(usize),
     /// Forget all but that many actions.
     Forget(usize),
+}
+
+/// An action, what is claimed of the order that it places, and before it a new promise of another.
+#[derive(Clone, Debug)]
+struct Turn {
+    action: Action,
+    claims: Claims,
+    promise: Option<(OrderId, Lots)>,
 }
 
 /// What an observer can see of a book.
@@ -57,7 +65,7 @@ impl View {
 /// An action that was done, and the state before it.
 #[derive(Clone, Debug)]
 struct Done {
-    action: Action,
+    turn: Turn,
     effects: Vec<Effect>,
     before: View,
     oracle_mark: Mark,
@@ -67,6 +75,8 @@ struct Done {
 struct Pair {
     oracle: Oracle,
     book: Book,
+    /// Whether any pair was ever declined.
+    declines: bool,
     done: Vec<Done>,
     undone: Vec<Done>,
 }
@@ -76,6 +86,7 @@ impl Pair {
         Self {
             oracle: Oracle::new(),
             book: Book::new(&[42; 32]),
+            declines: false,
             done: Vec::new(),
             undone: Vec::new(),
         }
@@ -83,9 +94,11 @@ impl Pair {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Do(action) => {
+            Step::Do(turn) => {
                 self.undone.clear();
-                self.act(action);
+                let mut makers = turn.claims.makers.iter();
+                self.declines |= makers.any(|claim| claim.meeting == Meeting::Declined);
+                self.act(turn);
             }
             Step::Undo(count) => self.undo(*count),
             Step::Redo(count) => {
@@ -93,7 +106,7 @@ impl Pair {
                     let Some(again) = self.undone.pop() else {
                         break;
                     };
-                    self.act(&again.action);
+                    self.act(&again.turn);
                     assert_eq!(
                         self.done.last().unwrap().effects,
                         again.effects,
@@ -116,16 +129,32 @@ impl Pair {
         self.compare();
     }
 
-    fn act(&mut self, action: &Action) {
+    fn act(&mut self, turn: &Turn) {
+        let Turn {
+            action,
+            claims,
+            promise,
+        } = turn;
         let before = View::of(&self.oracle);
         let (oracle_mark, book_mark) = (self.oracle.mark(), self.book.mark());
+        if let Some((order, promised)) = promise {
+            self.oracle.set_promised(order, *promised);
+            self.book.set_promised(order, *promised);
+        }
         let (mut effects, mut book_effects) = (Vec::new(), Vec::new());
-        self.oracle.execute(action, &mut effects);
-        self.book.execute(action, &mut book_effects);
+        self.oracle.execute_claimed(action, claims, &mut effects);
+        self.book.execute_claimed(action, claims, &mut book_effects);
         assert_eq!(effects, book_effects, "{action:?}");
-        judge(action, &effects, &before);
+        judge_claims(action, claims, &effects);
+        let promises = before.bids.iter().chain(&before.asks);
+        let is_free = claims.is_none()
+            && promise.is_none()
+            && promises.clone().all(|order| order.promised.0 == 0);
+        if is_free {
+            judge(action, &effects, &before);
+        }
         self.done.push(Done {
-            action: action.clone(),
+            turn: turn.clone(),
             effects,
             before,
             oracle_mark,
@@ -165,8 +194,10 @@ impl Pair {
         for number in 0..ORDERS {
             assert_eq!(self.oracle.find(&id(number)), self.book.find(&id(number)));
         }
-        if let (Some(bid), Some(ask)) = (view.bids.first(), view.asks.first()) {
-            assert!(bid.price < ask.price, "the book is never crossed");
+        let is_whole = |order: &&Resting| order.promised.0 == 0;
+        let best = [&view.bids, &view.asks].map(|side| side.iter().find(is_whole));
+        if let (Some(bid), Some(ask), false) = (best[0], best[1], self.declines) {
+            assert!(bid.price < ask.price, "the free book is never crossed");
         }
     }
 }
@@ -186,6 +217,7 @@ fn judge(action: &Action, effects: &[Effect], before: &View) {
                 taker: by,
                 price,
                 quantity,
+                ..
             } => {
                 let first = met.expect("a fill has a maker");
                 assert_eq!((maker, by), (first.id, taker.id), "price-time priority");
@@ -221,6 +253,39 @@ fn judge(action: &Action, effects: &[Effect], before: &View) {
             }
             _ => {}
         }
+    }
+}
+
+/// What is complete is stated, each piece once, if the order enters or is refused.
+fn judge_claims(action: &Action, claims: &Claims, effects: &[Effect]) {
+    let Action::Place(order) = action else {
+        return;
+    };
+    let ignored = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Ignored { .. }));
+    for claim in claims.makers.iter().filter(|_| !ignored) {
+        for (piece, quantity) in claim.pieces() {
+            let fact = Effect::Fill {
+                maker: claim.maker,
+                taker: order.id,
+                price: claim.price,
+                quantity: Lots(quantity),
+                piece,
+            };
+            let count = effects.iter().filter(|effect| **effect == fact).count();
+            assert_eq!(count, 1, "{fact:?}");
+        }
+        let further = |effect: &&Effect| {
+            matches!(effect, Effect::Fill { maker, piece, .. }
+                if *maker == claim.maker && *piece >= claim.next_piece())
+        };
+        let further = effects.iter().filter(further).count();
+        let most = usize::from(claim.meeting == Meeting::Free);
+        assert!(
+            further <= most,
+            "beyond what is complete two orders meet once"
+        );
     }
 }
 
@@ -380,9 +445,55 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn claim() -> impl Strategy<Value = Claim> {
+    let half = || prop_oneof![2 => Just(0), 3 => 1_u64..12].prop_map(Lots);
+    let complete = prop::collection::vec((1_u64..8).prop_map(Lots), 0..3);
+    let meeting = prop_oneof![4 => Just(Meeting::Free), 1 => Just(Meeting::Declined)];
+    (any_id(), price(), complete, (half(), half()), meeting).prop_map(
+        |(maker, price, complete, (maker_half, taker_half), meeting)| Claim {
+            maker,
+            price,
+            complete,
+            maker_half,
+            taker_half,
+            meeting,
+        },
+    )
+}
+
+fn claims() -> impl Strategy<Value = Claims> {
+    let some = (prop::collection::vec(claim(), 0..5), 0_u64..12);
+    let some = some.prop_map(|(mut makers, to_later)| {
+        makers.sort_by_key(|claim| claim.maker);
+        makers.dedup_by_key(|claim| claim.maker);
+        let to_later = Lots(to_later);
+        Claims { to_later, makers }
+    });
+    prop_oneof![2 => Just(Claims::NONE), 3 => some]
+}
+
+/// A turn in which nothing is promised.
+fn free_turn() -> impl Strategy<Value = Turn> {
+    action().prop_map(|action| Turn {
+        action,
+        claims: Claims::NONE,
+        promise: None,
+    })
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let promise = (any_id(), (0_u64..12).prop_map(Lots));
+    let promise = prop::option::weighted(0.1, promise);
+    (action(), claims(), promise).prop_map(|(action, claims, promise)| Turn {
+        action,
+        claims,
+        promise,
+    })
+}
+
+fn step(turn: impl Strategy<Value = Turn>) -> impl Strategy<Value = Step> {
     prop_oneof![
-        16 => action().prop_map(Step::Do),
+        16 => turn.prop_map(Step::Do),
         1 => (1_usize..30).prop_map(Step::Undo),
         1 => (1_usize..30).prop_map(Step::Redo),
         1 => (0_usize..20).prop_map(Step::Forget),
@@ -392,22 +503,33 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn both_engines_do_the_same_and_obey_the_rules(
-        steps in prop::collection::vec(step(), 1..150),
+        steps in prop::collection::vec(step(free_turn()), 1..150),
     ) {
-        let mut pair = Pair::new();
-        for (number, step) in steps.iter().enumerate() {
-            // A hint that is often wrong, about more than the next action.
-            pair.book.prepare(&upcoming(&steps[number..]));
-            pair.step(step);
-        }
-        pair.undo(usize::MAX);
+        live(&steps);
     }
+
+    #[test]
+    fn both_engines_respect_promises_alike(
+        steps in prop::collection::vec(step(turn()), 1..100),
+    ) {
+        live(&steps);
+    }
+}
+
+fn live(steps: &[Step]) {
+    let mut pair = Pair::new();
+    for (number, step) in steps.iter().enumerate() {
+        // A hint that is often wrong, about more than the next action.
+        pair.book.prepare(&upcoming(&steps[number..]));
+        pair.step(step);
+    }
+    pair.undo(usize::MAX);
 }
 
 fn upcoming(steps: &[Step]) -> Vec<Action> {
     let actions = steps.iter().filter_map(|step| match step {
-        Step::Do(action) => Some(action.clone()),
-        Step::Undo(_) | Step::Redo(_) | Step::Forget(_) => None,
+        Step::Do(turn) => Some(turn.action.clone()),
+        _ => None,
     });
     actions.take(2 * BATCH_MAX).collect()
 }
@@ -442,8 +564,8 @@ fn many_levels_over_the_whole_range_are_the_same_in_both_and_come_back() {
     let mut pair = Pair::new();
     let mut effects = Vec::new();
     for order in (0..600).map(extremes) {
-        pair.oracle.place(&order, &mut effects);
-        pair.book.place(&order, &mut effects);
+        pair.oracle.place(&order, &Claims::NONE, &mut effects);
+        pair.book.place(&order, &Claims::NONE, &mut effects);
     }
     pair.compare();
     let (view, marks) = (
@@ -467,7 +589,7 @@ fn an_order_that_ended_gives_its_slot_back() {
     let mut effects = Vec::new();
     for number in 0..1000 {
         let order = extremes(number);
-        book.place(&order, &mut effects);
+        book.place(&order, &Claims::NONE, &mut effects);
         book.cancel(&order.id, order.owner, &mut effects);
         assert_eq!(book.orders.upcoming(0), Some(slab::Slot(1)));
     }
@@ -478,7 +600,7 @@ fn an_order_that_ended_gives_its_slot_back() {
 fn what_was_forgotten_cannot_be_undone() {
     let mut book = Book::new(&[1; 32]);
     let start = book.mark();
-    book.place(&extremes(0), &mut Vec::new());
+    book.place(&extremes(0), &Claims::NONE, &mut Vec::new());
     book.forget_before(book.mark());
     book.undo_to(start);
 }

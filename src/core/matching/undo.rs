@@ -22,6 +22,8 @@ pub(super) enum Deed {
     Filled,
     /// Its total went down by the value of the record.
     Reduced,
+    /// What is promised of it was the value of the record, and the tag says what that meant.
+    Promised,
     /// It left its level, at the price that is the value of the record, empty.
     LeftAlone,
     /// It left the front of its level.
@@ -32,10 +34,11 @@ pub(super) enum Deed {
     LeftMiddle,
 }
 
-const DEEDS: [Deed; 7] = [
+const DEEDS: [Deed; 8] = [
     Deed::Rested,
     Deed::Filled,
     Deed::Reduced,
+    Deed::Promised,
     Deed::LeftAlone,
     Deed::LeftFront,
     Deed::LeftBack,

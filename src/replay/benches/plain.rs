@@ -115,6 +115,7 @@ impl<Hash: BuildHasher> PlainBook<Hash> {
                 taker: order.id,
                 price: Ticks(price),
                 quantity: Lots(quantity),
+                piece: 0,
             });
             if left == 0 {
                 self.remove(queue.front);

@@ -15,7 +15,7 @@ use bitfitech_core::matching::{self, Book, Owner};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
 use bitfitech_core::order_log::Position;
 use bitfitech_core::replica::Replica;
-use bitfitech_core::types::{AuthorKey, Digest, HybridTime, MarketIndex, OrderId};
+use bitfitech_core::types::{AuthorKey, HybridTime, MarketIndex, OrderId};
 use bitfitech_replay::generator::Pattern;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
@@ -53,7 +53,6 @@ fn genesis() -> Genesis {
 
 /// An order file as signed operations; the orders of one operation have one of many authors.
 struct Operations {
-    digest: Digest,
     operations: Vec<(Verified, Owner)>,
     measured_from: usize,
     measured_actions: usize,
@@ -112,7 +111,6 @@ fn operations(pattern: Pattern, count: u64) -> Operations {
         .map(|(operation, _)| operation.body().actions.len())
         .sum();
     Operations {
-        digest,
         operations,
         measured_from,
         measured_actions,
@@ -121,7 +119,7 @@ fn operations(pattern: Pattern, count: u64) -> Operations {
 
 /// Nanoseconds for each measured action, and changes reported for each.
 fn run(file: &Operations) -> (f64, f64) {
-    let mut replica = Replica::new(file.digest, &[0; 32], [Book::new(&[0; 32])]);
+    let mut replica = Replica::new(&genesis(), &[0; 32], [Book::new(&[0; 32])]);
     let mut started_ns = 0;
     let mut changes = 0;
     for (number, (operation, owner)) in file.operations.iter().enumerate() {

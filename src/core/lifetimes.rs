@@ -1,0 +1,193 @@
+//! When orders end by time: their own, or their author's lease.
+//!
+//! Time in the log is the *log clock*: the largest bucket of any applied operation, of all markets.
+//! An order expires, and a silent author's orders lapse, at the end of a bucket, once the log
+//! clock is beyond it. So both are entries of the market's log that stand behind all actions of
+//! their bucket, and are staged like actions that came late. They are a function of the set like
+//! everything else: when an operation comes that renews a lease after all, the lapse is withdrawn.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::leases::{Gaps, Lease};
+use crate::market_log::{Deed, LogEntry};
+use crate::matching::{Owner, Slot};
+use crate::operation_table::OperationPlace;
+use crate::types::MarketIndex;
+
+/// What a market's log has to take in.
+pub(crate) type Turn = (MarketIndex, LogEntry);
+
+/// An author's lease and where it matters.
+struct Tenant {
+    lease: Lease,
+    /// Where he has ever placed an order.
+    markets: BTreeSet<MarketIndex>,
+    /// The ends of buckets at which his orders lapse, as far as the logs have been told.
+    told: BTreeMap<u64, OperationPlace>,
+}
+
+/// All deadlines of orders.
+pub(crate) struct Lifetimes {
+    bucket_ms: u64,
+    lease_ms: u64,
+    /// The log clock.
+    clock: u64,
+    /// By the author's local number.
+    tenants: Vec<Tenant>,
+    /// When to look at an author's lease again, by bucket: one entry for each who has orders.
+    leases_due: BTreeSet<(u64, Owner)>,
+    /// Orders that expire, by bucket.
+    expiries: BTreeMap<u64, Vec<(MarketIndex, Mortal)>>,
+}
+
+/// An order that expires.
+#[derive(Clone, Copy)]
+pub(crate) struct Mortal {
+    /// Its seat.
+    pub(crate) seat: Slot,
+    /// The action that makes it.
+    pub(crate) made_by: (OperationPlace, u8),
+}
+
+/// An operation as far as time is concerned.
+pub(crate) struct Sign {
+    /// Who wrote it.
+    pub(crate) owner: Owner,
+    /// Which it is.
+    pub(crate) operation: OperationPlace,
+    /// Its time, in Unix milliseconds.
+    pub(crate) time_ms: u64,
+}
+
+impl Lifetimes {
+    /// No operation yet.
+    pub(crate) fn new(bucket_ms: u32, lease_ms: u32) -> Self {
+        Self {
+            bucket_ms: u64::from(bucket_ms),
+            lease_ms: u64::from(lease_ms),
+            clock: 0,
+            tenants: Vec::new(),
+            leases_due: BTreeSet::new(),
+            expiries: BTreeMap::new(),
+        }
+    }
+
+    fn bucket_of(&self, time_ms: u64) -> u64 {
+        time_ms / self.bucket_ms
+    }
+
+    /// Takes an operation in that places orders in these markets.
+    pub(crate) fn insert(
+        &mut self,
+        sign: &Sign,
+        markets: impl Iterator<Item = MarketIndex>,
+        turns: &mut Vec<Turn>,
+    ) {
+        let at = sign.owner.0 as usize;
+        let mut gaps = Gaps::Same;
+        if at == self.tenants.len() {
+            self.tenants.push(Tenant {
+                lease: Lease::new(self.lease_ms, sign.time_ms, sign.operation),
+                markets: BTreeSet::new(),
+                told: BTreeMap::new(),
+            });
+        } else {
+            let tenant = &mut self.tenants[at];
+            gaps = tenant.lease.insert(sign.time_ms, sign.operation);
+        }
+        for market in markets {
+            let tenant = &mut self.tenants[at];
+            if tenant.markets.is_empty() {
+                let due = tenant.lease.next_lapse_ms() / self.bucket_ms;
+                self.leases_due.insert((due, sign.owner));
+            }
+            if tenant.markets.insert(market) {
+                let told = tenant.told.iter();
+                turns.extend(told.map(|(bucket, after)| {
+                    let lapse = LogEntry::end(*bucket, (*after, 0), Deed::Lapse(sign.owner));
+                    (market, lapse)
+                }));
+            }
+        }
+        if gaps == Gaps::Changed {
+            self.tell(sign.owner, turns);
+        }
+        self.clock = self.clock.max(self.bucket_of(sign.time_ms));
+        self.pass(turns);
+    }
+
+    /// An order expires at a time, in Unix milliseconds.
+    pub(crate) fn expire(
+        &mut self,
+        market: MarketIndex,
+        order: Mortal,
+        at_ms: u64,
+        turns: &mut Vec<Turn>,
+    ) {
+        let bucket = self.bucket_of(at_ms);
+        let expiring = self.expiries.entry(bucket).or_default();
+        expiring.push((market, order));
+        self.pass(turns);
+    }
+
+    /// The log clock may have passed deadlines.
+    fn pass(&mut self, turns: &mut Vec<Turn>) {
+        while let Some(first) = self.expiries.first_entry()
+            && *first.key() < self.clock
+        {
+            let (bucket, expiring) = first.remove_entry();
+            turns.extend(expiring.into_iter().map(|(market, order)| {
+                (
+                    market,
+                    LogEntry::end(bucket, order.made_by, Deed::Expire(order.seat)),
+                )
+            }));
+        }
+        while let Some((bucket, owner)) = self.leases_due.first().copied()
+            && bucket < self.clock
+        {
+            self.leases_due.remove(&(bucket, owner));
+            self.tell(owner, turns);
+        }
+    }
+
+    /// Tells the logs when an author's orders lapse, as far as that is new or no longer so.
+    fn tell(&mut self, owner: Owner, turns: &mut Vec<Turn>) {
+        let (bucket_ms, clock) = (self.bucket_ms, self.clock);
+        let tenant = &mut self.tenants[owner.0 as usize];
+        let lapses = tenant.lease.lapses();
+        let lapses = lapses.map(|(at_ms, after)| (at_ms / bucket_ms, after));
+        let (due, coming): (Vec<_>, Vec<_>) = lapses.partition(|(bucket, _)| *bucket < clock);
+        let due: BTreeMap<u64, OperationPlace> = due.into_iter().collect();
+        for (bucket, after) in &tenant.told {
+            if !due.contains_key(bucket) {
+                turns.extend(tenant.markets.iter().map(|market| {
+                    (
+                        *market,
+                        LogEntry::end(*bucket, (*after, 0), Deed::Withdraw(owner)),
+                    )
+                }));
+            }
+        }
+        for (bucket, after) in &due {
+            if !tenant.told.contains_key(bucket) {
+                turns.extend(tenant.markets.iter().map(|market| {
+                    (
+                        *market,
+                        LogEntry::end(*bucket, (*after, 0), Deed::Lapse(owner)),
+                    )
+                }));
+            }
+        }
+        let told = core::mem::take(&mut tenant.told);
+        tenant.told = due;
+        // The operation that names a lapse in the log stays the one that did so first.
+        for (bucket, after) in told {
+            tenant.told.entry(bucket).and_modify(|named| *named = after);
+        }
+        if let Some((bucket, _)) = coming.first().filter(|_| !tenant.markets.is_empty()) {
+            self.leases_due.insert((*bucket, owner));
+        }
+    }
+}

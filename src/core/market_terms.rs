@@ -1,0 +1,109 @@
+//! What has been signed about the orders of one market, as its matching has to respect it.
+//!
+//! Of two orders the one that stands first in the total order can only be the maker and the other
+//! only the taker, whatever else happens. So terms are kept by maker and taker, and turned into
+//! what the engine is told when an order enters: [`Claims`].
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::confirmation::{OrderPair, PairTerms};
+use crate::matching::{Claim, Claims, Meeting, Slot};
+use crate::order_table::OrderTable;
+use crate::types::{Lots, OpId};
+use crate::view::TradeStatus;
+
+/// The terms of one market.
+pub(crate) struct MarketTerms {
+    /// By maker, then taker.
+    pairs: BTreeMap<(Slot, Slot), PairTerms>,
+    /// Taker, then maker, of all pairs.
+    makers_of: BTreeSet<(Slot, Slot)>,
+    /// Not yet respected: the newest of each pair, and by which operation.
+    pub(crate) incoming: BTreeMap<OrderPair, (PairTerms, OpId)>,
+}
+
+impl MarketTerms {
+    /// Nothing was signed.
+    pub(crate) fn new() -> Self {
+        Self {
+            pairs: BTreeMap::new(),
+            makers_of: BTreeSet::new(),
+            incoming: BTreeMap::new(),
+        }
+    }
+
+    /// The terms of a pair, if there are any.
+    pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<&PairTerms> {
+        self.pairs.get(&(maker, taker))
+    }
+
+    /// How sure a trade of two orders is.
+    pub(crate) fn status(&self, maker: Slot, taker: Slot, piece: u32) -> TradeStatus {
+        let terms = self.get(maker, taker);
+        if terms.is_some_and(|terms| (piece as usize) < terms.complete.len()) {
+            TradeStatus::Final
+        } else {
+            TradeStatus::Tentative
+        }
+    }
+
+    /// Sets the terms of a pair.
+    pub(crate) fn set(&mut self, maker: Slot, taker: Slot, terms: PairTerms) {
+        self.pairs.insert((maker, taker), terms);
+        self.makers_of.insert((taker, maker));
+    }
+
+    /// The orders that a taker has terms with.
+    pub(crate) fn makers(&self, taker: Slot) -> impl Iterator<Item = Slot> + '_ {
+        let all = (taker, Slot::NONE)..=(taker, Slot(u32::MAX));
+        self.makers_of.range(all).map(|(_, maker)| *maker)
+    }
+
+    /// The orders that a maker has terms with, and the terms.
+    pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, &PairTerms)> {
+        let all = (maker, Slot::NONE)..=(maker, Slot(u32::MAX));
+        let pairs = self.pairs.range(all);
+        pairs.map(|((_, taker), terms)| (*taker, terms))
+    }
+
+    /// What an engine is told about an order that enters.
+    pub(crate) fn claims(&self, own: Slot, orders: &OrderTable) -> Claims {
+        if self.pairs.is_empty() {
+            return Claims::NONE;
+        }
+        let id = orders.id(own);
+        let mut claims = Claims::NONE;
+        for (taker, terms) in self.takers(own) {
+            let pair = OrderPair::new(id, orders.id(taker));
+            let promised = terms.withheld_of(&pair, &id);
+            claims.to_later = Lots(claims.to_later.0.saturating_add(promised));
+        }
+        for maker in self.makers(own) {
+            let maker_id = orders.id(maker);
+            let pair = OrderPair::new(id, maker_id);
+            let terms = &self.pairs[&(maker, own)];
+            claims.makers.push(Claim {
+                maker: maker_id,
+                price: terms.price,
+                complete: terms.complete.clone(),
+                maker_half: terms.half_of(&pair, &maker_id),
+                taker_half: terms.half_of(&pair, &id),
+                meeting: if terms.declined {
+                    Meeting::Declined
+                } else {
+                    Meeting::Free
+                },
+            });
+        }
+        claims.makers.sort_unstable_by_key(|claim| claim.maker);
+        claims
+    }
+
+    /// The quantity of all final trades of an order.
+    pub(crate) fn completed(&self, own: Slot) -> u64 {
+        let as_maker = self.takers(own).map(|(_, terms)| terms.completed());
+        let as_taker = self.makers(own);
+        let as_taker = as_taker.map(|maker| self.pairs[&(maker, own)].completed());
+        as_maker.chain(as_taker).fold(0, u64::saturating_add)
+    }
+}

@@ -1,0 +1,261 @@
+//! New terms of pairs of orders: how far back they reach, and what is taken back for them.
+//!
+//! Mostly nothing is. A half is signed for a trade that its owner's replica shows, so nearly always
+//! it names just that trade, with its quantity, and then matching with it and without it does the
+//! same. Only then is nothing undone; [`Revision::back_to`] decides. Still the engine was told of
+//! no promise when the maker came to rest. That shows only if something is inserted between the two
+//! orders; then what lies behind is undone anyway, and the promises of makers before that place are
+//! renewed before it is done again ([`Replica::renew_promises`]).
+
+use alloc::vec::Vec;
+
+use super::{Replica, tape_of};
+use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
+use crate::market_log::{Deed, LogEntry};
+use crate::matching::{Engine, Slot};
+use crate::order_log::bucket_of;
+use crate::types::{Lots, MarketIndex, OpId, OrderId};
+use crate::view::{Change, TradeChange, TradeStatus};
+
+/// New terms of two orders that are in the log, or come into it with the same merge.
+pub(super) struct Revision {
+    maker: Slot,
+    taker: Slot,
+    terms: PairTerms,
+    cause: OpId,
+    /// The action from which on matching may be another.
+    pub(super) back_to: Option<LogEntry>,
+}
+
+/// An order's action, and where it is.
+#[derive(Clone, Copy)]
+struct Standing {
+    entry: LogEntry,
+    /// Its place in the log, unless it comes with this merge.
+    at: Option<usize>,
+}
+
+impl<E: Engine> Replica<E> {
+    /// Takes out the new terms that can be respected now.
+    pub(super) fn take_revisions(
+        &mut self,
+        index: usize,
+        incoming: &[LogEntry],
+        now_ms: Option<u64>,
+    ) -> Vec<Revision> {
+        let staged = core::mem::take(&mut self.markets[index].terms.incoming);
+        let mut revisions = Vec::new();
+        for (pair, (terms, cause)) in staged {
+            let slots = [pair.low, pair.high].map(|order| self.orders.find(&order));
+            let [Some(low), Some(high)] = slots else {
+                unreachable!("a confirmed order is in the set");
+            };
+            let standing = |slot| self.standing(index, slot, incoming);
+            let (Some(first), Some(second)) = (standing(low), standing(high)) else {
+                // One of them waits for the slow lane.
+                let market = &mut self.markets[index];
+                market.terms.incoming.insert(pair, (terms, cause));
+                continue;
+            };
+            let operations = &self.orders.operations;
+            let low_first = first.entry.is_before(&second.entry, operations);
+            let (maker, taker) = if low_first {
+                ((low, first), (high, second))
+            } else {
+                ((high, second), (low, first))
+            };
+            let back_to = self.back_to(index, (&pair, &terms), maker, taker);
+            let market = &mut self.markets[index];
+            let waits = back_to.zip(now_ms).is_some_and(|(back_to, now_ms)| {
+                let operations = &self.orders.operations;
+                market.is_deep(&back_to, operations) && !market.enter_slow_lane(now_ms)
+            });
+            if waits {
+                market.terms.incoming.insert(pair, (terms, cause));
+                continue;
+            }
+            revisions.push(Revision {
+                maker: maker.0,
+                taker: taker.0,
+                terms,
+                cause,
+                back_to,
+            });
+        }
+        revisions
+    }
+
+    /// The action that makes an order, in the log or in what comes.
+    fn standing(&self, index: usize, order: Slot, incoming: &[LogEntry]) -> Option<Standing> {
+        let bucket = self.bucket_of_order(order);
+        let market = &self.markets[index];
+        if let Some(at) = market.place_of(order, bucket) {
+            let entry = market.log[at];
+            return Some(Standing {
+                entry,
+                at: Some(at),
+            });
+        }
+        let entry = incoming.iter().find(|entry| entry.own == order).copied();
+        entry.map(|entry| Standing { entry, at: None })
+    }
+
+    fn bucket_of_order(&self, order: Slot) -> u64 {
+        let operation = self.orders.terms(order).operation;
+        bucket_of(self.orders.operations.row(operation).time, self.bucket_ms)
+    }
+
+    /// From where on matching under new terms may differ from what was done.
+    ///
+    /// What a maker promises binds it from its beginning, so a promise of more than it traded with
+    /// that taker reaches back to the maker. Everything else shows first when the taker comes.
+    fn back_to(
+        &self,
+        index: usize,
+        (pair, terms): (&OrderPair, &PairTerms),
+        (maker, maker_standing): (Slot, Standing),
+        (taker, taker_standing): (Slot, Standing),
+    ) -> Option<LogEntry> {
+        maker_standing.at?;
+        let market = &self.markets[index];
+        let known = market.terms.get(maker, taker);
+        let nothing = PairTerms::default();
+        let old = known.unwrap_or(&nothing);
+        let pieces: Vec<(u32, u64)> = taker_standing.at.map_or_else(Vec::new, |at| {
+            let trades = tape_of(&self.orders, market, at);
+            let met = trades.filter(|trade| trade.meeting.0 == maker);
+            met.map(|trade| (trade.meeting.2, trade.quantity.0))
+                .collect()
+        });
+        let traded = pieces.iter().map(|(_, quantity)| *quantity);
+        let traded = traded.fold(0, u64::saturating_add);
+        let exceeds = |order: Slot| {
+            let id = self.orders.id(order);
+            let promises = [old, terms].map(|terms| terms.withheld_of(pair, &id));
+            promises[0] != promises[1] && promises[0].max(promises[1]) > traded
+        };
+        if exceeds(maker) {
+            return Some(maker_standing.entry);
+        }
+        taker_standing.at?;
+        let mut expected: Vec<(u32, u64)> = (0..)
+            .zip(terms.complete.iter().map(|quantity| quantity.0))
+            .collect();
+        let rest = traded.saturating_sub(terms.completed());
+        if rest > 0 {
+            let next = u32::try_from(expected.len()).expect("pieces are numbered by 32 bits");
+            expected.push((next, rest));
+        }
+        let differs = expected != pieces || old.declined != terms.declined || exceeds(taker);
+        differs.then_some(taker_standing.entry)
+    }
+
+    /// Makes new terms those of the market. Of trades before `first`, which are not done again,
+    /// it is reported that they have become final.
+    pub(super) fn adopt(
+        &mut self,
+        index: usize,
+        first: usize,
+        revisions: Vec<Revision>,
+        changes: &mut Vec<Change>,
+    ) {
+        for revision in revisions {
+            let Revision {
+                maker,
+                taker,
+                terms,
+                cause,
+                ..
+            } = revision;
+            let bucket = self.bucket_of_order(taker);
+            let market = &mut self.markets[index];
+            let at = market.place_of(taker, bucket).filter(|at| *at < first);
+            let before = at.map(|at| self.trades_between(index, at, maker));
+            self.markets[index].terms.set(maker, taker, terms);
+            let after = at.map(|at| self.trades_between(index, at, maker));
+            for (old, new) in before
+                .into_iter()
+                .flatten()
+                .zip(after.into_iter().flatten())
+            {
+                if old.status != new.status && new.status == TradeStatus::Final {
+                    self.report_trade(index, &new, TradeChange::Confirmed, cause, changes);
+                }
+            }
+        }
+    }
+
+    /// The trades that the action at this place made with a maker.
+    fn trades_between(&self, index: usize, at: usize, maker: Slot) -> Vec<super::TapeEntry> {
+        let trades = tape_of(&self.orders, &self.markets[index], at);
+        trades.filter(|trade| trade.meeting.0 == maker).collect()
+    }
+
+    /// Tells the engine what is promised of makers before `first` to takers behind it, which are
+    /// done again now.
+    pub(super) fn renew_promises(&mut self, index: usize, first: usize) {
+        let market = &self.markets[index];
+        let own = |at: usize| market.log[at].own;
+        let takers = (first..market.log.len()).map(own);
+        let takers = takers.filter(|taker| *taker != Slot::NONE);
+        let mut makers: Vec<Slot> = takers
+            .flat_map(|taker| market.terms.makers(taker))
+            .collect();
+        makers.sort_unstable();
+        makers.dedup();
+        for maker in makers {
+            let is_before = |order| {
+                let place = self.markets[index].place_of(order, self.bucket_of_order(order));
+                place.filter(|at| *at < first)
+            };
+            if is_before(maker).is_none() {
+                continue;
+            }
+            let id = self.orders.id(maker);
+            let mut promised = 0_u64;
+            for (taker, terms) in self.markets[index].terms.takers(maker) {
+                let pair = OrderPair::new(id, self.orders.id(taker));
+                let withheld = match is_before(taker) {
+                    None => terms.withheld_of(&pair, &id),
+                    Some(at) => self.left_of_half(index, at, maker, terms.half_of(&pair, &id)),
+                };
+                promised = promised.saturating_add(withheld);
+            }
+            let engine = &mut self.markets[index].engine;
+            engine.set_promised(&id, Lots(promised));
+        }
+    }
+
+    /// What of a maker's half a taker that has come did not take.
+    fn left_of_half(&self, index: usize, at: usize, maker: Slot, half: Lots) -> u64 {
+        let trades = self.trades_between(index, at, maker);
+        let tentative = trades
+            .iter()
+            .filter(|trade| trade.status != TradeStatus::Final);
+        let taken: u64 = tentative.map(|trade| trade.quantity.0).sum();
+        half.0.saturating_sub(taken)
+    }
+}
+
+impl<E: Engine> Placements for Replica<E> {
+    fn placement(&self, market: MarketIndex, order: &OrderId) -> Option<Placement> {
+        let slot = self.orders.find(order)?;
+        let seat = self.orders.terms(slot);
+        if seat.market != market {
+            return None;
+        }
+        let market = &self.markets[usize::from(market.0)];
+        let at = market.place_of(slot, self.bucket_of_order(slot));
+        let entry = at.map(|at| &market.log[at]);
+        let entry = entry.or_else(|| market.waiting(slot))?;
+        Some(Placement {
+            key: entry.key(&self.orders.operations),
+            side: seat.side,
+            limit: seat.price(),
+            quantity: match entry.deed {
+                Deed::Replace(number) => market.alterations[number as usize].quantity,
+                _ => self.orders.original_quantity(slot),
+            },
+        })
+    }
+}
