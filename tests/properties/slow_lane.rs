@@ -94,9 +94,9 @@ impl Filled {
         )
     }
 
-    /// Stages an order that belongs behind everything else.
+    /// Stages an order that belongs behind everything else, before any lease is over.
     fn stage_late(&mut self, author: u8) -> OpId {
-        let at_ms = 1_000_000 + u64::from(author);
+        let at_ms = 60_000 + u64::from(author);
         self.stage(author, (0, None), at_ms, vec![limit(Side::Sell, 901, 1)])
     }
 
