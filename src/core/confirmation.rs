@@ -394,11 +394,10 @@ impl Confirmations {
     /// The first rule that one of them breaks.
     pub fn check(
         &self,
-        operation: &Operation,
+        body: &Body,
         dag: &Dag,
         placements: &impl Placements,
     ) -> Result<(), ConfirmationError> {
-        let body = operation.body();
         if body.counterparts().next().is_none() {
             return Ok(());
         }
@@ -414,6 +413,72 @@ impl Confirmations {
             }
         }
         Ok(())
+    }
+
+    /// Whether a half is neither part of a final trade nor given back.
+    pub fn is_open(&self, half: &SignedHalf, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
+        let theirs = self.halves(other, own).iter();
+        let is_answered = theirs.into_iter().any(|theirs| self.match_up(half, theirs));
+        let until_ms = self.answer_until_ms(half);
+        let is_given_back =
+            self.has_refused(other, own) || self.latest_of_order(other, dag) > until_ms;
+        !is_answered && !is_given_back
+    }
+
+    /// What a half leans on that its author's chain does not name yet: operations that show the
+    /// piece before it complete, or that freed what it spends. `body` is that of the operation to
+    /// be, with its actions before the half.
+    pub fn proofs(
+        &self,
+        half: &Half,
+        (body, earlier): (&Body, &[Action]),
+        dag: &Dag,
+        placements: &impl Placements,
+    ) -> Vec<OpIndex> {
+        let branch = Branch::of(body, dag);
+        let (own, other) = (&half.own, &half.other);
+        let mut proofs = Vec::new();
+        if half.piece > 0 && !self.knows_complete(half, &branch) {
+            let before = self.halves(own, other).iter();
+            let before = before.filter(|signed| signed.piece + 1 == half.piece);
+            proofs.extend(before.filter_map(|signed| self.answer(signed, own, other)));
+        }
+        let placement = placements.placement(half.market, own);
+        let quantity = placement.map_or(Lots(0), |placement| placement.quantity);
+        if self
+            .check_quantity(half, earlier, &branch, quantity)
+            .is_ok()
+        {
+            return proofs;
+        }
+        for other in self.partners(own) {
+            for signed in self.halves(own, &other) {
+                let bound = self.bound_by(signed, own, &other, &branch);
+                let frees = self.answer(signed, own, &other).or_else(|| {
+                    let refusals = self.signed.get(&(other, *own))?.refusals.first().copied();
+                    refusals.or_else(|| self.silence(signed, &other, dag))
+                });
+                proofs.extend(frees.filter(|_| bound == signed.quantity.0));
+            }
+        }
+        proofs.sort_unstable();
+        proofs.dedup();
+        proofs
+    }
+
+    /// The operation with the half that answers another with the most.
+    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<OpIndex> {
+        let theirs = self.halves(other, own).iter();
+        let matching = theirs.filter(|theirs| self.match_up(half, theirs));
+        let most = matching.max_by_key(|theirs| (theirs.quantity, theirs.operation));
+        most.map(|theirs| theirs.operation)
+    }
+
+    /// The last operation of a partner, if it is too late for an answer.
+    fn silence(&self, half: &SignedHalf, other: &OrderId, dag: &Dag) -> Option<OpIndex> {
+        let partner = dag.key(dag.author(dag.find_order(other)?));
+        let mut heads = dag.heads_of(&partner);
+        heads.find(|head| dag.time(*head).unix_ms() > self.answer_until_ms(half))
     }
 
     /// Checks a half that follows these actions of its own operation.

@@ -28,8 +28,9 @@ use crate::dag::{Admission, AncestryError, Dag, OpIndex};
 use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
-use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, Verified};
+use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, REFS_MAX, Verified};
 use crate::replica::Replica;
+use crate::settlement::{Scene, Settlement, SettlementConfig, Wish};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
 use crate::wire::Head;
@@ -119,6 +120,10 @@ pub enum SubmitError {
     NotYet,
     /// The actions break a rule.
     Operation(OperationError),
+    /// What is confirmed or refused cannot be.
+    Invalid(InvalidError),
+    /// An order that is confirmed or refused is not known here.
+    Unknown,
 }
 
 impl fmt::Display for SubmitError {
@@ -135,6 +140,8 @@ impl fmt::Display for SubmitError {
                  has to catch up with theirs"
             ),
             Self::Operation(error) => write!(out, "{error}"),
+            Self::Invalid(error) => write!(out, "{error}"),
+            Self::Unknown => out.write_str("the order is not known here"),
         }
     }
 }
@@ -204,6 +211,10 @@ pub struct Exchange<E> {
     /// The one that the own chain refers to already.
     referred: Option<OpIndex>,
     write_gate: WriteGate,
+    /// What the node signs by itself; nothing in a node without.
+    settlement: Option<Settlement>,
+    /// The latest time that it was told.
+    seen: Now,
     outputs: VecDeque<Output>,
 }
 
@@ -236,7 +247,18 @@ impl<E: Engine> Exchange<E> {
             last_foreign: None,
             referred: None,
             write_gate: WriteGate::Open,
+            settlement: None,
+            seen: Now::default(),
             outputs: VecDeque::new(),
+        }
+    }
+
+    /// Lets the node confirm its trades by itself, and show that it is alive. Before that it
+    /// writes only what it is told to.
+    pub fn settle_by_itself(&mut self, config: SettlementConfig) {
+        match &mut self.settlement {
+            Some(settlement) => settlement.set_config(config),
+            None => self.settlement = Some(Settlement::new(self.author, config)),
         }
     }
 
@@ -299,7 +321,11 @@ impl<E: Engine> Exchange<E> {
 
     /// The own store has been read to its end.
     pub fn handle_restored(&mut self, now: Now, own_chain: OwnChain) {
+        self.seen = now;
         self.replica.merge_all();
+        if let Some(settlement) = &mut self.settlement {
+            settlement.handle_changes(now, &self.replica.snapshot());
+        }
         self.write_gate = match own_chain {
             OwnChain::Complete => WriteGate::Open,
             OwnChain::MayBeLonger => WriteGate::AskingPeers {
@@ -346,6 +372,7 @@ impl<E: Engine> Exchange<E> {
 
     /// Operations came in over a link, in any order, their signatures checked.
     pub fn receive(&mut self, now: Now, source: Source, operations: Vec<Verified>) {
+        self.seen = now;
         let mut gap = false;
         for operation in operations {
             gap |= self.consider(now, source, operation);
@@ -361,7 +388,7 @@ impl<E: Engine> Exchange<E> {
         if admission == Admission::Ready {
             let checked = self
                 .confirmations
-                .check(operation, &self.dag, &self.replica);
+                .check(operation.body(), &self.dag, &self.replica);
             checked.map_err(InvalidError::Confirmation)?;
         }
         Ok(admission)
@@ -425,6 +452,9 @@ impl<E: Engine> Exchange<E> {
         let position = self.dag.position(index);
         self.replica
             .stage(operation, self.dag.author(index), position, late_ms);
+        if let Some(settlement) = &mut self.settlement {
+            settlement.handle_applied(self.seen, operation, index);
+        }
         let touched = self.confirmations.insert(operation, index, &self.dag);
         for (market, pair) in touched {
             let terms = self.confirmations.terms(&pair, &self.dag);
@@ -451,6 +481,7 @@ impl<E: Engine> Exchange<E> {
 
     /// Brings what was applied into the books; call it at every tick or when nothing else is due.
     pub fn handle_tick(&mut self, now: Now) {
+        self.seen = now;
         let mut gaps = Vec::new();
         for (operation, source) in self.delivery.unpark(now) {
             if self.consider(now, source, operation) && !gaps.contains(&source.link) {
@@ -460,6 +491,57 @@ impl<E: Engine> Exchange<E> {
         self.outputs.extend(gaps.into_iter().map(Output::Gap));
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
+        self.settle(now);
+    }
+
+    /// Writes what the node's settlement wants, unless something own is on its way to the disk.
+    fn settle(&mut self, now: Now) {
+        if !self.unwritten.is_empty() || self.may_write(now).is_err() {
+            return;
+        }
+        let Some(mut settlement) = self.settlement.take() else {
+            return;
+        };
+        let body = self.next_body(now, Vec::new(), &[]);
+        let scene = Scene {
+            dag: &self.dag,
+            replica: &self.replica,
+            confirmations: &self.confirmations,
+            lease_ms: u64::from(self.genesis.lease_ms),
+        };
+        let wish = match &body {
+            Ok(body) => settlement.poll_wish(now, &scene, body),
+            Err(_) => {
+                settlement.postpone(now);
+                None
+            }
+        };
+        self.settlement = Some(settlement);
+        let Some(wish) = wish else {
+            return;
+        };
+        let written = self.write(now, self.valid_only(now, &wish), &wish.refs);
+        if let (Err(_), Some(settlement)) = (written, &mut self.settlement) {
+            settlement.postpone(now);
+        }
+    }
+
+    /// The wanted actions without those that would make the operation invalid.
+    fn valid_only(&self, now: Now, wish: &Wish) -> Vec<Action> {
+        let Ok(mut body) = self.next_body(now, Vec::new(), &wish.refs) else {
+            return Vec::new();
+        };
+        for action in &wish.actions {
+            body.actions.push(action.clone());
+            let confirmations = &self.confirmations;
+            if confirmations
+                .check(&body, &self.dag, &self.replica)
+                .is_err()
+            {
+                body.actions.pop();
+            }
+        }
+        body.actions
     }
 
     /// When [`Exchange::handle_tick`] has something to do without new input, in milliseconds of
@@ -469,7 +551,14 @@ impl<E: Engine> Exchange<E> {
             .delivery
             .next_unpark_in_ms(now)
             .map(|in_ms| now.monotonic_ms + in_ms);
-        [unpark, self.replica.next_merge_ms()]
+        let settlement = self.settlement.as_ref();
+        let settlement = settlement.filter(|_| self.unwritten.is_empty());
+        let settle = settlement.and_then(Settlement::next_deadline_ms);
+        let settle = settle.map(|at_ms| match self.may_write(now) {
+            Ok(()) => at_ms,
+            Err(until_ms) => at_ms.max(until_ms),
+        });
+        [unpark, self.replica.next_merge_ms(), settle]
             .into_iter()
             .flatten()
             .min()
@@ -478,6 +567,9 @@ impl<E: Engine> Exchange<E> {
     /// Hands changes out, if there are any.
     fn report(&mut self, changes: Vec<Change>) {
         if !changes.is_empty() {
+            if let Some(settlement) = &mut self.settlement {
+                settlement.handle_changes(self.seen, &changes);
+            }
             self.outputs.push_back(Output::Changed(changes));
         }
     }
@@ -488,12 +580,28 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// Nothing is written when the own clock or chain forbids it, or an action breaks a rule.
     pub fn submit(&mut self, now: Now, actions: Vec<Action>) -> Result<OpId, SubmitError> {
-        self.may_write(now).map_err(|_| SubmitError::NotYet)?;
+        self.seen = now;
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
-        let body = self.next_body(now, actions)?;
+        self.write(now, actions, &[])
+    }
+
+    /// The same, naming these operations too, as many as fit.
+    fn write(
+        &mut self,
+        now: Now,
+        actions: Vec<Action>,
+        named: &[OpIndex],
+    ) -> Result<OpId, SubmitError> {
+        self.may_write(now).map_err(|_| SubmitError::NotYet)?;
+        let body = self.next_body(now, actions, named)?;
         let signed = Verified::sign(body, &self.key, &self.genesis, &self.digest);
         let operation = signed.map_err(SubmitError::Operation)?;
+        match self.admit(&operation) {
+            Ok(Admission::Ready) => {}
+            Ok(_) => return Err(SubmitError::Unknown),
+            Err(error) => return Err(SubmitError::Invalid(error)),
+        }
         let index = self.enter(&operation, 0);
         let (id, wire) = (operation.id(), operation.wire().clone());
         self.outputs.push_back(Output::Persist { index, wire });
@@ -505,7 +613,12 @@ impl<E: Engine> Exchange<E> {
 
     /// The body of the next own operation: later than everything applied, and referring to what
     /// stands last, so that what its user saw sorts before it.
-    fn next_body(&self, now: Now, actions: Vec<Action>) -> Result<Body, SubmitError> {
+    fn next_body(
+        &self,
+        now: Now,
+        actions: Vec<Action>,
+        named: &[OpIndex],
+    ) -> Result<Body, SubmitError> {
         let time = self.next_time(now);
         if Delivery::is_ahead(time, now) {
             return Err(SubmitError::ClockAhead(time.unix_ms() - now.unix_ms));
@@ -514,14 +627,15 @@ impl<E: Engine> Exchange<E> {
         let head = heads.max_by_key(|head| (self.dag.seq(*head), self.dag.id(*head)));
         let news = self
             .last_foreign
-            .filter(|last| self.referred != Some(*last));
+            .filter(|last| self.referred != Some(*last) && !named.contains(last));
+        let refs = news.into_iter().chain(named.iter().copied()).take(REFS_MAX);
         Ok(Body {
             version: OPERATION_VERSION,
             author: self.author,
             seq: head.map_or(0, |head| self.dag.seq(head) + 1),
             prev: head.map(|head| self.dag.id(head)),
             time,
-            refs: news.into_iter().map(|last| self.dag.id(last)).collect(),
+            refs: refs.map(|at| self.dag.id(at)).collect(),
             checkpoint: 0,
             actions,
         })

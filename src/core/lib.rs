@@ -34,6 +34,7 @@ pub mod order_log;
 mod order_table;
 pub mod replica;
 pub mod seen;
+pub mod settlement;
 pub mod signature;
 pub mod supervision;
 pub mod sync;

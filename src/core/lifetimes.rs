@@ -94,7 +94,12 @@ impl Lifetimes {
             });
         } else {
             let tenant = &mut self.tenants[at];
+            let open_ends = tenant.lease.next_lapse_ms() / self.bucket_ms;
             gaps = tenant.lease.insert(sign.time_ms, sign.operation);
+            if tenant.told.contains_key(&open_ends) {
+                // The author was held for silent, and perhaps was not.
+                gaps = Gaps::Changed;
+            }
         }
         for market in markets {
             let tenant = &mut self.tenants[at];
@@ -129,6 +134,23 @@ impl Lifetimes {
         let expiring = self.expiries.entry(bucket).or_default();
         expiring.push((market, order));
         self.pass(turns);
+    }
+
+    /// The first bucket at whose end an order ends that rests now.
+    pub(crate) fn next_end(
+        &self,
+        has_open: impl Fn(Owner) -> bool,
+        is_open: impl Fn(Slot) -> bool,
+    ) -> Option<u64> {
+        let mut leases = self.leases_due.iter();
+        let lease = leases.find(|(_, owner)| has_open(*owner));
+        let mut expiries = self.expiries.iter();
+        let expiry = expiries.find(|(_, orders)| orders.iter().any(|it| is_open(it.1.seat)));
+        let ends = [
+            lease.map(|(bucket, _)| *bucket),
+            expiry.map(|(bucket, _)| *bucket),
+        ];
+        ends.into_iter().flatten().min()
     }
 
     /// The log clock may have passed deadlines.

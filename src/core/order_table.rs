@@ -123,6 +123,8 @@ pub(crate) struct OrderTable {
     seats: Chunks<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
     originals: BTreeMap<Slot, Lots>,
+    /// How many open orders each author has, by his local number.
+    open_of: Vec<u32>,
     /// How many seats are taken.
     len: usize,
     /// Seats that the present merge has touched, as they were before it.
@@ -139,6 +141,7 @@ impl OrderTable {
             operations: OperationTable::new(),
             seats: Chunks::new(),
             originals: BTreeMap::new(),
+            open_of: Vec::new(),
             len: 0,
             before: Vec::new(),
         }
@@ -296,6 +299,11 @@ impl OrderTable {
         self.between(OrderId([0; 32]), OrderId([0xff; 32]))
     }
 
+    /// How many open orders an author has, as last reported.
+    pub(crate) fn open_of(&self, owner: Owner) -> u32 {
+        self.open_of.get(owner.0 as usize).copied().unwrap_or(0)
+    }
+
     /// How many orders there are.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -405,6 +413,13 @@ impl OrderTable {
             let seat = &mut self.seats[slot.0 as usize];
             seat.is_touched = false;
             let after = *seat;
+            let is_open = |seat: &Seat| u32::from(seat.is_taken && seat.ended.is_none());
+            let owner = self.operations.row(after.operation).owner.0 as usize;
+            if self.open_of.len() <= owner {
+                self.open_of.resize(owner + 1, 0);
+            }
+            self.open_of[owner] += is_open(&after);
+            self.open_of[owner] -= is_open(&before);
             if after.is_taken && after != before {
                 changes.push(Change::Order(self.row(&after)));
             } else if before.is_taken && !after.is_taken {

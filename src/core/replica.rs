@@ -34,6 +34,7 @@ use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeS
 mod revision;
 
 use self::revision::Revision;
+pub use self::revision::ShownTrade;
 
 /// A trade as it stands in the tape.
 #[derive(Clone, Copy)]

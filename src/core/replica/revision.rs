@@ -14,7 +14,7 @@ use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{Engine, Slot};
 use crate::order_log::bucket_of;
-use crate::types::{Lots, MarketIndex, OpId, OrderId};
+use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
 
 /// New terms of two orders that are in the log, or come into it with the same merge.
@@ -25,6 +25,19 @@ pub(super) struct Revision {
     cause: OpId,
     /// The action from which on matching may be another.
     pub(super) back_to: Option<LogEntry>,
+}
+
+/// A trade that can be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownTrade {
+    /// The how-manieth piece of its pair.
+    pub piece: u32,
+    /// The maker's price.
+    pub price: Ticks,
+    /// How much changes hands.
+    pub quantity: Lots,
+    /// The order that stands later.
+    pub taker: OrderId,
 }
 
 /// An order's action, and where it is.
@@ -224,6 +237,50 @@ impl<E: Engine> Replica<E> {
             let engine = &mut self.markets[index].engine;
             engine.set_promised(&id, Lots(promised));
         }
+    }
+
+    /// The trade of two orders of a market that is shown and not final.
+    pub fn shown_trade(
+        &self,
+        market: MarketIndex,
+        first: &OrderId,
+        second: &OrderId,
+    ) -> Option<ShownTrade> {
+        let index = usize::from(market.0);
+        let place = |id: &OrderId| {
+            let slot = self.orders.find(id)?;
+            let at = self.markets[index].place_of(slot, self.bucket_of_order(slot))?;
+            Some((at, slot, *id))
+        };
+        let (first, second) = (place(first)?, place(second)?);
+        let (maker, taker) = (first.min(second), first.max(second));
+        let trades = self.trades_between(index, taker.0, maker.1);
+        let last = trades.last()?;
+        (last.status != TradeStatus::Final).then_some(ShownTrade {
+            piece: last.meeting.2,
+            price: last.price,
+            quantity: last.quantity,
+            taker: taker.2,
+        })
+    }
+
+    /// The end of the bucket of a time, in Unix milliseconds: the log clock passes the time when
+    /// an operation is dated then or later.
+    pub fn end_of_bucket_ms(&self, time_ms: u64) -> u64 {
+        let bucket_ms = u64::from(self.bucket_ms);
+        (time_ms / bucket_ms + 1) * bucket_ms
+    }
+
+    /// When the next resting order expires or lapses, in Unix milliseconds: from then on an
+    /// operation has to be written for the log clock to pass that time. It may lie in the past.
+    pub fn next_end_ms(&self) -> Option<u64> {
+        let has_open = |owner| self.orders.open_of(owner) > 0;
+        let is_open = |seat| {
+            let order = self.orders.order(seat);
+            order.is_some_and(|order| order.ended().is_none())
+        };
+        let bucket = self.lifetimes.next_end(has_open, is_open)?;
+        Some((bucket + 1) * u64::from(self.bucket_ms))
     }
 
     /// What of a maker's half a taker that has come did not take.

@@ -1,0 +1,557 @@
+//! Settlement: what a node signs of its own trades, and when, by itself.
+//!
+//! The rules of [`crate::confirmation`] say what a half means. This is the policy of one node:
+//!
+//! - the taker's node signs a trade that was shown unchanged in partner and price for the
+//!   hold-down (`settle_ms`), with the quantity shown at its end;
+//! - the maker's node answers at once, with the smaller of the half and what it shows;
+//! - after an own cancel or replace, or the expiry of an order, a node signs only trades whose
+//!   other order it had applied before, and refuses any other at once;
+//! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
+//!   signed and got no answer;
+//! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
+//! - a node with resting orders shows every third of a lease that it is there, and moves the log
+//!   clock when an order is overdue.
+//!
+//! Nothing here decides what is valid or what the books are: a node with another policy, or with
+//! none, agrees with all others.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use crate::confirmation::{Confirmations, SignedHalf};
+use crate::dag::{Dag, OpIndex};
+use crate::matching::Engine;
+use crate::op::{Action, Body, Half, Operation, REFS_MAX};
+use crate::replica::{Replica, ShownTrade, trade_id};
+use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, Ticks, TradeId};
+use crate::view::{Change, OrderRow};
+
+/// An order that reaches a node this much later than its claimed time is late, in milliseconds.
+/// Guess: beyond the delay of a network that spans the world.
+pub const LATE_MS: u64 = 400;
+
+/// How long before the end of the time for an answer a node no longer answers, in milliseconds: the
+/// answer is dated by the writer's clock, which may have to follow others.
+pub const ANSWER_MARGIN_MS: u64 = 100;
+
+/// How long an order may be overdue before any node moves the log clock, in milliseconds.
+pub const OVERDUE_MS: u64 = 1_000;
+
+/// By how much nodes spread this, so that one does it for all, in milliseconds.
+pub const OVERDUE_SPREAD_MS: u64 = 2_000;
+
+/// Most confirmations and refusals of one operation. They take up to 100 bytes each, and the
+/// actions of an operation at most 4,096.
+const ACTIONS_OF_ONE: usize = 36;
+
+/// How long until something that could not be written is tried again, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// Most pairs of an own order and another that are watched; further ones are left to the other
+/// owner, whose node refuses them when no answer comes. A guess: some 10 MB.
+const WATCHED_MAX: usize = 65_536;
+
+/// Refs of an operation that may carry proofs; one is for what the author saw last.
+const PROOFS_MAX: usize = REFS_MAX - 1;
+
+/// Whether trades with late orders are confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LatePolicy {
+    /// After twice the hold-down.
+    Settle,
+    /// Never by itself.
+    Refuse,
+}
+
+/// How a node settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettlementConfig {
+    /// The hold-down, in milliseconds.
+    pub settle_ms: u64,
+    /// After how long a pair without a final trade is refused, in milliseconds.
+    pub release_ms: u64,
+    /// What to do about late orders.
+    pub late_policy: LatePolicy,
+}
+
+impl Default for SettlementConfig {
+    /// Guesses: a second covers the delays of an honest network several times, and a quarter of a
+    /// minute is what a user can wait for.
+    fn default() -> Self {
+        Self {
+            settle_ms: 1_000,
+            release_ms: 15_000,
+            late_policy: LatePolicy::Settle,
+        }
+    }
+}
+
+/// What settlement looks at.
+pub(crate) struct Scene<'a, E> {
+    pub(crate) dag: &'a Dag,
+    pub(crate) replica: &'a Replica<E>,
+    pub(crate) confirmations: &'a Confirmations,
+    pub(crate) lease_ms: u64,
+}
+
+/// An own order and another one that it meets, or that someone says it meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Watch {
+    market: MarketIndex,
+    /// Since when this node has known of the pair.
+    first_shown_ms: u64,
+    /// The piece and price of the trade that is shown, and since when.
+    shown: Option<(u32, Ticks, u64)>,
+}
+
+/// What to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    /// Confirmations and refusals; empty for a heartbeat.
+    pub(crate) actions: Vec<Action>,
+    /// Operations to be named, so that what is confirmed is valid.
+    pub(crate) refs: Vec<OpIndex>,
+}
+
+/// What is to be done about a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing before this time on the monotonic clock; if it is `None`, before there is news.
+    Wait(Option<u64>),
+    /// It needs no attention any more.
+    Forget,
+    /// Confirm this much of the piece and at the price shown.
+    Sign(ShownTrade, Lots),
+    Refuse,
+    /// Write something, for a half was not answered.
+    Appear,
+}
+
+/// The settlement of one node.
+pub(crate) struct Settlement {
+    config: SettlementConfig,
+    own: AuthorKey,
+    /// Own orders that there have been.
+    orders: BTreeSet<OrderId>,
+    open: BTreeSet<OrderId>,
+    /// When own orders expire, in Unix milliseconds.
+    expiries: BTreeMap<OrderId, u64>,
+    /// The first own operation that cancels or replaces an own order.
+    endings: BTreeMap<OrderId, OpIndex>,
+    /// By own order, then the other one.
+    watched: BTreeMap<(OrderId, OrderId), Watch>,
+    /// Before this time nothing is due, on the monotonic clock.
+    due_ms: Option<u64>,
+}
+
+impl Settlement {
+    /// The settlement of a node that has no orders yet.
+    pub(crate) fn new(own: AuthorKey, config: SettlementConfig) -> Self {
+        Self {
+            config,
+            own,
+            orders: BTreeSet::new(),
+            open: BTreeSet::new(),
+            expiries: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            due_ms: Some(0),
+        }
+    }
+
+    pub(crate) fn set_config(&mut self, config: SettlementConfig) {
+        self.config = config;
+        self.due_ms = Some(0);
+    }
+
+    /// Nothing could be written: tries again later.
+    pub(crate) fn postpone(&mut self, now: Now) {
+        self.due_ms = Some(now.monotonic_ms.saturating_add(RETRY_MS));
+    }
+
+    /// When something may be due without news.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// An operation has been applied.
+    pub(crate) fn handle_applied(&mut self, now: Now, operation: &Operation, index: OpIndex) {
+        let is_own = operation.body().author == self.own;
+        for (number, action) in (0..).zip(&operation.body().actions) {
+            match action {
+                Action::Place(place) if is_own => {
+                    let order = OrderId::new(&operation.id(), number);
+                    self.orders.insert(order);
+                    self.expiries
+                        .extend(place.expires_ms.map(|at_ms| (order, at_ms)));
+                }
+                Action::Cancel { order, .. } if is_own => {
+                    self.endings.entry(*order).or_insert(index);
+                }
+                Action::Replace { order, .. } if is_own => {
+                    let new = OrderId::new(&operation.id(), number);
+                    self.orders.insert(new);
+                    self.endings.entry(*order).or_insert(index);
+                    let inherited = self.expiries.get(order).copied();
+                    self.expiries.extend(inherited.map(|at_ms| (new, at_ms)));
+                }
+                Action::Confirm(half) if self.orders.contains(&half.other) => {
+                    self.watch(now, half.market, half.other, half.own);
+                }
+                Action::Confirm(half) if self.orders.contains(&half.own) => {
+                    self.watch(now, half.market, half.own, half.other);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The state has changed.
+    pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Order(row) if row.author == self.own => {
+                    if row.ended.is_none() {
+                        self.open.insert(row.order);
+                    } else {
+                        self.open.remove(&row.order);
+                    }
+                    self.due_ms = Some(0);
+                }
+                Change::OrderGone(order) => {
+                    self.open.remove(order);
+                }
+                _ => {}
+            }
+        }
+        for change in changes {
+            if let Change::Trade { row, .. } = change {
+                for (own, other) in [(row.buy, row.sell), (row.sell, row.buy)] {
+                    if self.orders.contains(&own) {
+                        self.watch(now, row.market, own, other);
+                    }
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, now: Now, market: MarketIndex, own: OrderId, other: OrderId) {
+        self.due_ms = Some(0);
+        if self.watched.len() >= WATCHED_MAX {
+            return;
+        }
+        self.watched.entry((own, other)).or_insert(Watch {
+            market,
+            first_shown_ms: now.monotonic_ms,
+            shown: None,
+        });
+    }
+
+    /// What to write now, if anything is due. `body` is that of the next operation, still empty.
+    pub(crate) fn poll_wish<E: Engine>(
+        &mut self,
+        now: Now,
+        scene: &Scene<'_, E>,
+        body: &Body,
+    ) -> Option<Wish> {
+        if self.due_ms.is_none_or(|due_ms| due_ms > now.monotonic_ms) {
+            return None;
+        }
+        let mut wish = Wish::default();
+        let mut due_ms: Option<u64> = None;
+        let mut appears = false;
+        let pairs: Vec<(OrderId, OrderId)> = self.watched.keys().copied().collect();
+        for pair in pairs {
+            let step = self.step(now, scene, pair);
+            match step {
+                Step::Wait(at_ms) => due_ms = due_ms.into_iter().chain(at_ms).min(),
+                Step::Forget => {
+                    self.watched.remove(&pair);
+                }
+                Step::Appear => appears = true,
+                Step::Sign(..) | Step::Refuse if wish.actions.len() >= ACTIONS_OF_ONE => {
+                    due_ms = Some(0);
+                }
+                Step::Refuse => wish.actions.push(Action::Decline {
+                    market: self.watched[&pair].market,
+                    own: pair.0,
+                    other: pair.1,
+                }),
+                Step::Sign(trade, quantity) => {
+                    let half = Half {
+                        market: self.watched[&pair].market,
+                        own: pair.0,
+                        other: pair.1,
+                        piece: trade.piece,
+                        quantity,
+                        price: trade.price,
+                    };
+                    if self.sign(scene, half, body, &mut wish) == Signing::Postponed {
+                        due_ms = Some(0);
+                    }
+                }
+            }
+        }
+        let (heartbeat, heartbeat_ms) = self.heartbeat(now, scene);
+        let is_wanted = !wish.actions.is_empty() || !wish.refs.is_empty() || appears || heartbeat;
+        self.due_ms = due_ms.into_iter().chain(heartbeat_ms).min();
+        if is_wanted {
+            // What was asked for shows in the set, if it could be written.
+            self.due_ms = Some(now.monotonic_ms);
+        }
+        is_wanted.then_some(wish)
+    }
+
+    /// What is to be done about a pair now.
+    fn step<E: Engine>(
+        &mut self,
+        now: Now,
+        scene: &Scene<'_, E>,
+        (own, other): (OrderId, OrderId),
+    ) -> Step {
+        let confirmations = scene.confirmations;
+        let watch = self.watched.get_mut(&(own, other)).expect("it is watched");
+        let trade = scene.replica.shown_trade(watch.market, &own, &other);
+        let before = watch.shown;
+        watch.shown = trade.map(|trade| match before {
+            Some((piece, price, since_ms)) if (piece, price) == (trade.piece, trade.price) => {
+                (piece, price, since_ms)
+            }
+            _ => (trade.piece, trade.price, now.monotonic_ms),
+        });
+        let watch = watch.clone();
+        let refused_own = confirmations.has_refused(&own, &other);
+        let refused = refused_own || confirmations.has_refused(&other, &own);
+        let release_at_ms = watch.first_shown_ms.saturating_add(self.config.release_ms);
+        let appear = if refused_own {
+            Step::Wait(None)
+        } else {
+            Self::appear_for(now, scene, &own, &other)
+        };
+        if appear == Step::Appear {
+            return appear;
+        }
+        if let (Some(trade), Some((_, _, since_ms)), false) = (trade, watch.shown, refused) {
+            return self.step_shown(now, scene, (own, other), (trade, since_ms, release_at_ms));
+        }
+        let waits_for_answer = Self::open_half(scene, &own, &other).is_some();
+        if waits_for_answer && !refused {
+            return if now.monotonic_ms >= release_at_ms {
+                Step::Refuse
+            } else {
+                Step::Wait(Some(release_at_ms))
+            };
+        }
+        match appear {
+            Step::Wait(None) if now.monotonic_ms >= release_at_ms => Step::Forget,
+            Step::Wait(None) => Step::Wait(Some(release_at_ms)),
+            later => later,
+        }
+    }
+
+    /// The same for a pair with a trade that can still be confirmed.
+    fn step_shown<E: Engine>(
+        &self,
+        now: Now,
+        scene: &Scene<'_, E>,
+        (own, other): (OrderId, OrderId),
+        (trade, since_ms, release_at_ms): (ShownTrade, u64, u64),
+    ) -> Step {
+        let is_over_time = now.monotonic_ms >= release_at_ms;
+        let of_piece = |half: &&SignedHalf| half.piece == trade.piece;
+        let mut mine = scene.confirmations.halves(&own, &other).iter();
+        if mine.any(|half| of_piece(&half)) {
+            return if is_over_time {
+                Step::Refuse
+            } else {
+                Step::Wait(Some(release_at_ms))
+            };
+        }
+        let rows = (scene.replica.order(&own), scene.replica.order(&other));
+        let (Some(own_row), Some(other_row)) = rows else {
+            return Step::Wait(None);
+        };
+        if !self.may_sign(scene, &own, &other_row) {
+            return Step::Refuse;
+        }
+        let is_late = own_row.late_ms.max(other_row.late_ms) > LATE_MS;
+        let distrusts = (is_late && self.config.late_policy == LatePolicy::Refuse)
+            || scene.dag.fork_of(&other_row.author).is_some();
+        let theirs = scene.confirmations.halves(&other, &own).iter();
+        let answerable = theirs.filter(of_piece).find(|half| {
+            let until_ms = scene.confirmations.answer_until_ms(half);
+            now.unix_ms.saturating_add(ANSWER_MARGIN_MS) <= until_ms
+        });
+        let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
+        let is_taker = trade.taker == own;
+        if is_taker && !distrusts {
+            let hold_downs = if is_late { 2 } else { 1 };
+            let settled_ms = since_ms.saturating_add(hold_downs * self.config.settle_ms);
+            return if now.monotonic_ms >= settled_ms {
+                Step::Sign(trade, most)
+            } else {
+                Step::Wait(Some(settled_ms))
+            };
+        }
+        match answerable {
+            Some(_) if !is_taker && !distrusts => Step::Sign(trade, most),
+            _ if is_taker => Step::Wait(None),
+            _ if is_over_time => Step::Refuse,
+            _ => Step::Wait(Some(release_at_ms)),
+        }
+    }
+
+    /// Whether an order may still be spent on another: as long as it is not over, or if the other
+    /// one was known before.
+    fn may_sign<E: Engine>(&self, scene: &Scene<'_, E>, own: &OrderId, other: &OrderRow) -> bool {
+        let known = scene.dag.find_order(&other.order);
+        let was_known = |ending: &OpIndex| known.is_some_and(|known| known < *ending);
+        let in_time = |expires_ms: &u64| {
+            let came_ms = other.time.unix_ms().saturating_add(other.late_ms);
+            came_ms <= expires_ms.saturating_add(LATE_MS)
+        };
+        self.endings.get(own).is_none_or(was_known) && self.expiries.get(own).is_none_or(in_time)
+    }
+
+    /// An own half that was neither answered nor given back.
+    fn open_half<'a, E: Engine>(
+        scene: &Scene<'a, E>,
+        own: &OrderId,
+        other: &OrderId,
+    ) -> Option<&'a SignedHalf> {
+        let mine = scene.confirmations.halves(own, other).last()?;
+        scene
+            .confirmations
+            .is_open(mine, own, other, scene.dag)
+            .then_some(mine)
+    }
+
+    /// Whether something has to be written, or when, because a half of another was not answered.
+    fn appear_for<E: Engine>(
+        now: Now,
+        scene: &Scene<'_, E>,
+        own: &OrderId,
+        other: &OrderId,
+    ) -> Step {
+        let Some(half) = Self::open_half(scene, other, own) else {
+            return Step::Wait(None);
+        };
+        // Given back by an operation later than this.
+        let until_ms = scene.confirmations.answer_until_ms(half);
+        if now.unix_ms > until_ms {
+            return Step::Appear;
+        }
+        let in_ms = until_ms + 1 - now.unix_ms;
+        Step::Wait(Some(now.monotonic_ms.saturating_add(in_ms)))
+    }
+
+    /// Adds a half to what is written, with what it leans on.
+    fn sign<E: Engine>(
+        &self,
+        scene: &Scene<'_, E>,
+        half: Half,
+        body: &Body,
+        wish: &mut Wish,
+    ) -> Signing {
+        let mut proofs =
+            scene
+                .confirmations
+                .proofs(&half, (body, &wish.actions), scene.dag, scene.replica);
+        proofs.retain(|proof| !wish.refs.contains(proof));
+        if wish.refs.len() + proofs.len() <= PROOFS_MAX {
+            wish.refs.extend(proofs);
+            wish.actions.push(Action::Confirm(half));
+            return Signing::Signed;
+        }
+        if wish.actions.is_empty() {
+            // A heartbeat carries as many as it can; the rest is for the next one.
+            proofs.truncate(PROOFS_MAX - wish.refs.len());
+            wish.refs.extend(proofs);
+        }
+        Signing::Postponed
+    }
+
+    /// Whether a heartbeat is due, and when the next one is.
+    fn heartbeat<E: Engine>(&self, now: Now, scene: &Scene<'_, E>) -> (bool, Option<u64>) {
+        let owner = scene.dag.owner(&self.own);
+        let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
+        let alive_ms = latest_ms.saturating_add(scene.lease_ms / 3);
+        let alive_ms = (!self.open.is_empty()).then_some(alive_ms);
+        let open = self
+            .open
+            .iter()
+            .filter_map(|order| self.expiries.get(order));
+        let own_end_ms = open
+            .min()
+            .map(|at_ms| scene.replica.end_of_bucket_ms(*at_ms));
+        let overdue_ms = scene.replica.next_end_ms().map(|end_ms| {
+            let spread_ms = self.spread(end_ms);
+            end_ms.saturating_add(OVERDUE_MS + spread_ms)
+        });
+        let times = [alive_ms, own_end_ms, overdue_ms];
+        let next_ms = times.into_iter().flatten().min();
+        let Some(next_ms) = next_ms else {
+            return (false, None);
+        };
+        if now.unix_ms >= next_ms {
+            return (true, None);
+        }
+        (false, Some(now.monotonic_ms + (next_ms - now.unix_ms)))
+    }
+
+    /// By how much this node waits longer than others before it moves the log clock past a time.
+    fn spread(&self, end_ms: u64) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.own.0);
+        hasher.update(&end_ms.to_be_bytes());
+        let mut first = [0; 8];
+        hasher.finalize_xof().fill(&mut first);
+        u64::from_be_bytes(first) % OVERDUE_SPREAD_MS
+    }
+
+    /// Own trades that wait to be confirmed whose ids lie between these, with the pair of orders.
+    pub(crate) fn waiting_between<E: Engine>(
+        &self,
+        replica: &Replica<E>,
+        low: &TradeId,
+        high: &TradeId,
+    ) -> Vec<WaitingTrade> {
+        let waiting = self.watched.iter().filter_map(|((own, other), watch)| {
+            let trade = replica.shown_trade(watch.market, own, other)?;
+            let id = trade_id(own, other, trade.piece);
+            (low..=high).contains(&&id).then_some(WaitingTrade {
+                id,
+                half: Half {
+                    market: watch.market,
+                    own: *own,
+                    other: *other,
+                    piece: trade.piece,
+                    quantity: trade.quantity,
+                    price: trade.price,
+                },
+            })
+        });
+        waiting.collect()
+    }
+}
+
+/// An own trade that is not final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingTrade {
+    /// The trade.
+    pub id: TradeId,
+    /// The half that would confirm it.
+    pub half: Half,
+}
+
+/// Whether a half is part of the next operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signing {
+    Signed,
+    /// It comes with a later one.
+    Postponed,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Two or three nodes, a network that can be cut, and virtual time.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ed25519_zebra::SigningKey;
+
+use super::*;
+use crate::exchange::{Exchange, Output};
+use crate::genesis::Genesis;
+use crate::genesis::tests::test_genesis;
+use crate::matching::{Book, EndReason, Pricing, SelfTrade, TimeInForce};
+use crate::op::{Operation, Place, Verified};
+use crate::types::{LinkId, Side, Source};
+use crate::view::{TradeRow, TradeStatus};
+
+const BEGIN_MS: u64 = 1_700_000_000_000;
+
+struct World {
+    genesis: Genesis,
+    now_ms: u64,
+    nodes: Vec<Exchange<Book>>,
+    /// What each node has written, and how much of it each other one has got.
+    written: Vec<Vec<Verified>>,
+    got: Vec<Vec<usize>>,
+    /// Links that carry nothing, by the two nodes.
+    cut: Vec<(usize, usize)>,
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let genesis = test_genesis();
+        let node = |number: usize| {
+            let key = SigningKey::from([number as u8 + 1; 32]);
+            let mut node = Exchange::new(genesis.clone(), key, Book::new);
+            node.settle_by_itself(SettlementConfig::default());
+            node
+        };
+        Self {
+            nodes: (0..nodes).map(node).collect(),
+            genesis,
+            now_ms: 0,
+            written: vec![Vec::new(); nodes],
+            got: vec![vec![0; nodes]; nodes],
+            cut: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            monotonic_ms: self.now_ms,
+            unix_ms: BEGIN_MS + self.now_ms,
+        }
+    }
+
+    /// Does what a node wants done; its disk is quick.
+    fn pump(&mut self, node: usize) {
+        while let Some(output) = self.nodes[node].poll_output() {
+            match output {
+                Output::Persist { index, .. } => {
+                    self.nodes[node].handle_persisted(index.0 as usize + 1);
+                }
+                Output::Relay {
+                    wire, from: None, ..
+                } => {
+                    let digest = self.genesis.digest();
+                    let operation = Operation::decode(&wire, &self.genesis, &digest);
+                    self.written[node].push(operation.expect("it is well-formed").trust());
+                }
+                Output::Invalid { error, .. } => panic!("an honest operation is {error}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn submit(&mut self, node: usize, action: Action) -> OrderId {
+        let now = self.now();
+        let id = self.nodes[node].submit(now, vec![action]);
+        self.pump(node);
+        OrderId::new(&id.expect("it is written"), 0)
+    }
+
+    fn place(&mut self, node: usize, side: Side, quantity: u64) -> OrderId {
+        self.submit(node, Action::Place(limit(side, quantity)))
+    }
+
+    /// Lets time pass, with everything delivered within 10 ms where links carry.
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(10) {
+            self.now_ms += 10;
+            for to in 0..self.nodes.len() {
+                for from in 0..self.nodes.len() {
+                    self.deliver(from, to);
+                }
+                let now = self.now();
+                self.nodes[to].handle_tick(now);
+                self.pump(to);
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: usize, to: usize) {
+        let is_cut = self.cut.contains(&(from.min(to), from.max(to)));
+        if from == to || is_cut {
+            return;
+        }
+        let news = self.written[from][self.got[to][from]..].to_vec();
+        self.got[to][from] += news.len();
+        let source = Source::push(LinkId(from as u64));
+        let now = self.now();
+        self.nodes[to].receive(now, source, news);
+        self.pump(to);
+    }
+
+    fn trades(&self, node: usize) -> Vec<TradeRow> {
+        let changes = self.nodes[node].replica().snapshot();
+        let trades = changes.into_iter().filter_map(|change| match change {
+            Change::Trade { row, .. } => Some(row),
+            _ => None,
+        });
+        trades.collect()
+    }
+
+    fn statuses(&self, node: usize) -> Vec<TradeStatus> {
+        self.trades(node).iter().map(|row| row.status).collect()
+    }
+
+    fn assert_equal(&mut self) {
+        let digests: Vec<_> = self.nodes.iter_mut().map(Exchange::digests).collect();
+        for other in &digests {
+            assert_eq!(*other, digests[0]);
+        }
+    }
+}
+
+fn limit(side: Side, quantity: u64) -> Place {
+    Place {
+        market: MarketIndex(0),
+        side,
+        pricing: Pricing::Limit(Ticks(3_000_000)),
+        quantity: Lots(quantity),
+        time_in_force: TimeInForce::GoodTillCancel,
+        self_trade: SelfTrade::CancelNewest,
+        expires_ms: None,
+    }
+}
+
+#[test]
+fn a_trade_is_final_soon_after_the_hold_down() {
+    let mut world = World::new(3);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.place(1, Side::Buy, 3);
+    world.pass(900);
+    assert_eq!(world.statuses(2), [TradeStatus::Tentative]);
+    world.pass(300);
+    for node in 0..3 {
+        assert_eq!(world.statuses(node), [TradeStatus::Final]);
+    }
+    world.assert_equal();
+}
+
+#[test]
+fn a_maker_who_falls_silent_binds_the_taker_only_until_he_is_heard_again() {
+    let mut world = World::new(3);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    let taken = world.place(1, Side::Buy, 3);
+    world.pass(500);
+    world.cut = vec![(0, 1), (0, 2)];
+    world.pass(20_000);
+    assert_eq!(world.trades(1), [], "the taker has refused the pair");
+    // What it has signed is still bound: nobody else can have it.
+    world.place(2, Side::Sell, 3);
+    world.pass(5_000);
+    assert_eq!(world.trades(1), []);
+    world.cut.clear();
+    world.pass(5_000);
+    assert_eq!(world.statuses(1), [TradeStatus::Final]);
+    assert_eq!(world.trades(1)[0].buy, taken);
+    world.assert_equal();
+}
+
+#[test]
+fn a_lost_answer_is_found_after_healing_and_never_fills_twice() {
+    let mut world = World::new(2);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.place(1, Side::Buy, 5);
+    world.pass(20);
+    while world.written[1].len() < 2 {
+        world.pass(10);
+    }
+    // The half arrives, its answer does not.
+    world.deliver(1, 0);
+    world.cut = vec![(0, 1)];
+    world.pass(60_000);
+    world.cut.clear();
+    world.pass(5_000);
+    world.assert_equal();
+    let filled = world
+        .trades(0)
+        .iter()
+        .map(|row| row.quantity.0)
+        .sum::<u64>();
+    assert_eq!(filled, 5);
+    assert_eq!(world.statuses(0), [TradeStatus::Final]);
+}
+
+#[test]
+fn after_its_own_cancel_a_node_refuses_what_it_did_not_know() {
+    let mut world = World::new(3);
+    let sold = world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.cut = vec![(0, 1), (0, 2)];
+    world.place(1, Side::Buy, 5);
+    world.pass(100);
+    let market = MarketIndex(0);
+    world.submit(
+        0,
+        Action::Cancel {
+            market,
+            order: sold,
+        },
+    );
+    world.cut.clear();
+    world.pass(5_000);
+    assert_eq!(world.trades(2), [], "the maker has refused");
+    world.assert_equal();
+    let row = world.nodes[2].replica().order(&sold).expect("it is known");
+    assert_eq!(row.ended, Some(EndReason::Cancelled));
+}
+
+#[test]
+fn an_order_expires_and_a_silent_owners_orders_lapse_in_a_quiet_network() {
+    let mut world = World::new(2);
+    let expires_ms = Some(BEGIN_MS + 5_000);
+    let place = Place {
+        expires_ms,
+        ..limit(Side::Sell, 5)
+    };
+    let mortal = world.submit(0, Action::Place(place));
+    let lasting = world.place(0, Side::Sell, 5);
+    world.pass(5_200);
+    let ended = |world: &World, order| {
+        let row = world.nodes[1].replica().order(&order).expect("it is known");
+        row.ended
+    };
+    assert_eq!(ended(&world, mortal), Some(EndReason::Expired));
+    world.pass(200_000);
+    assert_eq!(ended(&world, lasting), None, "heartbeats renew the lease");
+    world.cut = vec![(0, 1)];
+    world.pass(95_000);
+    assert_eq!(ended(&world, lasting), Some(EndReason::Lapsed));
+    world.cut.clear();
+    world.pass(1_000);
+    world.assert_equal();
+    assert_eq!(ended(&world, lasting), None, "it was not silent after all");
+}
