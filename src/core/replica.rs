@@ -288,10 +288,14 @@ impl<E: Engine> Replica<E> {
     ) {
         changes.reserve(2 * incoming.len());
         let operations = &self.orders.operations;
-        let back_to = revisions.iter().filter_map(|revision| revision.back_to);
-        let back_to = back_to.chain(incoming.first().copied());
-        let back_to = back_to.min_by(|first, second| first.order(second, operations));
-        let Some(back_to) = back_to else {
+        let revised = revisions.iter();
+        let revised = revised.filter_map(|revision| Some((revision.back_to?, revision.cause)));
+        let news = incoming.first();
+        let news = news.map(|entry| (*entry, operations.row(entry.operation).id));
+        let earliest = revised
+            .chain(news)
+            .min_by(|(first, _), (second, _)| first.order(second, operations));
+        let Some((back_to, cause)) = earliest else {
             return self.adopt(index, self.markets[index].log.len(), revisions, changes);
         };
         let undone = self.undo_behind(index, &back_to);
@@ -306,7 +310,7 @@ impl<E: Engine> Replica<E> {
             .for_each(|entry| log.push(entry));
         self.renew_promises(index, first);
         self.execute_from(index, first);
-        self.report_trades(index, first, undone.trades, changes);
+        self.report_trades((index, first), undone.trades, cause, changes);
         self.orders.report(changes);
     }
 
@@ -533,14 +537,13 @@ impl<E: Engine> Replica<E> {
     /// Reports how the trades from `first` on differ from those that were undone.
     fn report_trades(
         &mut self,
-        index: usize,
-        first: usize,
+        (index, first): (usize, usize),
         mut undone: BTreeMap<Encounter, TapeEntry>,
+        cause: OpId,
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
         let operations = &self.orders.operations;
-        let cause = operations.row(market.log[first].operation).id;
         let mut reports = Vec::new();
         for trade in tape(&self.orders, market, first) {
             let old = undone.remove(&trade.meeting);

@@ -22,7 +22,7 @@ pub(super) struct Revision {
     maker: Slot,
     taker: Slot,
     terms: PairTerms,
-    cause: OpId,
+    pub(super) cause: OpId,
     /// The action from which on matching may be another.
     pub(super) back_to: Option<LogEntry>,
 }
