@@ -125,6 +125,8 @@ fn submit_error(error: &SubmitError) -> ReplyError {
         SubmitError::ClockAhead(_) => ErrorCode::ClockAhead,
         SubmitError::NotYet => ErrorCode::Unavailable,
         SubmitError::Operation(_) => ErrorCode::BadAmount,
+        SubmitError::Invalid(_) => ErrorCode::BadTrade,
+        SubmitError::Unknown => ErrorCode::UnknownOrder,
     };
     ReplyError::new(code, error.to_string())
 }

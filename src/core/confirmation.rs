@@ -12,7 +12,9 @@
 //!   back*: the partner's chain, on any branch, has an operation later than the half's time plus
 //!   `answer_ms`, or a refusal of the pair. The times of a chain only grow, so nothing that
 //!   matches can follow but by a fork.
-//! - A *refusal* ([`Action::Decline`]) says that two orders no longer meet.
+//! - A *refusal* ([`Action::Decline`]) says that two orders no longer meet. A *release*
+//!   ([`Action::Release`]) is one that also takes back the own open half, at the author's risk: an
+//!   answer may be under way, and if it comes his order is filled beyond its quantity.
 //!
 //! What this means for the books is [`PairTerms`], a function of the set. Whether a half is *valid*
 //! is a function of the operation and its ancestors ([`Confirmations::check`]). There, what an
@@ -171,7 +173,9 @@ pub struct SignedHalf {
 #[derive(Clone, Debug, Default)]
 struct Signed {
     halves: Vec<SignedHalf>,
+    /// Refusals and releases.
     refusals: Vec<OpIndex>,
+    releases: Vec<OpIndex>,
 }
 
 /// Whose silence gives a half back, when, and which half of which pair.
@@ -226,6 +230,12 @@ impl Confirmations {
         signed.is_some_and(|signed| !signed.refusals.is_empty())
     }
 
+    /// Whether the owner of `own` has released what he withheld for `other`.
+    pub fn has_released(&self, own: &OrderId, other: &OrderId) -> bool {
+        let signed = self.signed.get(&(*own, *other));
+        signed.is_some_and(|signed| !signed.releases.is_empty())
+    }
+
     /// The orders about which anything was signed together with this one.
     pub fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
         let all = (*order, OrderId([0; 32]))..=(*order, OrderId([0xff; 32]));
@@ -257,9 +267,11 @@ impl Confirmations {
         let low_latest_ms = self.latest_of_order(&pair.low, dag);
         let high_latest_ms = self.latest_of_order(&pair.high, dag);
         let first = low.iter().chain(high).next();
+        let low_frees = high_refused || self.has_released(&pair.low, &pair.high);
+        let high_frees = low_refused || self.has_released(&pair.high, &pair.low);
         PairTerms {
-            low_half: self.open_half(low, piece, high_latest_ms, high_refused),
-            high_half: self.open_half(high, piece, low_latest_ms, low_refused),
+            low_half: self.open_half(low, piece, high_latest_ms, low_frees),
+            high_half: self.open_half(high, piece, low_latest_ms, high_frees),
             complete,
             price: first.map_or(Ticks(0), |half| half.price),
             declined: low_refused || high_refused,
@@ -290,11 +302,11 @@ impl Confirmations {
         halves: &[SignedHalf],
         piece: usize,
         partner_latest_ms: u64,
-        partner_refused: bool,
+        is_freed: bool,
     ) -> Lots {
         let is_open = |half: &&SignedHalf| {
             let answerable = partner_latest_ms <= self.answer_until_ms(half);
-            half.piece as usize == piece && answerable && !partner_refused
+            half.piece as usize == piece && answerable && !is_freed
         };
         let open = halves.iter().filter(is_open);
         open.map(|half| half.quantity).max().unwrap_or_default()
@@ -324,10 +336,13 @@ impl Confirmations {
         for action in &body.actions {
             match action {
                 Action::Confirm(half) => self.sign(half, index, dag),
-                Action::Decline { own, other, .. } => {
+                Action::Decline { own, other, .. } | Action::Release { own, other, .. } => {
                     self.signed.entry((*other, *own)).or_default();
                     let signed = self.signed.entry((*own, *other)).or_default();
                     signed.refusals.push(index);
+                    if matches!(action, Action::Release { .. }) {
+                        signed.releases.push(index);
+                    }
                 }
                 Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => continue,
             }
@@ -406,7 +421,7 @@ impl Confirmations {
             let earlier = &body.actions[..at];
             match action {
                 Action::Confirm(half) => self.check_half(half, earlier, &branch, placements)?,
-                Action::Decline { market, own, other } => {
+                Action::Decline { market, own, other } | Action::Release { market, own, other } => {
                     branch.placed_pair(*market, own, other, placements)?;
                 }
                 Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => {}
@@ -420,8 +435,9 @@ impl Confirmations {
         let theirs = self.halves(other, own).iter();
         let is_answered = theirs.into_iter().any(|theirs| self.match_up(half, theirs));
         let until_ms = self.answer_until_ms(half);
-        let is_given_back =
-            self.has_refused(other, own) || self.latest_of_order(other, dag) > until_ms;
+        let is_given_back = self.has_refused(other, own)
+            || self.has_released(own, other)
+            || self.latest_of_order(other, dag) > until_ms;
         !is_answered && !is_given_back
     }
 
@@ -519,7 +535,7 @@ impl Confirmations {
         }
         let refusals = signed.into_iter().flat_map(|signed| &signed.refusals);
         let refused_before = refusals.copied().any(|refusal| branch.holds(refusal));
-        let is_refusal = |action: &Action| matches!(action, Action::Decline { .. });
+        let is_refusal = |action: &Action| action.half().is_none();
         if refused_before || same_operation.into_iter().any(is_refusal) {
             return Err(ConfirmationError::Refused);
         }
@@ -585,6 +601,11 @@ impl Confirmations {
         let named = self.named_since(half, other, branch);
         if let Some(answer) = self.answer_to(half, own, other, &named, branch.dag) {
             return half.quantity.0.min(answer.0);
+        }
+        let releases = self.signed.get(&(*own, *other));
+        let mut releases = releases.into_iter().flat_map(|signed| &signed.releases);
+        if releases.any(|release| branch.holds(*release)) {
+            return 0;
         }
         let refusals = self.signed.get(&(*other, *own));
         let refusals = refusals.map_or(&[][..], |signed| &signed.refusals);

@@ -30,8 +30,8 @@ use crate::genesis::Genesis;
 use crate::matching::Engine;
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, REFS_MAX, Verified};
 use crate::replica::Replica;
-use crate::settlement::{Scene, Settlement, SettlementConfig, Wish};
-use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source};
+use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
+use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
 use crate::view::{Change, Digests};
 use crate::wire::Head;
 
@@ -682,6 +682,14 @@ impl<E: Engine> Exchange<E> {
             }
         }
         Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Own trades that are not final whose ids lie between these.
+    pub fn waiting_trades(&self, low: &TradeId, high: &TradeId) -> Vec<WaitingTrade> {
+        let settlement = self.settlement.as_ref();
+        settlement.map_or_else(Vec::new, |settlement| {
+            settlement.waiting_between(&self.replica, low, high)
+        })
     }
 
     /// The digests of the state that follows from all applied operations.

@@ -88,6 +88,16 @@ pub enum Action {
         /// The other one.
         other: OrderId,
     },
+    /// Like a refusal, and the author's open halves of the pair no longer withhold anything, though
+    /// nothing proves that they will not be answered: at his own risk.
+    Release {
+        /// The market of both.
+        market: MarketIndex,
+        /// The author's order.
+        own: OrderId,
+        /// The other one.
+        other: OrderId,
+    },
 }
 
 /// What one owner signs of a trade. Two that match make it final.
@@ -134,7 +144,8 @@ impl Action {
             Self::Confirm(half) => half.market,
             Self::Cancel { market, .. }
             | Self::Replace { market, .. }
-            | Self::Decline { market, .. } => *market,
+            | Self::Decline { market, .. }
+            | Self::Release { market, .. } => *market,
         }
     }
 
@@ -142,7 +153,9 @@ impl Action {
     pub fn pair(&self) -> Option<(OrderId, OrderId)> {
         match self {
             Self::Confirm(half) => Some((half.own, half.other)),
-            Self::Decline { own, other, .. } => Some((*own, *other)),
+            Self::Decline { own, other, .. } | Self::Release { own, other, .. } => {
+                Some((*own, *other))
+            }
             Self::Place(_) | Self::Cancel { .. } | Self::Replace { .. } => None,
         }
     }
@@ -438,13 +451,15 @@ fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError
             (price, Some(place.quantity))
         }
         Action::Cancel { .. } => (None, None),
-        Action::Confirm(Half { own, other, .. }) | Action::Decline { own, other, .. }
+        Action::Confirm(Half { own, other, .. })
+        | Action::Decline { own, other, .. }
+        | Action::Release { own, other, .. }
             if own == other =>
         {
             return Err(OperationError::Pair);
         }
         Action::Confirm(half) => (Some(half.price), Some(half.quantity)),
-        Action::Decline { .. } => (None, None),
+        Action::Decline { .. } | Action::Release { .. } => (None, None),
         Action::Replace {
             price, quantity, ..
         } => (*price, Some(*quantity)),
@@ -466,6 +481,7 @@ mod tag {
     pub const REPLACE: u8 = 3;
     pub const CONFIRM: u8 = 4;
     pub const DECLINE: u8 = 5;
+    pub const RELEASE: u8 = 6;
 }
 
 impl Serialize for Action {
@@ -501,6 +517,9 @@ impl Serialize for Action {
             }) => (tag::CONFIRM, market, own, other, piece, quantity, price).serialize(serializer),
             Self::Decline { market, own, other } => {
                 (tag::DECLINE, market, own, other).serialize(serializer)
+            }
+            Self::Release { market, own, other } => {
+                (tag::RELEASE, market, own, other).serialize(serializer)
             }
         }
     }
@@ -629,6 +648,11 @@ impl<'de> Visitor<'de> for ActionVisitor {
                 price: next(&mut fields)?,
             })),
             tag::DECLINE => Ok(Action::Decline {
+                market,
+                own: next(&mut fields)?,
+                other: next(&mut fields)?,
+            }),
+            tag::RELEASE => Ok(Action::Release {
                 market,
                 own: next(&mut fields)?,
                 other: next(&mut fields)?,

@@ -264,6 +264,11 @@ fn any_action() -> impl Strategy<Value = Action> {
             own: OrderId(own),
             other: OrderId(other),
         }),
+        any::<[[u8; 32]; 2]>().prop_map(move |[own, other]| Action::Release {
+            market,
+            own: OrderId(own),
+            other: OrderId(other),
+        }),
     ]
 }
 

@@ -71,7 +71,7 @@ impl Class {
                 Some(Self::PostOnly)
             }
             Action::Place(_) | Action::Replace { .. } => Some(Self::Other),
-            Action::Confirm(_) | Action::Decline { .. } => None,
+            Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => None,
         }
     }
 }

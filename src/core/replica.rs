@@ -170,7 +170,7 @@ impl<E: Engine> Replica<E> {
                     price,
                     quantity,
                 }),
-                Action::Confirm(_) | Action::Decline { .. } => {
+                Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {
                     unreachable!("confirmations have no place in the order")
                 }
             };

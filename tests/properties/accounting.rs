@@ -73,7 +73,10 @@ fn placed(operations: &[Verified], facts: &Facts) -> BTreeMap<OrderId, u64> {
                     let left = retired.map(|old| quantity.0.saturating_sub(old.filled.0));
                     placed.insert(id, left.unwrap_or(0));
                 }
-                Action::Cancel { .. } | Action::Confirm(_) | Action::Decline { .. } => {}
+                Action::Cancel { .. }
+                | Action::Confirm(_)
+                | Action::Decline { .. }
+                | Action::Release { .. } => {}
             }
         }
     }

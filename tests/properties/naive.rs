@@ -120,7 +120,9 @@ fn class_of(action: &Action) -> u8 {
         Action::Replace { price, .. } => u8::from(price.is_some()) * 2,
         Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => 1,
         Action::Place(_) => 2,
-        Action::Confirm(_) | Action::Decline { .. } => unreachable!("none is written here"),
+        Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {
+            unreachable!("none is written here")
+        }
     }
 }
 
@@ -154,7 +156,7 @@ impl NaiveMarkets {
                     self.replace(id, at, *price, *quantity);
                 }
             }
-            Action::Confirm(_) | Action::Decline { .. } => {}
+            Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {}
         }
     }
 
