@@ -113,7 +113,8 @@ impl<E: Engine> Replica<E> {
         self.markets[usize::from(market.0)].engine.state_hash()
     }
 
-    /// How many bytes of memory logs and orders take, about; the engines not counted.
+    /// How many bytes of memory the history takes, about: logs, orders, and what the engines need
+    /// to undo. The books themselves are not counted.
     pub fn memory_bytes(&self) -> usize {
         let markets = self.markets.iter().map(MarketLog::memory_bytes);
         markets.sum::<usize>() + self.orders.memory_bytes()

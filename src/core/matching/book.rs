@@ -534,6 +534,10 @@ impl Engine for Book {
         self.undo.forget_before(mark);
     }
 
+    fn undo_memory_bytes(&self) -> usize {
+        self.undo.memory_bytes()
+    }
+
     fn state_hash(&self) -> Digest {
         self.digests.borrow_mut().book(self)
     }
