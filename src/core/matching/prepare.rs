@@ -24,8 +24,8 @@ pub const BATCH_MAX: usize = 64;
 /// Tests look ahead in any book.
 const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 12 };
 
-/// How many ids are looked at between two steps along the queues at the front. So these get about as
-/// far as takers do in a batch of which a third takes (measured).
+/// How many ids are looked at between two steps along the queues at the front. So these get about
+/// as far as takers do in a batch of which a third takes (measured).
 const TAGS_PER_STEP: usize = 8;
 
 /// Actions of one kind, so that steps over them need not ask for the kind each time.

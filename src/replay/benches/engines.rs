@@ -18,8 +18,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use self::plain::{ByFirstBytes, PlainBook};
 use self::signed::Operations;
 
-/// Measured operations of a file. The oracle reads its whole book for each, so it gets fewer, and of
-/// the orders that C begins with as many as it can bear.
+/// Measured operations of a file. The oracle reads its whole book for each, so it gets fewer, and
+/// of the orders that C begins with as many as it can bear.
 const OPERATIONS: u64 = 200_000;
 const OPERATIONS_ORACLE: usize = 2_000;
 const LOADED_ORACLE: usize = 2_000;

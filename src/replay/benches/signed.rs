@@ -1,5 +1,5 @@
-//! Order files as signed operations, for the replica: sorted log, engine with undo, rows and reported
-//! changes.
+//! Order files as signed operations, for the replica: sorted log, engine with undo, rows and
+//! reported changes.
 //!
 //! Each operation carries up to 64 actions, as a node under load writes them, and is merged by
 //! itself, as at a tick. Operations are built before the measurement: what is measured is what a
