@@ -163,6 +163,8 @@ pub enum ErrorCode {
     UnknownCommand,
     /// A price or quantity that its market does not allow.
     BadAmount,
+    /// What is to be confirmed or released cannot be.
+    BadTrade,
     /// No such market in this network.
     UnknownPair,
     /// Not 8 to 64 hexadecimal digits.
@@ -203,10 +205,11 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::BadCommand,
         Self::UnknownCommand,
         Self::BadAmount,
+        Self::BadTrade,
         Self::UnknownPair,
         Self::BadOrderId,
         Self::BadPeerId,
@@ -233,6 +236,7 @@ impl ErrorCode {
             Self::BadCommand => "BAD_COMMAND",
             Self::UnknownCommand => "UNKNOWN_COMMAND",
             Self::BadAmount => "BAD_AMOUNT",
+            Self::BadTrade => "BAD_TRADE",
             Self::UnknownPair => "UNKNOWN_PAIR",
             Self::BadOrderId => "BAD_ORDER_ID",
             Self::BadPeerId => "BAD_PEER_ID",

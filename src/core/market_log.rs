@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use crate::chunks::Chunks;
 use crate::effect_log::Trace;
 use crate::market_terms::MarketTerms;
-use crate::matching::{Effect, Mark, Owner, Slot};
+use crate::matching::{Effect, Engine, Mark, Owner, Slot};
 use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
 use crate::types::{Lots, OrderId, Side, Ticks};
@@ -271,10 +271,14 @@ impl<E> MarketLog<E> {
         self.slow_lane_after_ms == next_ms
     }
 
-    /// How many bytes of memory it takes beside the engine, about.
-    pub(crate) fn memory_bytes(&self) -> usize {
+    /// How many bytes of memory it takes, about. Of the engine only what grows with the log counts.
+    pub(crate) fn memory_bytes(&self) -> usize
+    where
+        E: Engine,
+    {
         let passing = self.incoming.capacity() * size_of::<LogEntry>()
-            + self.effects.capacity() * size_of::<Effect>();
+            + self.effects.capacity() * size_of::<Effect>()
+            + self.engine.undo_memory_bytes();
         let addressed = self.alterations.memory_bytes() + self.strangers.memory_bytes();
         self.log.memory_bytes() + self.traces.memory_bytes() + addressed + passing
     }

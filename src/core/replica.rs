@@ -2,9 +2,9 @@
 //!
 //! The state is a pure function of a set, but operations arrive in any order. So the replica does
 //! what Bayou and Time Warp did: it keeps the actions of each market sorted by their
-//! [`LogKey`](crate::order_log::LogKey), and when one arrives that belongs further back it takes back everything behind that
-//! place, puts the new one in, and does the rest again. What has changed for users is the
-//! *difference* between before and after, and only that is reported.
+//! [`LogKey`](crate::order_log::LogKey), and when one arrives that belongs further back it takes
+//! back everything behind that place, puts the new one in, and does the rest again. What has
+//! changed for users is the *difference* between before and after, and only that is reported.
 //!
 //! Many operations that arrive together are merged together: one undo, one redo.
 //!
@@ -130,7 +130,8 @@ impl<E: Engine> Replica<E> {
         self.markets[usize::from(market.0)].engine.state_hash()
     }
 
-    /// How many bytes of memory logs and orders take, about; the engines not counted.
+    /// How many bytes of memory the history takes, about: logs, orders, and what the engines need
+    /// to undo. The books themselves are not counted.
     pub fn memory_bytes(&self) -> usize {
         let markets = self.markets.iter().map(MarketLog::memory_bytes);
         markets.sum::<usize>() + self.orders.memory_bytes()

@@ -19,6 +19,7 @@ mod fairness;
 mod forgery;
 mod incremental;
 mod liar;
+mod memory;
 mod naive;
 mod network;
 mod order;

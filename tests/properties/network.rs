@@ -231,7 +231,7 @@ impl Network {
                 Books::Merged
             }
             Err(SubmitError::ClockAhead(_) | SubmitError::NotYet) => Books::Behind,
-            Err(SubmitError::Operation(error)) => panic!("honest actions are refused: {error}"),
+            Err(error) => panic!("honest actions are refused: {error}"),
         }
     }
 

@@ -17,10 +17,10 @@ use crate::facts::{Facts, markets};
 use crate::network::{BEGIN_MS, author_of, genesis, limit};
 
 /// A replica with its graph.
-struct Filled {
+pub(crate) struct Filled {
     genesis: Genesis,
     dag: Dag,
-    replica: Replica<Book>,
+    pub(crate) replica: Replica<Book>,
     operations: Vec<Verified>,
 }
 
@@ -36,16 +36,21 @@ fn immediate() -> Action {
 }
 
 impl Filled {
-    /// A market with one more action than the fast lane reaches back.
-    fn new() -> Self {
+    /// Markets without a history.
+    pub(crate) fn empty() -> Self {
         let genesis = genesis("slow");
         let engines = markets().map(|_| Book::new(&[7; 32]));
-        let mut filled = Self {
+        Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
             dag: Dag::new(genesis.bucket_ms),
             operations: Vec::new(),
             genesis,
-        };
+        }
+    }
+
+    /// A market with one more action than the fast lane reaches back.
+    fn new() -> Self {
+        let mut filled = Self::empty();
         let mut prev = None;
         for seq in 0..=(FAST_LANE_ACTIONS / ACTIONS_MAX) as u64 {
             let actions = vec![immediate(); ACTIONS_MAX];
@@ -56,7 +61,7 @@ impl Filled {
     }
 
     /// Stages an operation of the author with this number.
-    fn stage(
+    pub(crate) fn stage(
         &mut self,
         author: u8,
         (seq, prev): (u64, Option<OpId>),

@@ -104,6 +104,14 @@ impl Book {
         queues.map(|slot| self.describe(slot))
     }
 
+    /// How many bytes of memory the resting orders take, about; what can be undone and the cached
+    /// digests, which are bounded, are not counted.
+    pub fn memory_bytes(&self) -> usize {
+        let slabs = self.orders.memory_bytes() + self.levels.memory_bytes();
+        let ladders = self.ladders.iter().map(Ladder::memory_bytes);
+        slabs + self.ids.memory_bytes() + ladders.sum::<usize>()
+    }
+
     pub(super) fn ladder(&self, side: Side) -> &Ladder {
         &self.ladders[side as usize]
     }
@@ -829,6 +837,10 @@ impl Engine for Book {
 
     fn forget_before(&mut self, mark: Mark) {
         self.undo.forget_before(mark);
+    }
+
+    fn undo_memory_bytes(&self) -> usize {
+        self.undo.memory_bytes()
     }
 
     fn state_hash(&self) -> Digest {

@@ -124,6 +124,12 @@ impl Ladder {
         }
     }
 
+    /// How many bytes of memory it takes, about.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let bits = self.bitmap.bits.capacity() * size_of::<u64>();
+        self.window.capacity() * size_of::<u32>() + bits + self.outside.memory_bytes()
+    }
+
     /// The best level.
     pub(super) fn best(&self) -> Option<(Ticks, Slot)> {
         self.best.map(|(key, slot)| (self.price(key), slot))

@@ -323,6 +323,11 @@ pub trait Engine {
     /// Frees the memory of undo records before `mark`; they can no longer be undone.
     fn forget_before(&mut self, mark: Mark);
 
+    /// How many bytes of memory the undo log takes; 0 of an engine that does not count them.
+    fn undo_memory_bytes(&self) -> usize {
+        0
+    }
+
     /// A digest of all resting orders in queue order, kept up to date or cheap to make.
     fn state_hash(&self) -> Digest;
 

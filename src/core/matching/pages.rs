@@ -46,6 +46,13 @@ impl Pages {
         self.len
     }
 
+    /// How many bytes of memory it takes, about: nodes of the tree are two thirds full.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let entries: usize = self.pages.values().map(Vec::capacity).sum();
+        let nodes = self.pages.len() * size_of::<(u64, Vec<Entry>)>() * 3 / 2;
+        entries * size_of::<Entry>() + nodes
+    }
+
     pub(super) fn get(&self, key: u64) -> Option<Slot> {
         find(self.page(key), key)
     }

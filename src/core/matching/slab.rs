@@ -74,6 +74,12 @@ impl<T: Copy + Default> Slab<T> {
             .map(|position| self.free[position])
     }
 
+    /// How many bytes of memory it has asked for.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let free = self.free.capacity() * size_of::<Slot>();
+        self.chunks.len() * size_of::<[T; CHUNK_LEN]>() + free
+    }
+
     fn take_fresh(&mut self) -> Slot {
         let slot = Slot(self.fresh);
         assert!(

@@ -583,6 +583,53 @@ fn many_levels_over_the_whole_range_are_the_same_in_both_and_come_back() {
     assert_eq!(View::of(&pair.book), view);
 }
 
+/// How many orders an attacker leaves in the book.
+const HOSTILE_ORDERS: u64 = 200_000;
+
+/// The memory of each order in a book with `HOSTILE_ORDERS` orders, each at a level of its own.
+fn bytes_of_each(order: impl Fn(u64) -> NewOrder) -> u64 {
+    let mut book = Book::new(&[1; 32]);
+    let mut effects = Vec::new();
+    for number in 0..HOSTILE_ORDERS {
+        book.place(&order(number), &Claims::NONE, &mut effects);
+        effects.clear();
+    }
+    assert_eq!(book.len() as u64, HOSTILE_ORDERS, "they all rest");
+    let bytes = book.memory_bytes() as u64 / HOSTILE_ORDERS;
+    let full = book.memory_bytes();
+    for number in 0..HOSTILE_ORDERS {
+        book.cancel(&order(number).id, Owner(0), &mut effects);
+        effects.clear();
+    }
+    assert!(book.is_empty() && book.memory_bytes() <= full + (HOSTILE_ORDERS * 16) as usize);
+    bytes
+}
+
+#[test]
+fn levels_at_alternating_ends_of_a_market_take_bounded_memory() {
+    let range = 100_000_000;
+    let bytes = bytes_of_each(|number| {
+        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (range / 2 - 1);
+        let price = if number.is_multiple_of(2) {
+            1 + spread
+        } else {
+            range - spread
+        };
+        NewOrder {
+            pricing: Pricing::Limit(Ticks(price)),
+            ..extremes(number)
+        }
+    });
+    assert!((120..=160).contains(&bytes), "{bytes} bytes for each order");
+}
+
+#[test]
+fn levels_over_all_prices_there_are_take_bounded_memory() {
+    // Each level has a page of its own, see `pages`.
+    let bytes = bytes_of_each(extremes);
+    assert!((160..=256).contains(&bytes), "{bytes} bytes for each order");
+}
+
 #[test]
 fn an_order_that_ended_gives_its_slot_back() {
     let mut book = Book::new(&[1; 32]);

@@ -7,6 +7,7 @@
 //! that was freed (Knuth's "dancing links").
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use super::Mark;
 use super::id_table::Tag;
@@ -76,36 +77,123 @@ impl Record {
     }
 }
 
+/// How many values a chunk of a stack holds. A guess: little enough for an idle market.
+const CHUNK_LEN: usize = 512;
+
+/// A stack that can lose its oldest part. It is made of chunks, so that growing moves nothing and
+/// at most one chunk is not full, and one empty chunk is kept, so that a stack that loses as much
+/// as it gains stays in the same memory.
+#[derive(Clone, Debug)]
+struct Stack<T> {
+    /// Full chunks, oldest first.
+    full: VecDeque<Vec<T>>,
+    /// The newest values; it grows like a vector as long as it is the only chunk.
+    top: Vec<T>,
+    spare: Vec<T>,
+    /// How many values of the oldest chunk are lost already.
+    lost: usize,
+}
+
+impl<T> Stack<T> {
+    fn new() -> Self {
+        Self {
+            full: VecDeque::new(),
+            top: Vec::new(),
+            spare: Vec::new(),
+            lost: 0,
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, value: T) {
+        if self.top.len() == CHUNK_LEN {
+            self.start_chunk();
+        }
+        self.top.push(value);
+    }
+
+    #[cold]
+    fn start_chunk(&mut self) {
+        let mut next = core::mem::take(&mut self.spare);
+        next.reserve_exact(CHUNK_LEN);
+        self.full.push_back(core::mem::replace(&mut self.top, next));
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        if self.top.is_empty()
+            && let Some(before) = self.full.pop_back()
+        {
+            self.spare = core::mem::replace(&mut self.top, before);
+        }
+        if self.full.is_empty() && self.top.len() == self.lost {
+            return None;
+        }
+        self.top.pop()
+    }
+
+    /// Loses the `count` oldest values, which are there, after a look at each.
+    fn lose(&mut self, mut count: usize, mut look: impl FnMut(&T)) {
+        while count > 0 {
+            let oldest = self.full.front().unwrap_or(&self.top);
+            let lost = count.min(oldest.len() - self.lost);
+            oldest[self.lost..][..lost].iter().for_each(&mut look);
+            count -= lost;
+            self.lost += lost;
+            if self.lost < CHUNK_LEN {
+                continue;
+            }
+            self.lost = 0;
+            let mut oldest = self.full.pop_front();
+            let emptied = oldest.as_mut().unwrap_or(&mut self.top);
+            emptied.clear();
+            if let Some(emptied) = oldest {
+                self.spare = emptied;
+            }
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let chunks = self.full.iter().chain([&self.top, &self.spare]);
+        chunks.map(Vec::capacity).sum::<usize>() * size_of::<T>()
+    }
+}
+
 /// The steps since the last forgotten one. As long as nobody forgets, it grows.
 #[derive(Clone, Debug)]
 pub(super) struct UndoLog<Order> {
-    records: VecDeque<Record>,
-    departed: VecDeque<Order>,
+    records: Stack<Record>,
+    departed: Stack<Order>,
+    /// How many steps there have been, the forgotten ones included.
+    len: u64,
     forgotten: u64,
 }
 
 impl<Order> UndoLog<Order> {
     pub(super) fn new() -> Self {
         Self {
-            records: VecDeque::new(),
-            departed: VecDeque::new(),
+            records: Stack::new(),
+            departed: Stack::new(),
+            len: 0,
             forgotten: 0,
         }
     }
 
     /// Notes something other than a departure.
+    #[inline]
     pub(super) fn push(&mut self, record: Record) {
-        self.records.push_back(record);
+        self.records.push(record);
+        self.len += 1;
     }
 
     /// Notes that an order left, with the order as it was.
+    #[inline]
     pub(super) fn push_departure(&mut self, record: Record, order: Order) {
-        self.records.push_back(record);
-        self.departed.push_back(order);
+        self.push(record);
+        self.departed.push(order);
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark(self.forgotten + self.records.len() as u64)
+        Mark(self.len)
     }
 
     /// The newest record with the order that left by it, unless it stands before `mark`.
@@ -118,9 +206,10 @@ impl<Order> UndoLog<Order> {
         if mark == self.mark() {
             return None;
         }
-        let record = self.records.pop_back()?;
+        let record = self.records.pop()?;
+        self.len -= 1;
         let order = if record.is_departure() {
-            self.departed.pop_back()
+            self.departed.pop()
         } else {
             None
         };
@@ -133,20 +222,59 @@ impl<Order> UndoLog<Order> {
     /// When `mark` lies in the future.
     pub(super) fn forget_before(&mut self, mark: Mark) {
         assert!(mark <= self.mark(), "cannot forget the future");
-        let count = mark.0.saturating_sub(self.forgotten) as usize;
-        let departures = self
-            .records
-            .drain(..count)
-            .filter(Record::is_departure)
-            .count();
-        self.departed.drain(..departures);
-        self.forgotten += count as u64;
+        let count = mark.0.saturating_sub(self.forgotten);
+        let mut departures = 0;
+        self.records.lose(count as usize, |record| {
+            departures += usize::from(record.is_departure());
+        });
+        self.departed.lose(departures, |_| {});
+        self.forgotten += count;
+    }
+
+    /// How many bytes of memory it has asked for.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.records.memory_bytes() + self.departed.memory_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::collections::VecDeque;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_stack_loses_its_oldest_values(
+            steps in prop::collection::vec((0_usize..4, 1_usize..700), 0..60),
+        ) {
+            let (mut stack, mut model) = (Stack::new(), VecDeque::new());
+            for (number, (kind, count)) in steps.into_iter().enumerate() {
+                let present = count.min(model.len());
+                match kind {
+                    0 => for _ in 0..count {
+                        prop_assert_eq!(stack.pop(), model.pop_back());
+                        if model.is_empty() {
+                            break;
+                        }
+                    },
+                    1 => {
+                        let mut lost = Vec::new();
+                        stack.lose(present, |value| lost.push(*value));
+                        prop_assert_eq!(lost, model.drain(..present).collect::<Vec<_>>());
+                    }
+                    _ => (0..count).for_each(|_| {
+                        stack.push(number);
+                        model.push_back(number);
+                    }),
+                }
+                let bound = (model.len() + 4 * CHUNK_LEN) * size_of::<usize>();
+                prop_assert!(stack.memory_bytes() <= bound);
+            }
+        }
+    }
 
     #[test]
     fn a_record_is_small_and_keeps_what_it_was_told() {

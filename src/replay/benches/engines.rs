@@ -2,29 +2,46 @@
 
 mod files;
 mod plain;
+mod signed;
 
 use std::hash::{BuildHasher, RandomState};
+use std::hint::black_box;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bitfitech_core::matching::{Action, BATCH_MAX, Book, Engine, Mark, Oracle};
+use bitfitech_core::replica::Replica;
 use bitfitech_replay::generator::Pattern;
 use bitfitech_replay::order_file::OrderFile;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 use self::plain::{ByFirstBytes, PlainBook};
+use self::signed::Operations;
 
-/// Measured operations of a file. The oracle reads its whole book for each, so it gets fewer.
+/// Measured operations of a file. The oracle reads its whole book for each, so it gets fewer, and
+/// of the orders that C begins with as many as it can bear.
 const OPERATIONS: u64 = 200_000;
-const OPERATIONS_ORACLE: u64 = 5_000;
+const OPERATIONS_ORACLE: usize = 2_000;
+const LOADED_ORACLE: usize = 2_000;
 
 /// Loads an engine, then times the measured part.
 fn timed<State>(
     file: &OrderFile,
     rounds: u64,
     start: impl Fn() -> State,
-    mut batch: impl FnMut(&mut State, &[Action]),
+    batch: impl FnMut(&mut State, &[Action]),
 ) -> Duration {
     let (load, measured) = file.actions.split_at(file.measured_from);
+    timed_actions((load, measured), rounds, start, batch)
+}
+
+/// Loads an engine with the first actions, then times the others.
+fn timed_actions<State>(
+    (load, measured): (&[Action], &[Action]),
+    rounds: u64,
+    start: impl Fn() -> State,
+    mut batch: impl FnMut(&mut State, &[Action]),
+) -> Duration {
     (0..rounds)
         .map(|_| {
             let mut state = start();
@@ -96,21 +113,55 @@ fn engines(criterion: &mut Criterion) {
             },
         );
         group.finish();
+        replica(criterion, name, &file);
+        oracle(criterion, name, &file);
     }
-    oracle(criterion);
 }
 
-fn oracle(criterion: &mut Criterion) {
+/// The replica: order log, engine with undo, rows, and the changes that it reports.
+fn replica(criterion: &mut Criterion, name: &str, file: &OrderFile) {
+    let operations = signed::operations(&file.actions, file.measured_from);
+    let mut group = criterion.benchmark_group("replica");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(OPERATIONS));
+    group.bench_function(
+        BenchmarkId::new("64 actions an operation", name),
+        |bencher| {
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| timed_replica(&operations)).sum());
+        },
+    );
+    group.finish();
+}
+
+/// Loads a replica, then times the measured operations.
+fn timed_replica(operations: &Operations) -> Duration {
+    let mut replica = operations.replica();
+    let apply_all = |numbers: Range<usize>, replica: &mut Replica<Book>| {
+        let changes: usize = numbers
+            .map(|number| operations.apply(number, replica))
+            .sum();
+        black_box(changes);
+    };
+    apply_all(0..operations.measured_from, &mut replica);
+    let started = Instant::now();
+    apply_all(operations.measured_from..operations.len(), &mut replica);
+    started.elapsed()
+}
+
+fn oracle(criterion: &mut Criterion, name: &str, file: &OrderFile) {
+    let (load, measured) = file.actions.split_at(file.measured_from);
+    let load = &load[load.len().saturating_sub(LOADED_ORACLE)..];
+    let measured = &measured[..OPERATIONS_ORACLE];
     let mut group = criterion.benchmark_group("oracle");
     group
         .sample_size(10)
-        .throughput(Throughput::Elements(OPERATIONS_ORACLE));
-    for (name, pattern) in [("A", Pattern::A), ("B", Pattern::B)] {
-        let file = files::generated(pattern, OPERATIONS_ORACLE);
-        group.bench_function(BenchmarkId::new("oracle", name), |bencher| {
-            bencher.iter_custom(|rounds| timed(&file, rounds, Oracle::new, run_and_forget));
+        .throughput(Throughput::Elements(OPERATIONS_ORACLE as u64));
+    group.bench_function(BenchmarkId::new("oracle", name), |bencher| {
+        bencher.iter_custom(|rounds| {
+            timed_actions((load, measured), rounds, Oracle::new, run_and_forget)
         });
-    }
+    });
     group.finish();
 }
 

@@ -2,9 +2,12 @@
 //!
 //! Criterion measures one thing after the other, so a busy machine can favour either. Here each
 //! round runs each engine on each file, and the medians over the rounds are compared.
+//!
+//! `OPERATIONS` sets how many operations a file has, `FILES` which of them run (`A,B,C,hostile`).
 
 mod files;
 mod plain;
+mod signed;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -18,6 +21,7 @@ use bitfitech_replay::generator::Pattern;
 use bitfitech_replay::order_file::order_id;
 
 use self::plain::{ByFirstBytes, PlainBook};
+use self::signed::Operations;
 
 const ROUNDS: usize = 7;
 
@@ -100,6 +104,25 @@ fn fast(file: &Input, look_ahead: bool) -> (f64, usize) {
     })
 }
 
+/// The replica on the same actions: nanoseconds for each measured one, changes reported for each,
+/// and bytes kept of each.
+fn replica(operations: &Operations, file: &Input) -> [f64; 3] {
+    let mut replica = operations.replica();
+    for number in 0..operations.measured_from {
+        operations.apply(number, &mut replica);
+    }
+    let before = replica.memory_bytes();
+    let started_ns = thread_time_ns();
+    let mut changes = 0;
+    for number in operations.measured_from..operations.len() {
+        changes += operations.apply(number, &mut replica);
+    }
+    let elapsed_ns = thread_time_ns() - started_ns;
+    let measured = (file.actions.len() - file.measured_from) as f64;
+    let bytes = replica.memory_bytes() - before;
+    [elapsed_ns as f64, changes as f64, bytes as f64].map(|sum| sum / measured)
+}
+
 /// Levels spread over the whole range of prices, the two ends in turn, then all cancelled.
 fn hostile(operations: u64) -> Input {
     let order = |number: u64| {
@@ -148,15 +171,18 @@ fn main() -> io::Result<()> {
         .ok()
         .and_then(|text| text.parse().ok());
     let operations = operations.unwrap_or(1_000_000);
-    let files = [
-        ("A", generated(Pattern::A, operations)),
-        ("B", generated(Pattern::B, operations)),
-        ("C", generated(Pattern::C, operations)),
-        ("hostile", hostile(operations)),
-    ];
+    let wanted = std::env::var("FILES").unwrap_or("A,B,C,hostile".to_owned());
+    let files = wanted.split(',').map(|name| match name {
+        "A" => (name, generated(Pattern::A, operations)),
+        "B" => (name, generated(Pattern::B, operations)),
+        "C" => (name, generated(Pattern::C, operations)),
+        "hostile" => (name, hostile(operations)),
+        other => panic!("there is no file {other}"),
+    });
     let mut out = io::stdout();
     writeln!(out, "ns per operation, medians of {ROUNDS} rounds")?;
-    for (name, file) in &files {
+    for (name, file) in files {
+        let file = &file;
         let mut times = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             let plain = [plain::<RandomState>(file), plain::<ByFirstBytes>(file)];
@@ -177,6 +203,17 @@ fn main() -> io::Result<()> {
             alone / plain,
             ahead / plain,
             ahead / quick,
+        )?;
+        let operations = signed::operations(&file.actions, file.measured_from);
+        let rounds: Vec<[f64; 3]> = (0..ROUNDS).map(|_| replica(&operations, file)).collect();
+        let [time, changes, bytes] = [0, 1, 2].map(|of| rounds.iter().map(|all| all[of]).collect());
+        writeln!(
+            out,
+            "{:8} replica {:6.1}  changes reported {:.2}  bytes kept {:.0}",
+            "",
+            median(time),
+            median(changes),
+            median(bytes),
         )?;
     }
     Ok(())
