@@ -61,10 +61,10 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_wire_format_is_pinned_by_a_test_vector() {
     let signed = sign_sample(&SigningKey::from([7; 32]), 0);
-    let expected = "92c4409801c420ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d2\
-                    2c00c0cf018bcfe56800000090009195000000ce002dc6c0ce02faf080\
-                    c44015a92d74296c9f96aa23c6a9d4eb818b44332cef1f8f6eb5ae849dc655d25ba756981dea\
-                    93ca68361ad157c129106b4e17d3dc5829f1360084e2dddf91cd0702";
+    let expected = "92c4419801c420ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d2\
+                    2c00c0cf018bcfe56800000090009196000000ce002dc6c0ce02faf080c0c4403d810b042ce3\
+                    2a721489aeabc8a9994ce511113caa000a8c493a0920784c7a8947feec09d5a7b8ae76f2c4c5\
+                    3fac69a8982370ebf609933b0cf8ee9090518605";
     assert_eq!(hex(signed.wire()), expected);
 }
 
