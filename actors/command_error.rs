@@ -111,6 +111,18 @@ pub enum CommandError {
         /// What was written.
         word: String,
     },
+    /// Not the beginning of a trade's id.
+    TradeId {
+        /// What was written.
+        word: String,
+    },
+    /// Not a time for which an order may rest.
+    Ttl {
+        /// The command.
+        command: &'static str,
+        /// What was written.
+        word: String,
+    },
     /// Not the beginning of a node's key.
     PeerId {
         /// What was written.
@@ -132,10 +144,12 @@ impl CommandError {
             Self::Missing { .. }
             | Self::Unexpected { .. }
             | Self::Repeated { .. }
+            | Self::Ttl { .. }
             | Self::Count { .. } => ErrorCode::BadCommand,
             Self::Amount { .. } => ErrorCode::BadAmount,
             Self::UnknownPair { .. } => ErrorCode::UnknownPair,
             Self::OrderId { .. } => ErrorCode::BadOrderId,
+            Self::TradeId { .. } => ErrorCode::BadTradeId,
             Self::PeerId { .. } => ErrorCode::BadPeerId,
             Self::Address { .. } => ErrorCode::BadAddress,
         }
@@ -147,6 +161,7 @@ impl CommandError {
             Self::Missing { command, .. }
             | Self::Unexpected { command, .. }
             | Self::Repeated { command, .. }
+            | Self::Ttl { command, .. }
             | Self::Count { command, .. } => Some(command),
             _ => None,
         }
@@ -275,6 +290,16 @@ impl CommandError {
                 let expected = expected_id("its id", "orders");
                 write!(out, "{} is no order: {expected}", quoted(word))
             }
+            Self::TradeId { word } => {
+                let expected = expected_id("its id", "trades");
+                write!(out, "{} is no trade: {expected}", quoted(word))
+            }
+            Self::Ttl { word, .. } => write!(
+                out,
+                "ttl={}: expected a whole number with ms, s, m, h or d, from 1ms to 365d, such as \
+                 ttl=30s",
+                quoted(word)
+            ),
             Self::PeerId { word } => {
                 let expected = expected_id("its key", "peers");
                 write!(out, "{} is no peer: {expected}", quoted(word))
