@@ -408,9 +408,9 @@ impl Pen<'_> {
             .style
             .paint(trade_paint(trade), &trade_status_text(trade));
         let orders = ShortIds::new([row.buy.0, row.sell.0]);
-        let cause = event
-            .cause
-            .map_or(String::new(), |cause| format!(" by {}", cause.short()));
+        let cause = event.cause.map_or(String::new(), |cause| {
+            format!(" (operation {})", cause.short())
+        });
         let why = match event.reason {
             Some(reason) => format!(": {}{cause}", trade_reason_text(reason)),
             None => String::new(),
