@@ -36,16 +36,16 @@ use core::mem;
 use crate::seen::{Seen, SeenLimits};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
 use crate::wire::{
-    Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops,
+    Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload,
 };
 
 /// An operation as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WireOperation {
+pub struct WireOperation<O = Vec<u8>> {
     /// Its id.
     pub id: OpId,
     /// Its bytes, which are not looked into.
-    pub bytes: Vec<u8>,
+    pub bytes: O,
 }
 
 /// How gossip behaves.
@@ -88,13 +88,13 @@ pub enum Arrival {
 
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GossipOutput {
+pub enum GossipOutput<O = Vec<u8>> {
     /// Hand a frame to the link's writer; report its cost with [`Gossip::handle_written`].
     Send {
         /// The link.
         link: LinkId,
         /// The frame.
-        frame: Frame,
+        frame: Frame<O>,
         /// What it counts against the outbox.
         cost_bytes: usize,
     },
@@ -131,18 +131,18 @@ struct Link {
 
 /// The gossip of one node.
 #[derive(Clone, Debug)]
-pub struct Gossip {
+pub struct Gossip<O = Vec<u8>> {
     config: GossipConfig,
     links: BTreeMap<LinkId, Link>,
     seen: Seen<Passage>,
-    batch: Vec<WireOperation>,
+    batch: Vec<WireOperation<O>>,
     batch_bytes: usize,
     flush_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
-    outputs: VecDeque<GossipOutput>,
+    outputs: VecDeque<GossipOutput<O>>,
 }
 
-impl Gossip {
+impl<O: Payload> Gossip<O> {
     /// A node without links.
     pub fn new(now: Now, config: GossipConfig) -> Self {
         Self {
@@ -199,7 +199,7 @@ impl Gossip {
     pub fn handle_applied(
         &mut self,
         now: Now,
-        operations: Vec<WireOperation>,
+        operations: Vec<WireOperation<O>>,
         source: Option<Source>,
     ) {
         match source {
@@ -211,10 +211,10 @@ impl Gossip {
         }
     }
 
-    fn push(&mut self, now: Now, operations: Vec<WireOperation>, source: Option<LinkId>) {
+    fn push(&mut self, now: Now, operations: Vec<WireOperation<O>>, source: Option<LinkId>) {
         for operation in operations {
             self.note_holder(now, operation.id, source);
-            self.batch_bytes += operation.bytes.len();
+            self.batch_bytes += operation.bytes.size_bytes();
             self.batch.push(operation);
             if self.batch_bytes >= OPERATIONS_TARGET_BYTES || self.batch.len() >= OPERATIONS_MAX {
                 self.flush(now);
@@ -237,7 +237,7 @@ impl Gossip {
         }
     }
 
-    fn announce_later(&mut self, now: Now, operations: &[WireOperation], source: LinkId) {
+    fn announce_later(&mut self, now: Now, operations: &[WireOperation<O>], source: LinkId) {
         for operation in operations {
             let holders = self.take_holders(now, operation.id);
             for (id, link) in &mut self.links {
@@ -338,7 +338,7 @@ impl Gossip {
     }
 
     /// The next thing to do; ask until there is none.
-    pub fn poll_output(&mut self) -> Option<GossipOutput> {
+    pub fn poll_output(&mut self) -> Option<GossipOutput<O>> {
         self.outputs.pop_front()
     }
 
@@ -373,7 +373,7 @@ impl Gossip {
             .collect();
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
-            let chosen: Vec<&WireOperation> = batch
+            let chosen: Vec<&WireOperation<O>> = batch
                 .iter()
                 .zip(&holders)
                 .filter(|(_, holders)| Self::pushes_to(link, holders))
@@ -385,14 +385,14 @@ impl Gossip {
 
     /// Hands operations to one link, or counts them as missed. They fit one frame: a batch is
     /// flushed by the operation that fills it.
-    fn send_operations(&mut self, now: Now, link: LinkId, operations: &[&WireOperation]) {
+    fn send_operations(&mut self, now: Now, link: LinkId, operations: &[&WireOperation<O>]) {
         let Some(state) = self.links.get_mut(&link) else {
             return;
         };
         if operations.is_empty() {
             return;
         }
-        let cost_bytes = operations.iter().map(|it| it.bytes.len()).sum();
+        let cost_bytes = operations.iter().map(|it| it.bytes.size_bytes()).sum();
         // An empty outbox takes any frame, or a small limit would stop a link for ever.
         let room_bytes = self
             .config

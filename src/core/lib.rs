@@ -6,7 +6,8 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`replica`], [`exchange`], then the network side: [`wire`], [`handshake`], [`gossip`],
-//! [`sync`], and what keeps a node up: [`breaker`], [`supervision`].
+//! [`sync`], all of these composed: [`node`], and what keeps a node up: [`breaker`],
+//! [`supervision`].
 #![no_std]
 
 extern crate alloc;
@@ -22,6 +23,7 @@ pub mod handshake;
 pub mod market;
 pub mod market_log;
 pub mod matching;
+pub mod node;
 pub mod op;
 pub mod order_log;
 mod order_table;
