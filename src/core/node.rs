@@ -24,7 +24,7 @@ use crate::exchange::{Exchange, Output, SubmitError};
 use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
-use crate::op::{Action, Verified};
+use crate::op::{Action, OperationError, Verified};
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::Change;
@@ -110,6 +110,7 @@ pub struct Node<E, G: Gate> {
     gate: G,
     peers: BTreeMap<LinkId, AuthorKey>,
     tick_at_ms: Option<u64>,
+    deadline_ms: Option<u64>,
     outputs: VecDeque<NodeOutput<G::Operation>>,
 }
 
@@ -125,6 +126,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             gate,
             peers: BTreeMap::new(),
             tick_at_ms: None,
+            deadline_ms: None,
             outputs: VecDeque::new(),
         }
     }
@@ -187,7 +189,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
     /// A link's writer has written a frame that counted against its outbox.
     pub fn handle_written(&mut self, now: Now, link: LinkId, cost_bytes: usize) {
         self.gossip.handle_written(link, cost_bytes);
-        self.drive(now);
+        self.move_outputs(now);
     }
 
     /// Takes a frame of a peer.
@@ -196,7 +198,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
             return;
         }
         if let Frame::Ops(pushed) = frame {
-            self.take_pushed(now, link, pushed.operations);
+            if self.take_pushed(now, link, pushed.operations) == Arrival::Copy {
+                return;
+            }
         } else if let Err(violation) = self.sync.handle_frame(now, link, frame) {
             self.punish(now, link, &violation.to_string());
         }
@@ -241,74 +245,63 @@ impl<E: Engine, G: Gate> Node<E, G> {
         self.drive(now);
     }
 
-    /// The monotonic time at which [`Node::handle_timeout`] has something to do.
-    pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
-        let deadlines = [
-            self.tick_at_ms,
-            self.gossip.next_deadline_ms(),
-            self.sync.next_deadline_ms(),
-            self.exchange.next_deadline_ms(self.gating(now)),
-        ];
-        deadlines.into_iter().flatten().min()
+    /// The monotonic time at which [`Node::handle_timeout`] has something to do, or a little
+    /// earlier.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadline_ms
     }
 
-    /// Takes operations that a peer pushed: those that are news are checked and received.
-    fn take_pushed(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) {
-        let Some((ids, candidates)) = self.read(now, link, operations) else {
-            return;
+    /// Takes operations that a peer pushed: those that are news are checked and received. Tells
+    /// whether all of them were copies, so that nothing has changed.
+    fn take_pushed(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Arrival {
+        let Some(mut candidates) = self.read(now, link, operations) else {
+            return Arrival::New;
         };
-        let arrivals = self.gossip.handle_operations(now, link, &ids);
-        let news = candidates.into_iter().zip(arrivals);
-        let news = news.filter(|(_, arrival)| *arrival == Arrival::New);
-        let (news, ids): (Vec<_>, Vec<_>) =
-            news.map(|((id, candidate), _)| (candidate, id)).unzip();
-        self.check_and_receive(now, Source::push(link), ids, news);
+        let gossip = &mut self.gossip;
+        candidates.retain(|(id, _)| gossip.handle_operation(now, link, *id) == Arrival::New);
+        if candidates.is_empty() {
+            return Arrival::Copy;
+        }
+        self.check_and_receive(now, Source::push(link), candidates);
+        Arrival::New
     }
 
     /// Takes operations that were pulled. Copies are delivered too: the set of applied operations
     /// knows them for sure.
     fn take_pulled(&mut self, now: Now, ticket: Ticket, operations: Vec<G::Operation>) {
         let link = ticket.link;
-        let Some((ids, candidates)) = self.read(now, link, operations) else {
+        let Some(candidates) = self.read(now, link, operations) else {
             return;
         };
-        self.gossip.handle_operations(now, link, &ids);
+        for (id, _) in &candidates {
+            self.gossip.handle_operation(now, link, *id);
+        }
         let before = self.exchange.dag().len();
-        let candidates = candidates.into_iter().map(|(_, candidate)| candidate);
-        self.check_and_receive(now, Source::sync(link), ids, candidates.collect());
+        self.check_and_receive(now, Source::sync(link), candidates);
         let gained = (self.exchange.dag().len() - before) as u64;
         self.sync.handle_delivered(now, ticket, gained);
     }
 
     /// Reads operations of a peer; one that is none ends the session.
-    fn read(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Read<G> {
-        let mut ids = Vec::with_capacity(operations.len());
-        let mut candidates = Vec::with_capacity(operations.len());
-        for operation in operations {
-            match self.gate.read(operation) {
-                Ok((id, candidate)) => {
-                    ids.push(id);
-                    candidates.push((id, candidate));
-                }
-                Err(error) => {
-                    self.punish(now, link, &error.to_string());
-                    return None;
-                }
+    fn read(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Candidates<G> {
+        let read = operations.into_iter().map(|it| self.gate.read(it));
+        let read: Result<Vec<_>, OperationError> = read.collect();
+        match read {
+            Ok(candidates) => Some(candidates),
+            Err(error) => {
+                self.punish(now, link, &error.to_string());
+                None
             }
         }
-        Some((ids, candidates))
     }
 
     fn check_and_receive(
         &mut self,
         now: Now,
         source: Source,
-        ids: Vec<OpId>,
-        candidates: Vec<G::Candidate>,
+        candidates: Vec<(OpId, G::Candidate)>,
     ) {
-        if candidates.is_empty() {
-            return;
-        }
+        let (ids, candidates): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
         let mut good = Vec::with_capacity(candidates.len());
         let mut refused = Vec::new();
         for (verdict, id) in self.gate.check(candidates).into_iter().zip(ids) {
@@ -329,8 +322,20 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
     }
 
-    /// Moves outputs between the machines until none has any left.
+    /// Does what follows from an input, and finds out when there is more to do.
     fn drive(&mut self, now: Now) {
+        self.move_outputs(now);
+        let deadlines = [
+            self.tick_at_ms,
+            self.gossip.next_deadline_ms(),
+            self.sync.next_deadline_ms(),
+            self.exchange.next_deadline_ms(self.gating(now)),
+        ];
+        self.deadline_ms = deadlines.into_iter().flatten().min();
+    }
+
+    /// Moves outputs between the machines until none has any left.
+    fn move_outputs(&mut self, now: Now) {
         loop {
             if let Some(output) = self.exchange.poll_output() {
                 self.handle_exchange_output(now, output);
@@ -355,8 +360,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
                     id: operation.id(),
                     bytes: self.gate.carry(&operation),
                 };
-                let operations = alloc::vec![travelling];
-                self.gossip.handle_applied(now, operations, from);
+                self.gossip.handle_applied(now, [travelling], from);
             }
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
@@ -477,7 +481,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
 }
 
 /// Operations of a frame: their ids, and what is left to be checked of each.
-type Read<G> = Option<(Vec<OpId>, Vec<(OpId, <G as Gate>::Candidate)>)>;
+type Candidates<G> = Option<Vec<(OpId, <G as Gate>::Candidate)>>;
 
 #[cfg(test)]
 mod tests;

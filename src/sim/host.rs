@@ -154,9 +154,8 @@ impl Host {
         let Some(node) = &self.node else {
             return change_us;
         };
-        let now = self.now(world, self.timed_out_us);
         let earliest_us = self.timed_out_us + MS;
-        let node_us = node.next_deadline_ms(now);
+        let node_us = node.next_deadline_ms();
         let node_us = node_us.map(|at_ms| (at_ms * MS).max(earliest_us));
         let wakes = [node_us, change_us, self.disk_due_us, self.links.next_us()];
         wakes.into_iter().flatten().min()
