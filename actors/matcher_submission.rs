@@ -159,7 +159,7 @@ fn prepare<E: Engine>(
         }
         Submit::Replace(replace) => {
             let row = own_open_order(exchange, replace.order).map_err(refuse)?;
-            let action = replace_action(exchange, row, replace).map_err(refuse)?;
+            let action = replace_action(exchange, &row, replace).map_err(refuse)?;
             Ok((Intent::Replace(row.order), vec![action]))
         }
     }
@@ -193,7 +193,7 @@ fn replace_action<E: Engine>(
 }
 
 /// Own orders in the book, at most as many as one operation can cancel.
-fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<&OrderRow> {
+fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<OrderRow> {
     let all = exchange
         .replica()
         .orders_between(OrderId([0; 32]), OrderId([0xff; 32]));
@@ -206,7 +206,7 @@ fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<&OrderRow> {
 fn own_open_order<E: Engine>(
     exchange: &Exchange<E>,
     prefix: IdPrefix,
-) -> Result<&OrderRow, ReplyError> {
+) -> Result<OrderRow, ReplyError> {
     let row = any_order(exchange, prefix)?;
     if row.author != exchange.author() {
         let text = format!(
@@ -228,7 +228,7 @@ fn own_open_order<E: Engine>(
 }
 
 /// The one order that a prefix names.
-fn any_order<E: Engine>(exchange: &Exchange<E>, prefix: IdPrefix) -> Result<&OrderRow, ReplyError> {
+fn any_order<E: Engine>(exchange: &Exchange<E>, prefix: IdPrefix) -> Result<OrderRow, ReplyError> {
     let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
     let found = exchange.replica().orders_between(low, high);
     only_one(found).map_err(|error| find_error(prefix, &error))
@@ -250,7 +250,7 @@ impl Acknowledgement {
     /// Tells the user how things stand now.
     pub(crate) fn tell<E: Engine>(self, exchange: &Exchange<E>) {
         let replica = exchange.replica();
-        let row = |order: &OrderId| replica.order(order).cloned();
+        let row = |order: &OrderId| replica.order(order);
         let placed = |row: OrderRow| {
             let trades = replica.trades_on_entry(&row.order);
             Reply::Place(PlaceReply::new(&row, trades))

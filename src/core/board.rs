@@ -6,6 +6,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use crate::matching::Level;
 use crate::types::{AuthorKey, Digest, HybridTime, MarketIndex, OrderId, Side, Ticks, TradeId};
@@ -206,12 +207,15 @@ fn open_quantity(row: &OrderRow) -> Option<u128> {
 ///
 /// # Errors
 /// When there is none, or more than one.
-pub fn only_one<'a>(
-    mut found: impl Iterator<Item = &'a OrderRow>,
-) -> Result<&'a OrderRow, FindError> {
+pub fn only_one<Row: Borrow<OrderRow>>(
+    mut found: impl Iterator<Item = Row>,
+) -> Result<Row, FindError> {
     let first = found.next().ok_or(FindError::Unknown)?;
     match found.next() {
         None => Ok(first),
-        Some(second) => Err(FindError::Ambiguous(first.order, second.order)),
+        Some(second) => {
+            let (first, second) = (first.borrow().order, second.borrow().order);
+            Err(FindError::Ambiguous(first, second))
+        }
     }
 }

@@ -14,8 +14,10 @@ extern crate alloc;
 
 pub mod board;
 pub mod breaker;
+mod chunks;
 pub mod dag;
 pub mod delivery;
+mod effect_log;
 pub mod exchange;
 pub mod genesis;
 pub mod gossip;
@@ -25,6 +27,7 @@ pub mod market_log;
 pub mod matching;
 pub mod node;
 pub mod op;
+mod operation_table;
 pub mod order_log;
 mod order_table;
 pub mod replica;

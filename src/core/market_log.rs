@@ -1,13 +1,14 @@
 //! The log of one market: its actions in total order, its engine, and what was executed.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
-use crate::matching::{self, Effect, EndReason, Mark, NewOrder, Owner, Pricing, Replacement, Slot};
-use crate::op::Action;
-use crate::order_log::LogKey;
-use crate::types::{AuthorKey, HybridTime, Lots, OrderId};
-use crate::view::OrderRow;
+use crate::chunks::Chunks;
+use crate::effect_log::Trace;
+use crate::matching::{Effect, Mark, Slot};
+use crate::operation_table::{OperationPlace, OperationTable};
+use crate::order_log::{Class, LogKey, Position};
+use crate::types::{Lots, OrderId, Ticks};
 
 /// An insertion that goes back further than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
@@ -16,89 +17,115 @@ pub const FAST_LANE_ACTIONS: usize = 50_000;
 /// sending old operations costs everyone a bounded share of time.
 pub const SLOW_LANE_MS: u64 = 1_000;
 
+/// What an entry of the log does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Places the entry's own order.
+    Place,
+    /// Cancels the order of this seat.
+    Cancel(Slot),
+    /// Cancels an order of an operation that was not known when this one came: its id has this
+    /// number in [`MarketLog::strangers`].
+    CancelStranger(u32),
+    /// Changes an order: how has this number in [`MarketLog::alterations`].
+    Replace(u32),
+}
+
+/// How a replace changes an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Alteration {
+    pub(crate) order: OrderId,
+    pub(crate) price: Option<Ticks>,
+    pub(crate) quantity: Option<Lots>,
+}
+
 /// An action at its place in the log of a market.
+///
+/// Of its key it holds what is not known by its operation.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct LogEntry {
-    pub(crate) key: LogKey,
-    pub(crate) action: Action,
-    pub(crate) owner: Owner,
-    /// The place reserved for the order that this action makes, if it is one that may make one.
-    pub(crate) own_place: Option<Slot>,
-    pub(crate) time: HybridTime,
-    pub(crate) late_ms: u64,
+    bucket: u64,
+    draw: u64,
+    depth: u32,
+    pub(crate) operation: OperationPlace,
     /// The engine before this action.
     pub(crate) mark: Mark,
-    /// Where this action's effects begin.
-    pub(crate) effects_from: usize,
+    /// Where this action's traces begin.
+    pub(crate) traces_from: u32,
+    /// The seat reserved for the order that this action makes, or nobody's if it makes none.
+    pub(crate) own: Slot,
+    pub(crate) deed: Deed,
+    class: Class,
+    index: u8,
 }
 
 /// One market: its log and what follows from it.
 pub(crate) struct MarketLog<E> {
     pub(crate) engine: E,
     /// Sorted by key, all executed.
-    pub(crate) log: Vec<LogEntry>,
-    /// The effects of the whole log, in order.
-    pub(crate) effects: Vec<Effect>,
-    /// Total quantities before each reduction in `effects`.
-    pub(crate) reductions: Vec<Lots>,
+    pub(crate) log: Chunks<LogEntry>,
+    /// The traces of the whole log, in order.
+    pub(crate) traces: Chunks<Trace>,
+    /// What the replaces of the log change; in no order.
+    pub(crate) alterations: Chunks<Alteration>,
+    /// Orders that were cancelled before they were known; in no order.
+    pub(crate) strangers: Chunks<OrderId>,
     /// Not yet merged.
     pub(crate) incoming: Vec<LogEntry>,
+    /// What the engine has done and the seats do not show yet.
+    pub(crate) effects: Vec<Effect>,
     slow_lane_after_ms: u64,
 }
 
 impl LogEntry {
-    /// The id of the order that this action places, if it places one.
-    pub(crate) fn own_order(&self) -> OrderId {
-        OrderId::new(&self.key.operation, self.key.index)
-    }
-
-    /// What the engine has to do.
-    pub(crate) fn order(&self) -> matching::Action {
-        match &self.action {
-            Action::Place(place) => matching::Action::Place(NewOrder {
-                id: self.own_order(),
-                owner: self.owner,
-                side: place.side,
-                pricing: place.pricing,
-                quantity: place.quantity,
-                time_in_force: place.time_in_force,
-                self_trade: place.self_trade,
-            }),
-            Action::Cancel { order, .. } => matching::Action::Cancel {
-                order: *order,
-                by: self.owner,
-            },
-            Action::Replace {
-                order,
-                price,
-                quantity,
-                ..
-            } => matching::Action::Replace(Box::new(Replacement {
-                order: *order,
-                by: self.owner,
-                new_id: self.own_order(),
-                price: *price,
-                quantity: *quantity,
-            })),
+    /// An entry that was not executed yet.
+    pub(crate) fn new(key: &LogKey, operation: OperationPlace, own: Slot, deed: Deed) -> Self {
+        Self {
+            bucket: key.position.bucket,
+            draw: key.draw,
+            depth: key.position.depth,
+            operation,
+            mark: Mark(0),
+            traces_from: 0,
+            own,
+            deed,
+            class: key.class,
+            index: key.index,
         }
     }
 
-    /// The row of the order that this action places, as it is before it enters the book.
-    pub(crate) fn placed_row(&self, order: &NewOrder, author: AuthorKey) -> OrderRow {
-        OrderRow {
-            order: order.id,
-            author,
-            market: self.action.market(),
-            side: order.side,
-            price: match order.pricing {
-                Pricing::Limit(price) => Some(price),
-                Pricing::Market(protection) => protection,
+    /// Its key in the total order.
+    pub(crate) fn key(&self, operations: &OperationTable) -> LogKey {
+        let operation = operations.row(self.operation);
+        LogKey {
+            position: Position {
+                bucket: self.bucket,
+                depth: self.depth,
             },
-            quantity: order.quantity,
-            filled: Lots(0),
-            ended: None,
-            time: self.time,
-            late_ms: self.late_ms,
+            class: self.class,
+            draw: self.draw,
+            seq: operation.seq,
+            index: self.index,
+            operation: operation.id,
         }
+    }
+
+    /// Compares the keys of two entries of a market.
+    #[inline]
+    pub(crate) fn order(&self, other: &Self, operations: &OperationTable) -> Ordering {
+        let near = |entry: &Self| (entry.bucket, entry.depth, entry.class, entry.draw);
+        near(self).cmp(&near(other)).then_with(|| {
+            if self.operation == other.operation {
+                self.index.cmp(&other.index)
+            } else {
+                self.key(operations).cmp(&other.key(operations))
+            }
+        })
+    }
+
+    /// Whether it comes before the other.
+    pub(crate) fn is_before(&self, other: &Self, operations: &OperationTable) -> bool {
+        self.order(other, operations) == Ordering::Less
     }
 }
 
@@ -107,12 +134,33 @@ impl<E> MarketLog<E> {
     pub(crate) fn new(engine: E) -> Self {
         Self {
             engine,
-            log: Vec::new(),
-            effects: Vec::new(),
-            reductions: Vec::new(),
+            log: Chunks::new(),
+            traces: Chunks::new(),
+            alterations: Chunks::new(),
+            strangers: Chunks::new(),
             incoming: Vec::new(),
+            effects: Vec::new(),
             slow_lane_after_ms: 0,
         }
+    }
+
+    /// The number that the next trace will have.
+    pub(crate) fn next_trace(&self) -> u32 {
+        u32::try_from(self.traces.len()).expect("2^32 traces are 80 GiB")
+    }
+
+    /// The deed of cancelling an order of which nothing is known.
+    pub(crate) fn cancel_stranger(&mut self, order: OrderId) -> Deed {
+        let number = u32::try_from(self.strangers.len()).expect("2^32 ids are 128 GiB");
+        self.strangers.push(order);
+        Deed::CancelStranger(number)
+    }
+
+    /// The deed of changing an order.
+    pub(crate) fn replace(&mut self, alteration: Alteration) -> Deed {
+        let number = u32::try_from(self.alterations.len()).expect("2^32 of them are 256 GiB");
+        self.alterations.push(alteration);
+        Deed::Replace(number)
     }
 
     /// When what waits for the slow lane is due, if anything waits.
@@ -120,46 +168,28 @@ impl<E> MarketLog<E> {
         (!self.incoming.is_empty()).then_some(self.slow_lane_after_ms)
     }
 
-    /// The effects of the action at `at`.
-    pub(crate) fn effects_of(&self, at: usize) -> &[Effect] {
+    /// The traces of the action at `at`.
+    pub(crate) fn traces_of(&self, at: usize) -> impl Iterator<Item = &Trace> {
         let next = self.log.get(at + 1);
-        let end = next.map_or(self.effects.len(), |next| next.effects_from);
-        &self.effects[self.log[at].effects_from..end]
-    }
-
-    /// A total reduced to just what is filled ends an order as filled. It is a reduction all the
-    /// same, or an order of which nothing is left would seem to have something left.
-    pub(crate) fn complete_reduction(
-        &mut self,
-        from: usize,
-        order: OrderId,
-        quantity: Option<Lots>,
-    ) {
-        let reason = EndReason::Filled;
-        let Some(quantity) = quantity else {
-            return;
-        };
-        if self.effects[from..] == [Effect::Ended { order, reason }] {
-            self.effects
-                .insert(from, Effect::Reduced { order, quantity });
-        }
+        let end = next.map_or(self.traces.len(), |next| next.traces_from as usize);
+        (self.log[at].traces_from as usize..end).map(|number| &self.traces[number])
     }
 
     /// Takes out everything, sorted.
-    pub(crate) fn take_all(&mut self) -> Vec<LogEntry> {
+    pub(crate) fn take_all(&mut self, operations: &OperationTable) -> Vec<LogEntry> {
         let mut all = core::mem::take(&mut self.incoming);
-        all.sort_unstable_by_key(|entry| entry.key);
+        all.sort_unstable_by(|first, second| first.order(second, operations));
         all
     }
 
     /// Takes out what may be merged now, sorted.
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = self.take_all();
+    pub(crate) fn take_due(&mut self, operations: &OperationTable, now_ms: u64) -> Vec<LogEntry> {
+        let mut due = self.take_all(operations);
         let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
-        let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)].key) else {
+        let Some(fast_from) = fast_from.map(|at| self.log[at.min(self.log.len() - 1)]) else {
             return due;
         };
-        let slow = due.partition_point(|entry| entry.key < fast_from);
+        let slow = due.partition_point(|entry| entry.is_before(&fast_from, operations));
         if slow == 0 {
             return due;
         }
@@ -171,23 +201,13 @@ impl<E> MarketLog<E> {
         self.slow_lane_after_ms = now_ms.saturating_add(SLOW_LANE_MS);
         due
     }
-}
 
-/// A list of at least this size in bytes is about to be long. A guess: an idle market stays far
-/// below.
-const LONG_LIST_BYTES: usize = 1 << 20;
-
-/// What a long list asks for at once, in bytes. Common allocators give as much straight from the
-/// system, which hands out memory as it is used, and enlarge it by moving pages, not bytes.
-const LONG_LIST_ROOM_BYTES: usize = 1 << 26;
-
-/// Makes room for `more` values in a list that only ever grows. Doubling it step by step would copy
-/// it each time, and touching fresh memory costs more than anything else that a merge does.
-pub(crate) fn make_room<T>(list: &mut Vec<T>, more: usize) {
-    let is_full = list.capacity() - list.len() < more;
-    if is_full && list.len() * size_of::<T>() >= LONG_LIST_BYTES {
-        let room = LONG_LIST_ROOM_BYTES / size_of::<T>();
-        list.reserve_exact(more.max(room).max(list.len()));
+    /// How many bytes of memory it takes beside the engine, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let passing = self.incoming.capacity() * size_of::<LogEntry>()
+            + self.effects.capacity() * size_of::<Effect>();
+        let addressed = self.alterations.memory_bytes() + self.strangers.memory_bytes();
+        self.log.memory_bytes() + self.traces.memory_bytes() + addressed + passing
     }
 }
 
@@ -195,12 +215,23 @@ pub(crate) fn make_room<T>(list: &mut Vec<T>, more: usize) {
 pub(crate) fn merge_sorted(
     first: Vec<LogEntry>,
     second: Vec<LogEntry>,
+    operations: &OperationTable,
 ) -> impl Iterator<Item = LogEntry> {
     let mut first = first.into_iter().peekable();
     let mut second = second.into_iter().peekable();
     core::iter::from_fn(move || match (first.peek(), second.peek()) {
-        (Some(left), Some(right)) if left.key < right.key => first.next(),
+        (Some(left), Some(right)) if left.is_before(right, operations) => first.next(),
         (_, Some(_)) => second.next(),
         (_, None) => first.next(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_less_than_a_cache_line() {
+        assert_eq!(size_of::<LogEntry>(), 56);
+    }
 }

@@ -1,58 +1,124 @@
 //! All orders that there have been, and which of them the present merge has touched.
 //!
-//! Rows stand in one long list and keep their place for ever. There are two ways to them: a hash
-//! table from the order's id, for the effects of the engines, and a sorted map from operations to
-//! the places of their orders, for whoever wants orders in the order of their ids. The map costs
-//! one insertion for each *operation*, of which one may place many orders.
+//! Orders stand in one long list of *seats* and keep theirs for ever. There are two ways to them: a
+//! hash table from the order's id, for the effects of the engines, and the
+//! [operations](crate::operation_table), sorted, for whoever wants orders in the order of their
+//! ids.
 //!
-//! A place is reserved when the operation is staged, long before the order enters its book; it is
-//! empty until then, and again while the order's action is undone. An action whose order never
-//! comes to be (a replace that only reduces) leaves its place empty, which costs 128 bytes of
-//! memory, a fraction of what is kept of the action anyway.
+//! A seat is reserved when the operation is staged, long before the order enters its book, and is
+//! *taken* while the order's action is done. Of a new order it has the terms from the start, so
+//! nothing else has to keep them. An action whose order never comes to be (a replace that only
+//! reduces) leaves its seat reserved, which costs 40 bytes of memory.
 //!
-//! Between two calls of [`OrderTable::report`] the table keeps the rows as they were before, so
+//! Between two calls of [`OrderTable::report`] the table keeps the seats as they were before, so
 //! that what was undone and done again to the same end is no news.
 
-use alloc::collections::BTreeMap;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ops::Range;
 
-use crate::market_log::make_room;
-use crate::matching::{Effect, IdTable, Slot, Tag, TagKey};
-use crate::op::ACTIONS_MAX;
-use crate::types::{Lots, OpId, OrderId};
+use crate::chunks::Chunks;
+use crate::effect_log::{Trace, TraceKind};
+use crate::matching::{
+    EndReason, IdTable, NewOrder, Owner, Pricing, SelfTrade, Slot, Tag, TagKey, TimeInForce,
+};
+use crate::op::{ACTIONS_MAX, Action, Operation, Place};
+use crate::operation_table::{OperationPlace, OperationTable};
+use crate::types::{Lots, MarketIndex, OrderId, Side, Ticks};
 use crate::view::{Change, OrderRow};
 
-/// The place of one order.
-struct Seat {
-    /// The order, while its action is done.
-    row: Option<OrderRow>,
-    /// The last merge that touched it.
-    touched_in: u64,
+/// What the price of a seat means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PriceKind {
+    Limit,
+    Protection,
+    /// A market order without protection: there is no price.
+    None,
+}
+
+/// One order, or room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    price: Ticks,
+    pub(crate) quantity: Lots,
+    pub(crate) filled: Lots,
+    /// The operation that makes the order.
+    pub(crate) operation: OperationPlace,
+    pub(crate) market: MarketIndex,
+    /// The action that makes the order, by its place in the operation.
+    index: u8,
+    pub(crate) side: Side,
+    price_kind: PriceKind,
+    time_in_force: TimeInForce,
+    self_trade: SelfTrade,
+    ended: Option<EndReason>,
+    /// Whether the order is there.
+    is_taken: bool,
+    /// Whether the present merge has touched it.
+    is_touched: bool,
 }
 
 impl Seat {
-    const EMPTY: Self = Self {
-        row: None,
-        touched_in: 0,
-    };
+    /// Room for an order of which nothing is known yet.
+    fn reserved(operation: OperationPlace, index: u8, market: MarketIndex) -> Self {
+        Self {
+            price: Ticks(0),
+            quantity: Lots(0),
+            filled: Lots(0),
+            operation,
+            market,
+            index,
+            side: Side::Buy,
+            price_kind: PriceKind::None,
+            time_in_force: TimeInForce::GoodTillCancel,
+            self_trade: SelfTrade::CancelNewest,
+            ended: None,
+            is_taken: false,
+            is_touched: false,
+        }
+    }
+
+    /// A seat for a new order with these terms.
+    fn placed(operation: OperationPlace, index: u8, place: &Place) -> Self {
+        let (price_kind, price) = match place.pricing {
+            Pricing::Limit(price) => (PriceKind::Limit, price),
+            Pricing::Market(Some(price)) => (PriceKind::Protection, price),
+            Pricing::Market(None) => (PriceKind::None, Ticks(0)),
+        };
+        Self {
+            price,
+            price_kind,
+            quantity: place.quantity,
+            side: place.side,
+            time_in_force: place.time_in_force,
+            self_trade: place.self_trade,
+            ..Self::reserved(operation, index, place.market)
+        }
+    }
+
+    /// The limit or the protection price.
+    pub(crate) fn price(&self) -> Option<Ticks> {
+        (self.price_kind != PriceKind::None).then_some(self.price)
+    }
+
+    fn pricing(&self) -> Pricing {
+        match self.price_kind {
+            PriceKind::Limit => Pricing::Limit(self.price),
+            PriceKind::Protection | PriceKind::None => Pricing::Market(self.price()),
+        }
+    }
 }
 
 /// All orders.
 pub(crate) struct OrderTable {
     key: TagKey,
     by_id: IdTable,
-    /// The places of an operation's orders, by what would be the id of its first order.
-    by_operation: BTreeMap<OrderId, Range<u32>>,
-    seats: Vec<Seat>,
+    pub(crate) operations: OperationTable,
+    seats: Chunks<Seat>,
     /// How many seats are taken.
     len: usize,
-    /// Number of the present merge, from 1.
-    merge: u64,
     /// Seats that the present merge has touched, as they were before it.
-    before: Vec<(Slot, Option<OrderRow>)>,
+    before: Vec<(Slot, Seat)>,
 }
 
 impl OrderTable {
@@ -62,84 +128,144 @@ impl OrderTable {
         Self {
             key: TagKey::new(secret),
             by_id: IdTable::new(),
-            by_operation: BTreeMap::new(),
-            // The first slot is nobody's.
-            seats: vec![Seat::EMPTY],
+            operations: OperationTable::new(),
+            seats: Chunks::new(),
             len: 0,
-            merge: 1,
             before: Vec::new(),
         }
     }
 
-    /// Reserves places for the orders that an operation may make: the actions with these indices,
-    /// in ascending order. Returns the numbers of their slots.
-    pub(crate) fn reserve(
+    /// Takes an operation in and reserves seats for the orders that it may make, in the order of
+    /// its actions.
+    pub(crate) fn add(
         &mut self,
-        operation: &OpId,
-        indices: impl Iterator<Item = u8>,
-    ) -> Range<u32> {
+        operation: &Operation,
+        owner: Owner,
+        late_ms: u64,
+    ) -> (OperationPlace, Range<u32>) {
+        let place = self.operations.next_place();
+        if self.seats.len() == 0 {
+            // The first slot is nobody's.
+            self.seats.push(Seat::reserved(place, 0, MarketIndex(0)));
+        }
         let first = self.next_slot();
+        self.operations.add(operation, owner, late_ms, first);
         let mut tags = [Tag::default(); ACTIONS_MAX];
-        let (mut count, mut seen) = (0, 0);
-        for (tag, index) in tags.iter_mut().zip(indices) {
-            *tag = self.key.tag(&OrderId::new(operation, index));
-            // Asks memory for all of them at once, see `prepare`.
-            seen ^= self.by_id.touch(*tag);
+        let mut count = 0;
+        for (index, action) in (0..).zip(&operation.body().actions) {
+            let seat = match action {
+                Action::Place(terms) => Seat::placed(place, index, terms),
+                Action::Replace { market, .. } => Seat::reserved(place, index, *market),
+                Action::Cancel { .. } => continue,
+            };
+            self.seats.push(seat);
+            tags[count] = self.key.tag(&OrderId::new(&operation.id(), index));
             count += 1;
         }
-        black_box(seen);
-        make_room(&mut self.seats, count);
-        for &tag in &tags[..count] {
-            let slot = Slot(self.next_slot());
-            self.by_id.insert(tag, slot);
-            self.seats.push(Seat::EMPTY);
+        self.touch_homes(&tags[..count]);
+        for (number, &tag) in (first.0..).zip(&tags[..count]) {
+            self.by_id.insert(tag, Slot(number));
         }
-        let places = first..self.next_slot();
-        if !places.is_empty() {
-            let operation = OrderId::new(operation, 0);
-            self.by_operation.insert(operation, places.clone());
+        if count > 0 {
+            self.operations.index(place);
         }
-        places
+        (place, first.0..self.next_slot().0)
     }
 
-    fn next_slot(&self) -> u32 {
-        u32::try_from(self.seats.len()).expect("fewer orders than 2^32, which would be 512 GiB")
+    /// Asks memory for where searches for these tags start, all at once. A loop of its own: the
+    /// fewer instructions between two reads, the more of them are under way at a time.
+    fn touch_homes(&self, tags: &[Tag]) {
+        let seen = tags.iter().map(|tag| self.by_id.touch(*tag));
+        black_box(seen.fold(0, |seen, line| seen ^ line));
     }
 
-    /// The order at a place.
-    pub(crate) fn row(&self, slot: Slot) -> Option<&OrderRow> {
-        self.seats[slot.0 as usize].row.as_ref()
+    fn next_slot(&self) -> Slot {
+        Slot(u32::try_from(self.seats.len()).expect("2^32 orders are 160 GiB"))
     }
 
-    /// The order with this id.
-    pub(crate) fn get(&self, id: &OrderId) -> Option<&OrderRow> {
-        self.row(self.find(id)?)
+    fn seat(&self, slot: Slot) -> &Seat {
+        &self.seats[slot.0 as usize]
     }
 
-    fn find(&self, id: &OrderId) -> Option<Slot> {
-        let is_wanted = |slot| self.row(slot).is_some_and(|row| row.order == *id);
+    /// The order at a place, if it is there.
+    pub(crate) fn order(&self, slot: Slot) -> Option<&Seat> {
+        Some(self.seat(slot)).filter(|seat| seat.is_taken)
+    }
+
+    /// The terms of the order at a place, whether it is there or not.
+    pub(crate) fn terms(&self, slot: Slot) -> &Seat {
+        self.seat(slot)
+    }
+
+    /// The id that the order at a place has or would have.
+    #[inline]
+    pub(crate) fn id(&self, slot: Slot) -> OrderId {
+        let seat = self.seat(slot);
+        OrderId::new(&self.operations.row(seat.operation).id, seat.index)
+    }
+
+    /// The order at a place, as it enters its book.
+    pub(crate) fn new_order(&self, slot: Slot) -> NewOrder {
+        let seat = self.seat(slot);
+        NewOrder {
+            id: self.id(slot),
+            owner: self.operations.row(seat.operation).owner,
+            side: seat.side,
+            pricing: seat.pricing(),
+            quantity: seat.quantity,
+            time_in_force: seat.time_in_force,
+            self_trade: seat.self_trade,
+        }
+    }
+
+    /// The order with this id, as users see it.
+    pub(crate) fn get(&self, id: &OrderId) -> Option<OrderRow> {
+        self.order(self.find(id)?).map(|seat| self.row(seat))
+    }
+
+    fn row(&self, seat: &Seat) -> OrderRow {
+        let operation = self.operations.row(seat.operation);
+        OrderRow {
+            order: OrderId::new(&operation.id, seat.index),
+            author: self.operations.author(operation.owner),
+            market: seat.market,
+            side: seat.side,
+            price: seat.price(),
+            quantity: seat.quantity,
+            filled: seat.filled,
+            ended: seat.ended,
+            time: operation.time,
+            late_ms: operation.late_ms,
+        }
+    }
+
+    /// The place of the order with this id, whether it is there or not.
+    pub(crate) fn find(&self, id: &OrderId) -> Option<Slot> {
+        let is_wanted = |slot| {
+            let seat = self.seat(slot);
+            seat.index == id.0[31] && self.operations.row(seat.operation).id.0[..31] == id.0[..31]
+        };
         self.by_id.find(self.key.tag(id), is_wanted)
     }
 
     /// All orders whose ids lie between these, both included, in the order of their ids.
-    pub(crate) fn between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = &OrderRow> {
-        let mut first_of_lowest = low;
-        first_of_lowest.0[31] = 0;
-        let places = if low <= high {
-            Some(self.by_operation.range(first_of_lowest..=high))
-        } else {
-            None
+    pub(crate) fn between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = OrderRow> {
+        let seats_of = |place: OperationPlace| {
+            let first = self.operations.row(place).first_order.0 as usize;
+            let seats = (first..).map_while(|number| self.seats.get(number));
+            seats.take_while(move |seat| seat.operation == place)
         };
-        places
+        let operations = self.operations.between(&low, &high);
+        operations
             .into_iter()
-            .flatten()
-            .flat_map(|(_, places)| places.clone())
-            .filter_map(|place| self.row(Slot(place)))
+            .flat_map(seats_of)
+            .filter(|seat| seat.is_taken)
+            .map(|seat| self.row(seat))
             .filter(move |row| (low..=high).contains(&row.order))
     }
 
     /// All orders in the order of their ids.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OrderRow> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = OrderRow> {
         self.between(OrderId([0; 32]), OrderId([0xff; 32]))
     }
 
@@ -148,157 +274,200 @@ impl OrderTable {
         self.len
     }
 
-    /// A hint that these orders will be looked up next. Fetches them from memory together, for the
-    /// processor does not have to wait for one before it asks for the next.
-    pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId> + Clone) {
-        let mut seen = 0;
-        for id in ids.clone() {
-            seen ^= self.by_id.touch(self.key.tag(id));
+    /// A hint that these orders will be looked up next, once there is an operation. Fetches them
+    /// from memory together, for the processor does not have to wait for one before it asks for
+    /// the next.
+    pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId>) {
+        let (mut tags, mut slots) = ([Tag::default(); ACTIONS_MAX], [Slot::NONE; ACTIONS_MAX]);
+        let (mut count, mut seen) = (0, 0);
+        for (tag, id) in tags.iter_mut().zip(ids) {
+            *tag = self.key.tag(id);
+            count += 1;
         }
-        for id in ids {
-            let slot = self.by_id.find(self.key.tag(id), |_| true);
-            let seat = &self.seats[slot.unwrap_or_default().0 as usize];
-            seen ^= seat.touched_in as u32 ^ u32::from(seat.row.is_some());
+        self.touch_homes(&tags[..count]);
+        for (slot, tag) in slots.iter_mut().zip(&tags[..count]) {
+            *slot = self.by_id.find(*tag, |_| true).unwrap_or_default();
+        }
+        for slot in &slots[..count] {
+            seen ^= u32::from(self.seat(*slot).index);
+        }
+        for slot in &slots[..count] {
+            seen ^= self.operations.row(self.seat(*slot).operation).owner.0;
         }
         black_box(seen);
     }
 
-    /// Seats an order.
-    pub(crate) fn put(&mut self, slot: Slot, row: OrderRow) {
+    /// The order of a seat with terms is there from now on.
+    pub(crate) fn enter(&mut self, slot: Slot) {
         self.len += 1;
         let seat = self.touch(slot);
-        debug_assert!(seat.is_none(), "an order is placed once");
-        *seat = Some(row);
+        debug_assert!(!seat.is_taken, "an order is placed once");
+        seat.is_taken = true;
     }
 
-    /// Unseats an order, if it is there.
-    pub(crate) fn take(&mut self, slot: Slot) {
-        if self.row(slot).is_some() {
+    /// An order that replaces another is there from now on.
+    pub(crate) fn enter_replacing(
+        &mut self,
+        slot: Slot,
+        old: Slot,
+        price: Option<Ticks>,
+        quantity: Lots,
+    ) {
+        let old = *self.seat(old);
+        self.enter(slot);
+        let seat = self.touch(slot);
+        seat.price = price.unwrap_or(old.price);
+        seat.quantity = quantity;
+        seat.side = old.side;
+        seat.price_kind = old.price_kind;
+        seat.time_in_force = old.time_in_force;
+        seat.self_trade = old.self_trade;
+    }
+
+    /// An order is no longer there, if it was.
+    pub(crate) fn leave(&mut self, slot: Slot) {
+        if self.seat(slot).is_taken {
             self.len -= 1;
-            *self.touch(slot) = None;
+            self.touch(slot).is_taken = false;
         }
     }
 
     /// A seat, remembered as it was before the merge.
-    fn touch(&mut self, slot: Slot) -> &mut Option<OrderRow> {
+    #[inline]
+    fn touch(&mut self, slot: Slot) -> &mut Seat {
         let seat = &mut self.seats[slot.0 as usize];
-        if seat.touched_in != self.merge {
-            seat.touched_in = self.merge;
-            self.before.push((slot, seat.row.clone()));
+        if !seat.is_touched {
+            self.before.push((slot, *seat));
+            seat.is_touched = true;
         }
-        &mut seat.row
+        seat
     }
 
-    /// The order that an effect names, to be changed.
-    fn named(&mut self, id: &OrderId) -> &mut OrderRow {
-        let row = self.find(id).and_then(|slot| self.touch(slot).as_mut());
-        row.expect("effects name orders that were placed")
-    }
-
-    /// Brings an effect into the rows. A reduction leaves the quantity before it in `reductions`.
-    pub(crate) fn fold(&mut self, effect: &Effect, reductions: &mut Vec<Lots>) {
-        match effect {
-            Effect::Fill {
-                maker,
-                taker,
-                quantity,
-                ..
-            } => {
-                self.named(maker).filled.0 += quantity.0;
-                self.named(taker).filled.0 += quantity.0;
+    /// Brings what happened into the seats. `own` is the order of the action by which it happened.
+    pub(crate) fn fold(&mut self, trace: &Trace, own: Slot) {
+        let seat = self.touch(trace.order);
+        match trace.kind {
+            TraceKind::Fill => {
+                seat.filled.0 += trace.value();
+                self.touch(own).filled.0 += trace.value();
             }
-            Effect::Reduced { order, quantity } => {
-                let row = self.named(order);
-                reductions.push(core::mem::replace(&mut row.quantity, *quantity));
-            }
-            Effect::Ended { order, reason } => self.named(order).ended = Some(*reason),
-            Effect::Rested { .. } | Effect::Ignored { .. } => {}
+            TraceKind::Reduced => seat.quantity.0 -= trace.value(),
+            TraceKind::Ended(reason) => seat.ended = Some(reason),
         }
     }
 
-    /// Takes an effect out of the rows again.
-    pub(crate) fn unfold(&mut self, effect: &Effect, reductions: &mut Vec<Lots>) {
-        match effect {
-            Effect::Fill {
-                maker,
-                taker,
-                quantity,
-                ..
-            } => {
-                self.named(maker).filled.0 -= quantity.0;
-                self.named(taker).filled.0 -= quantity.0;
+    /// Takes it out of the seats again.
+    pub(crate) fn unfold(&mut self, trace: &Trace, own: Slot) {
+        let seat = self.touch(trace.order);
+        match trace.kind {
+            TraceKind::Fill => {
+                seat.filled.0 -= trace.value();
+                self.touch(own).filled.0 -= trace.value();
             }
-            Effect::Reduced { order, .. } => {
-                let before = reductions.pop();
-                self.named(order).quantity =
-                    before.expect("every reduction left its quantity before");
-            }
-            Effect::Ended { order, .. } => self.named(order).ended = None,
-            Effect::Rested { .. } | Effect::Ignored { .. } => {}
+            TraceKind::Reduced => seat.quantity.0 += trace.value(),
+            TraceKind::Ended(_) => seat.ended = None,
         }
     }
 
-    /// Ends the merge and reports the orders that are other than before it, by their ids.
+    /// Ends the merge and reports the orders that are other than before it, in the order in which
+    /// it came to them.
     pub(crate) fn report(&mut self, changes: &mut Vec<Change>) {
-        self.merge += 1;
-        let seats = &self.seats;
-        self.before.sort_by_cached_key(|(slot, before)| {
-            let row = before.as_ref().or(seats[slot.0 as usize].row.as_ref());
-            (row.map(|row| first_half(&row.order)), slot.0)
-        });
-        for (slot, before) in self.before.drain(..) {
-            match (&self.seats[slot.0 as usize].row, before) {
-                (Some(row), before) if before.as_ref() != Some(row) => {
-                    changes.push(Change::Order(row.clone()));
-                }
-                (None, Some(before)) => changes.push(Change::OrderGone(before.order)),
-                (Some(_) | None, _) => {}
+        let mut touched = core::mem::take(&mut self.before);
+        for (slot, before) in touched.drain(..) {
+            let seat = &mut self.seats[slot.0 as usize];
+            seat.is_touched = false;
+            let after = *seat;
+            if after.is_taken && after != before {
+                changes.push(Change::Order(self.row(&after)));
+            } else if before.is_taken && !after.is_taken {
+                changes.push(Change::OrderGone(self.id(slot)));
             }
         }
+        self.before = touched;
+        self.before.shrink_to(BEFORE_KEPT);
+    }
+
+    /// How many bytes of memory it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let before = self.before.capacity() * size_of::<(Slot, Seat)>();
+        let found = self.by_id.memory_bytes() + self.operations.memory_bytes();
+        found + self.seats.memory_bytes() + before
     }
 }
 
-/// The first half of an id, by which rows are sorted: quicker than by the whole, and rows that have
-/// it in common are of one operation and stand in the order of their ids anyway.
-fn first_half(id: &OrderId) -> u128 {
-    let (half, _) = id.0.split_first_chunk().expect("an id has 32 bytes");
-    u128::from_be_bytes(*half)
-}
+/// For so many touched seats there is always room: twice as many as a full operation has actions.
+const BEFORE_KEPT: usize = 2 * ACTIONS_MAX;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::types::{AuthorKey, HybridTime, MarketIndex, Side};
+    use alloc::vec;
 
-    fn row(order: OrderId) -> OrderRow {
-        OrderRow {
-            order,
-            author: AuthorKey::default(),
+    use super::*;
+    use crate::genesis::tests::test_genesis;
+    use crate::op::tests::author;
+    use crate::op::{Body, OPERATION_VERSION, Verified};
+    use crate::types::HybridTime;
+
+    fn place(quantity: u64) -> Action {
+        Action::Place(Place {
             market: MarketIndex(0),
-            side: Side::Buy,
-            price: None,
-            quantity: Lots(1),
-            filled: Lots(0),
-            ended: None,
-            time: HybridTime(0),
-            late_ms: 0,
-        }
+            side: Side::Sell,
+            pricing: Pricing::Limit(Ticks(3)),
+            quantity: Lots(quantity),
+            time_in_force: TimeInForce::GoodTillCancel,
+            self_trade: SelfTrade::CancelNewest,
+        })
     }
 
-    /// A table with the orders of two operations, the later ids first, and one seat left empty.
+    /// An operation that may make four orders, with a cancel in between.
+    fn operation(time_ms: u64) -> Verified {
+        let key = ed25519_zebra::SigningKey::from([1; 32]);
+        let genesis = test_genesis();
+        let market = MarketIndex(0);
+        let order = OrderId::default();
+        let replace = Action::Replace {
+            market,
+            order,
+            price: Some(Ticks(1)),
+            quantity: None,
+        };
+        let cancel = Action::Cancel { market, order };
+        let body = Body {
+            version: OPERATION_VERSION,
+            author: author(&key),
+            seq: 0,
+            prev: None,
+            time: HybridTime::from_unix_ms(time_ms),
+            refs: Vec::new(),
+            checkpoint: 0,
+            actions: vec![place(1), cancel, place(2), place(3), replace],
+        };
+        Verified::sign(body, &key, &genesis, &genesis.digest()).expect("it is valid")
+    }
+
+    /// A table with orders of some operations; each leaves one seat empty.
     fn filled() -> (OrderTable, Vec<OrderId>) {
         let mut table = OrderTable::new(&[1; 32]);
         let mut ids = Vec::new();
-        for operation in [OpId([9; 32]), OpId([3; 32])] {
-            let seats = table.reserve(&operation, [2, 5, 6].into_iter());
-            for (slot, index) in seats.zip([2, 5]) {
-                let id = OrderId::new(&operation, index);
-                table.put(Slot(slot), row(id));
+        for time_ms in 1..=5 {
+            let operation = operation(time_ms);
+            let (_, seats) = table.add(&operation, Owner(0), 0);
+            assert_eq!(seats.len(), 4);
+            for (slot, index) in seats.map(Slot).zip([0, 2, 3]) {
+                let id = OrderId::new(&operation.id(), index);
+                assert_eq!(table.find(&id), Some(slot));
+                assert_eq!(table.get(&id), None, "a seat is no order");
+                table.enter(slot);
                 ids.push(id);
             }
         }
         ids.sort();
         (table, ids)
+    }
+
+    #[test]
+    fn a_seat_is_small() {
+        assert_eq!(size_of::<Seat>(), 40);
     }
 
     #[test]
@@ -310,7 +479,9 @@ mod tests {
                 let found = table.between(*first, *last).map(|row| row.order);
                 assert_eq!(found.collect::<Vec<_>>(), ids[low..=high]);
             }
+            assert_eq!(table.between(ids[low], OrderId::default()).count(), 0);
         }
+        assert_eq!(table.iter().count(), ids.len());
     }
 
     #[test]
@@ -318,15 +489,48 @@ mod tests {
         let (mut table, ids) = filled();
         let mut changes = Vec::new();
         table.report(&mut changes);
-        let reported: Vec<Change> = ids.iter().map(|id| Change::Order(row(*id))).collect();
-        assert_eq!(changes, reported);
-        changes.clear();
+        let mut reported: Vec<OrderId> = changes
+            .drain(..)
+            .map(|change| match change {
+                Change::Order(row) => row.order,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        reported.sort();
+        assert_eq!(reported, ids);
         let [kept, gone] = [ids[0], ids[1]].map(|id| table.find(&id).expect("it is seated"));
-        table.take(kept);
-        table.take(gone);
-        table.put(kept, row(ids[0]));
+        table.leave(kept);
+        table.leave(gone);
+        table.leave(gone);
+        table.enter(kept);
         table.report(&mut changes);
         assert_eq!(changes, [Change::OrderGone(ids[1])]);
         assert_eq!(table.get(&ids[1]), None);
+        assert_eq!(table.len(), ids.len() - 1);
+    }
+
+    #[test]
+    fn what_is_folded_can_be_unfolded() {
+        let (mut table, ids) = filled();
+        let [order, own] = [ids[0], ids[1]].map(|id| table.find(&id).expect("it is seated"));
+        let traces = [
+            Trace::new(TraceKind::Fill, order, 1),
+            Trace::new(TraceKind::Reduced, own, 1),
+            Trace::new(TraceKind::Ended(EndReason::Filled), order, 0),
+        ];
+        table.report(&mut Vec::new());
+        let before = [*table.terms(order), *table.terms(own)];
+        traces.iter().for_each(|trace| table.fold(trace, own));
+        let row = table.get(&ids[0]).expect("it is there");
+        assert_eq!((row.filled, row.ended), (Lots(1), Some(EndReason::Filled)));
+        assert_eq!(table.get(&ids[1]).map(|row| row.filled), Some(Lots(1)));
+        traces
+            .iter()
+            .rev()
+            .for_each(|trace| table.unfold(trace, own));
+        let mut changes = Vec::new();
+        table.report(&mut changes);
+        assert_eq!(changes, [], "it is as if nothing had happened");
+        assert_eq!([*table.terms(order), *table.terms(own)], before);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The state is a pure function of a set, but operations arrive in any order. So the replica does
 //! what Bayou and Time Warp did: it keeps the actions of each market sorted by their
-//! [`LogKey`], and when one arrives that belongs further back it takes back everything behind that
+//! [`LogKey`](crate::order_log::LogKey), and when one arrives that belongs further back it takes back everything behind that
 //! place, puts the new one in, and does the rest again. What has changed for users is the
 //! *difference* between before and after, and only that is reported.
 //!
@@ -11,42 +11,43 @@
 //! Sources: Terry et al., "Managing update conflicts in Bayou" (1995); Jefferson, "Virtual time"
 //! (1985).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::market_log::{LogEntry, MarketLog, make_room, merge_sorted};
+use crate::effect_log::{Trace, TraceKind};
+use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
 use crate::matching::{
-    self, BATCH_MAX, Effect, EndReason, Engine, IgnoredReason, Level, Mark, Owner, Replacement,
-    Slot,
+    self, BATCH_MAX, Effect, EndReason, Engine, IgnoredReason, Level, Owner, Replacement, Slot,
 };
 use crate::op::{Action, Operation};
-use crate::order_log::{self, LogKey, Position};
+use crate::operation_table::OperationTable;
+use crate::order_log::{self, Position};
 use crate::order_table::OrderTable;
-use crate::types::{
-    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks, TradeId,
-};
+use crate::types::{Digest, Lots, MarketIndex, OrderId, Side, Ticks, TradeId};
 use crate::view::{Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
 
 /// A trade as it stands in the tape.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct TapeEntry {
-    position: TradePosition,
-    pair: Pair,
+    /// The action of the incoming order.
+    action: LogEntry,
+    /// Its how-manieth fill, from 0.
+    number: u32,
+    meeting: Meeting,
     price: Ticks,
     quantity: Lots,
-    time: HybridTime,
-    taker: Side,
 }
 
-/// Maker and taker of a trade.
-type Pair = (OrderId, OrderId);
+/// Maker, taker, and how often they met before.
+type Meeting = (Slot, Slot, u32);
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
 struct Undone {
     /// The actions, in order.
     entries: Vec<LogEntry>,
-    trades: BTreeMap<Pair, TapeEntry>,
+    trades: BTreeMap<Meeting, TapeEntry>,
 }
 
 /// All markets of a network.
@@ -54,8 +55,6 @@ pub struct Replica<E> {
     genesis: Digest,
     markets: Vec<MarketLog<E>>,
     orders: OrderTable,
-    /// Keys of the authors by their local number.
-    authors: Vec<AuthorKey>,
     /// How often a trade was reported, where more than once.
     revisions: BTreeMap<TradeId, u32>,
 }
@@ -83,18 +82,17 @@ impl<E: Engine> Replica<E> {
             genesis,
             markets: engines.into_iter().map(MarketLog::new).collect(),
             orders: OrderTable::new(secret),
-            authors: Vec::new(),
             revisions: BTreeMap::new(),
         }
     }
 
     /// An order by its id.
-    pub fn order(&self, id: &OrderId) -> Option<&OrderRow> {
+    pub fn order(&self, id: &OrderId) -> Option<OrderRow> {
         self.orders.get(id)
     }
 
     /// All orders whose ids lie between these, both included, in the order of their ids.
-    pub fn orders_between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = &OrderRow> {
+    pub fn orders_between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = OrderRow> {
         self.orders.between(low, high)
     }
 
@@ -115,32 +113,48 @@ impl<E: Engine> Replica<E> {
         self.markets[usize::from(market.0)].engine.state_hash()
     }
 
+    /// How many bytes of memory logs and orders take, about; the engines not counted.
+    pub fn memory_bytes(&self) -> usize {
+        let markets = self.markets.iter().map(MarketLog::memory_bytes);
+        markets.sum::<usize>() + self.orders.memory_bytes()
+    }
+
     /// Takes an applied operation in; it has no effect before [`Replica::merge`].
     pub fn stage(&mut self, operation: &Operation, owner: Owner, position: Position, late_ms: u64) {
         let body = operation.body();
-        if self.authors.len() == owner.0 as usize {
-            self.authors.push(body.author);
-        }
-        debug_assert_eq!(self.authors.get(owner.0 as usize), Some(&body.author));
         let keys = order_log::keys(&self.genesis, operation.id(), body, position);
-        let makes_order = |action: &Action| !matches!(action, Action::Cancel { .. });
-        let indices = (0..).zip(&body.actions);
-        let indices = indices.filter_map(|(index, action)| makes_order(action).then_some(index));
-        let mut places = self.orders.reserve(&operation.id(), indices).map(Slot);
+        let (place, seats) = self.orders.add(operation, owner, late_ms);
+        let cancelled = body.actions.iter().filter_map(|action| match action {
+            Action::Cancel { order, .. } => Some(order),
+            Action::Place(_) | Action::Replace { .. } => None,
+        });
+        self.orders.prepare(cancelled);
+        let mut seats = seats.map(Slot);
         for (action, key) in body.actions.iter().zip(keys) {
-            let own_place = makes_order(action).then(|| places.next()).flatten();
-            self.markets[usize::from(action.market().0)]
-                .incoming
-                .push(LogEntry {
-                    key,
-                    action: action.clone(),
-                    owner,
-                    own_place,
-                    time: body.time,
-                    late_ms,
-                    mark: Mark(0),
-                    effects_from: 0,
-                });
+            let market = &mut self.markets[usize::from(action.market().0)];
+            let deed = match *action {
+                Action::Place(_) => Deed::Place,
+                Action::Cancel { order, .. } => match self.orders.find(&order) {
+                    Some(seat) => Deed::Cancel(seat),
+                    None => market.cancel_stranger(order),
+                },
+                Action::Replace {
+                    order,
+                    price,
+                    quantity,
+                    ..
+                } => market.replace(Alteration {
+                    order,
+                    price,
+                    quantity,
+                }),
+            };
+            let own = match deed {
+                Deed::Place | Deed::Replace(_) => seats.next().expect("a seat was reserved"),
+                Deed::Cancel(_) | Deed::CancelStranger(_) => Slot::NONE,
+            };
+            let entry = LogEntry::new(&key, place, own, deed);
+            market.incoming.push(entry);
         }
     }
 
@@ -149,7 +163,7 @@ impl<E: Engine> Replica<E> {
     /// What belongs further back than the fast lane goes may wait for the slow lane (see
     /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
-        self.merge_taken(|market| market.take_due(now_ms))
+        self.merge_taken(|market, operations| market.take_due(operations, now_ms))
     }
 
     /// Merges all that was staged, however far back it belongs.
@@ -158,10 +172,13 @@ impl<E: Engine> Replica<E> {
     }
 
     /// Merges what is taken out of each market's staged actions.
-    fn merge_taken(&mut self, take: impl Fn(&mut MarketLog<E>) -> Vec<LogEntry>) -> Vec<Change> {
+    fn merge_taken(
+        &mut self,
+        take: impl Fn(&mut MarketLog<E>, &OperationTable) -> Vec<LogEntry>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
-            let incoming = take(&mut self.markets[index]);
+            let incoming = take(&mut self.markets[index], &self.orders.operations);
             if !incoming.is_empty() {
                 self.merge_market(index, incoming, &mut changes);
             }
@@ -179,135 +196,149 @@ impl<E: Engine> Replica<E> {
 
     /// Undo to the first new action, merge, redo, and compare.
     fn merge_market(&mut self, index: usize, incoming: Vec<LogEntry>, changes: &mut Vec<Change>) {
-        let cause = incoming[0].key;
         changes.reserve(2 * incoming.len());
-        let undone = self.undo_behind(index, cause);
-        let market = &mut self.markets[index];
-        let log = &mut market.log;
+        let undone = self.undo_behind(index, &incoming[0]);
+        let log = &mut self.markets[index].log;
         let first = log.len();
-        make_room(log, undone.entries.len() + incoming.len());
-        make_room(&mut market.effects, incoming.len());
-        if undone.entries.is_empty() {
-            log.extend(incoming);
-        } else {
-            log.extend(merge_sorted(undone.entries, incoming));
-        }
+        let operations = &self.orders.operations;
+        merge_sorted(undone.entries, incoming, operations).for_each(|entry| log.push(entry));
         self.execute_from(index, first);
         self.report_trades(index, first, undone.trades, changes);
         self.orders.report(changes);
     }
 
-    /// Takes back every action behind `key`.
-    fn undo_behind(&mut self, index: usize, key: LogKey) -> Undone {
-        let market = &mut self.markets[index];
+    /// Takes back every action behind an entry that is not in the log.
+    fn undo_behind(&mut self, index: usize, entry: &LogEntry) -> Undone {
         let mut undone = Undone::default();
-        if market.log.last().is_none_or(|last| last.key < key) {
+        let market = &mut self.markets[index];
+        let operations = &self.orders.operations;
+        let is_before = |other: &LogEntry| other.is_before(entry, operations);
+        if market.log.last().is_none_or(is_before) {
             return undone;
         }
-        let at = market.log.partition_point(|entry| entry.key < key);
-        undone.entries = market.log.split_off(at);
-        market.engine.undo_to(undone.entries[0].mark);
-        for entry in undone.entries.iter().rev() {
-            let effects = self.markets[index].effects.split_off(entry.effects_from);
-            let trades = self.trades_of(entry, &effects);
+        let from = market.log.partition_point(is_before);
+        market.engine.undo_to(market.log[from].mark);
+        for at in (from..market.log.len()).rev() {
+            let trades = tape_of(&self.orders, &self.markets[index], at);
             undone
                 .trades
-                .extend(trades.map(|trade| (trade.pair, trade)));
-            for effect in effects.iter().rev() {
-                self.orders
-                    .unfold(effect, &mut self.markets[index].reductions);
+                .extend(trades.map(|trade| (trade.meeting, trade)));
+            let market = &mut self.markets[index];
+            let entry = market.log.pop().expect("it is in the log");
+            while market.traces.len() > entry.traces_from as usize
+                && let Some(trace) = market.traces.pop()
+            {
+                self.orders.unfold(&trace, entry.own);
             }
-            if let Some(place) = entry.own_place {
-                self.orders.take(place);
+            if entry.own != Slot::NONE {
+                self.orders.leave(entry.own);
             }
+            undone.entries.push(entry);
         }
+        undone.entries.reverse();
         undone
     }
 
     /// Executes the log of a market from `first` on. What a batch of actions will need from memory
     /// is asked for before the first of them has to wait for it.
     fn execute_from(&mut self, index: usize, first: usize) {
-        let mut orders = Vec::with_capacity(BATCH_MAX);
+        let mut actions = Vec::with_capacity(BATCH_MAX);
+        let mut ends = Vec::with_capacity(BATCH_MAX);
         let end = self.markets[index].log.len();
         for batch in (first..end).step_by(BATCH_MAX) {
             let market = &self.markets[index];
-            let batch = batch..end.min(batch + BATCH_MAX);
-            orders.clear();
-            orders.extend(market.log[batch.clone()].iter().map(LogEntry::order));
-            market.engine.prepare(&orders);
-            let addressed = orders.iter().filter_map(|order| match order {
-                matching::Action::Cancel { order, .. } => Some(order),
-                _ => None,
-            });
-            self.orders.prepare(addressed);
-            for (at, order) in batch.zip(&orders) {
-                self.execute(index, at, order);
+            actions.clear();
+            let entries = (batch..end.min(batch + BATCH_MAX)).map(|at| &market.log[at]);
+            actions.extend(entries.map(|entry| action(&self.orders, market, entry)));
+            market.engine.prepare(&actions);
+            let mut folded = batch;
+            for (at, action) in (batch..).zip(&actions) {
+                if let matching::Action::Replace(replacement) = action {
+                    // It depends on what the orders are by then.
+                    self.fold(index, folded, &mut ends);
+                    folded = at;
+                    self.execute_replace(index, at, replacement);
+                } else {
+                    let market = &mut self.markets[index];
+                    market.log[at].mark = market.engine.mark();
+                    market.engine.execute(action, &mut market.effects);
+                }
+                ends.push(self.markets[index].effects.len());
             }
+            self.fold(index, folded, &mut ends);
         }
     }
 
-    /// Executes the action at this place of the log, behind which nothing is executed.
-    fn execute(&mut self, index: usize, at: usize, order: &matching::Action) {
+    /// Brings the effects of the actions from `first` on into the seats and the log of traces. The
+    /// effects of each action stop where the next of `ends` says.
+    fn fold(&mut self, index: usize, first: usize, ends: &mut Vec<usize>) {
         let market = &mut self.markets[index];
-        let entry = &mut market.log[at];
-        entry.mark = market.engine.mark();
-        entry.effects_from = market.effects.len();
-        match order {
-            matching::Action::Place(order) => {
-                let place = entry.own_place.expect("placing an order makes one");
-                let author = self.authors[entry.owner.0 as usize];
-                self.orders.put(place, entry.placed_row(order, author));
-                market.engine.place(order, &mut market.effects);
+        let (mut from, mut prepared) = (0, 0);
+        let mut met = (OrderId::default(), Slot::NONE);
+        for (at, to) in (first..).zip(ends.drain(..)) {
+            let traces_from = market.next_trace();
+            let entry = &mut market.log[at];
+            entry.traces_from = traces_from;
+            let own = entry.own;
+            match entry.deed {
+                Deed::Place => self.orders.enter(own),
+                Deed::Cancel(order) => met = (self.orders.id(order), order),
+                Deed::CancelStranger(_) | Deed::Replace(_) => {}
             }
-            matching::Action::Replace(replacement) => self.execute_replace(index, at, replacement),
-            other => market.engine.execute(other, &mut market.effects),
+            let known = (self.orders.id(own), own);
+            for number in from..to {
+                if number >= prepared {
+                    prepared = number + BATCH_MAX;
+                    let coming = market.effects[number..].iter().take(BATCH_MAX);
+                    self.orders.prepare(coming.filter_map(maker));
+                }
+                let effect = &market.effects[number];
+                if let Some(trace) = trace(&self.orders, effect, &known, &mut met) {
+                    self.orders.fold(&trace, own);
+                    market.traces.push(trace);
+                }
+            }
+            from = to;
         }
-        let market = &mut self.markets[index];
-        for effect in &market.effects[market.log[at].effects_from..] {
-            self.orders.fold(effect, &mut market.reductions);
-        }
+        market.effects.clear();
     }
 
     /// Changes an order, if it is there and the change is one.
     fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
+        let market = &mut self.markets[index];
+        let entry = &mut market.log[at];
+        entry.mark = market.engine.mark();
+        let own = entry.own;
         let Replacement {
             order,
-            new_id,
             price,
             quantity,
             ..
         } = *replacement;
-        let market = &mut self.markets[index];
-        let entry = &market.log[at];
-        let old = self.orders.get(&order);
-        let old = old.filter(|row| row.market == entry.action.market());
-        let reduces = |row: &OrderRow| quantity.is_some_and(|quantity| quantity < row.quantity);
-        if price.is_none() && old.is_some_and(|row| !reduces(row)) {
+        let old = self.orders.find(&order);
+        let old = old.filter(|old| self.orders.terms(*old).market == market_index(index));
+        let old = old.and_then(|slot| Some((slot, *self.orders.order(slot)?)));
+        let reduces = |total: Lots| quantity.is_some_and(|quantity| quantity < total);
+        if price.is_none() && old.is_some_and(|(_, seat)| !reduces(seat.quantity)) {
             let reason = IgnoredReason::NotReduced;
             market.effects.push(Effect::Ignored { order, reason });
             return;
         }
+        let from = market.effects.len();
         market.engine.replace(replacement, &mut market.effects);
         let retired = Effect::Ended {
             order,
             reason: EndReason::Replaced,
         };
-        if market.effects[entry.effects_from..].contains(&retired) {
-            let old = old.expect("only a known order can be retired");
-            let new = OrderRow {
-                order: new_id,
-                price: price.or(old.price),
-                quantity: Lots(quantity.unwrap_or(old.quantity).0 - old.filled.0),
-                filled: Lots(0),
-                ended: None,
-                time: entry.time,
-                late_ms: entry.late_ms,
-                ..old.clone()
-            };
-            let place = entry.own_place.expect("a replace may make an order");
-            self.orders.put(place, new);
+        if market.effects[from..].contains(&retired) {
+            let (slot, seat) = old.expect("only a known order can be retired");
+            let total = quantity.unwrap_or(seat.quantity);
+            let rest = Lots(total.0 - seat.filled.0);
+            self.orders.enter_replacing(own, slot, price, rest);
         }
-        market.complete_reduction(market.log[at].effects_from, order, quantity);
+        if let Some(quantity) = quantity {
+            complete_reduction(&mut market.effects, from, order, quantity);
+        }
     }
 
     /// Reports how the trades from `first` on differ from those that were undone.
@@ -315,30 +346,34 @@ impl<E: Engine> Replica<E> {
         &mut self,
         index: usize,
         first: usize,
-        mut undone: BTreeMap<Pair, TapeEntry>,
+        mut undone: BTreeMap<Meeting, TapeEntry>,
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
-        let cause = market.log[first].key.operation;
+        let operations = &self.orders.operations;
+        let cause = operations.row(market.log[first].operation).id;
         let mut reports = Vec::new();
-        for trade in self.tape(market, first) {
-            let change = match undone.remove(&trade.pair) {
+        for trade in tape(&self.orders, market, first) {
+            let change = match undone.remove(&trade.meeting) {
                 None => TradeChange::New,
-                Some(old) if old == trade => continue,
-                Some(old) if (old.price, old.quantity) == (trade.price, trade.quantity) => {
-                    TradeChange::Moved
+                Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
+                    TradeChange::Amended
                 }
-                Some(_) => TradeChange::Amended,
+                Some(old) if old.number != trade.number => TradeChange::Moved,
+                Some(_) => continue,
             };
             reports.push((trade, change));
         }
         if !undone.is_empty() {
             let busted = undone.into_values();
             reports.extend(busted.map(|old| (old, TradeChange::Busted)));
-            reports.sort_by_key(|(trade, _)| trade.position);
+            reports.sort_by(|(first, _), (second, _)| {
+                let actions = first.action.order(&second.action, operations);
+                actions.then(first.number.cmp(&second.number))
+            });
         }
         for (trade, change) in reports {
-            let id = trade_id(&trade.pair.0, &trade.pair.1, 0);
+            let id = self.id_of(&trade);
             self.count_report(&id, change);
             let status = match change {
                 TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
@@ -346,7 +381,7 @@ impl<E: Engine> Replica<E> {
                 TradeChange::Busted => TradeStatus::Busted,
             };
             changes.push(Change::Trade {
-                position: trade.position,
+                position: self.position(&trade),
                 row: self.trade_row(market_index(index), id, &trade, status),
                 change,
                 cause,
@@ -363,40 +398,16 @@ impl<E: Engine> Replica<E> {
         *self.revisions.entry(*trade).or_insert(1) += 1;
     }
 
-    /// The trades among the effects of an action.
-    fn trades_of<'a>(
-        &'a self,
-        entry: &'a LogEntry,
-        effects: &'a [Effect],
-    ) -> impl Iterator<Item = TapeEntry> + 'a {
-        let fills = effects.iter().filter_map(|effect| match effect {
-            Effect::Fill {
-                maker,
-                taker,
-                price,
-                quantity,
-            } => Some(((*maker, *taker), *price, *quantity)),
-            _ => None,
-        });
-        fills
-            .zip(0..)
-            .map(|((pair, price, quantity), number)| TapeEntry {
-                position: TradePosition {
-                    key: entry.key,
-                    number,
-                },
-                pair,
-                price,
-                quantity,
-                time: entry.time,
-                taker: self.side_of_own_order(entry),
-            })
+    fn id_of(&self, trade: &TapeEntry) -> TradeId {
+        let (maker, taker, piece) = trade.meeting;
+        trade_id(&self.orders.id(maker), &self.orders.id(taker), piece)
     }
 
-    /// The side of the order that an action has made.
-    fn side_of_own_order(&self, entry: &LogEntry) -> Side {
-        let own = entry.own_place.and_then(|place| self.orders.row(place));
-        own.expect("whoever takes has entered the book").side
+    fn position(&self, trade: &TapeEntry) -> TradePosition {
+        TradePosition {
+            key: trade.action.key(&self.orders.operations),
+            number: trade.number,
+        }
     }
 
     /// A trade for users.
@@ -407,8 +418,9 @@ impl<E: Engine> Replica<E> {
         entry: &TapeEntry,
         status: TradeStatus,
     ) -> TradeRow {
-        let (maker, taker) = entry.pair;
-        let (buy, sell) = match entry.taker {
+        let (maker, taker, _) = entry.meeting;
+        let side = self.orders.terms(taker).side;
+        let (buy, sell) = match side {
             Side::Buy => (taker, maker),
             Side::Sell => (maker, taker),
         };
@@ -417,19 +429,18 @@ impl<E: Engine> Replica<E> {
             market,
             price: entry.price,
             quantity: entry.quantity,
-            buy,
-            sell,
-            taker: entry.taker,
+            buy: self.orders.id(buy),
+            sell: self.orders.id(sell),
+            taker: side,
             status,
-            time: entry.time,
+            time: self.orders.operations.row(entry.action.operation).time,
             revision: self.revisions.get(&trade).copied().unwrap_or(1),
         }
     }
 
     /// A trade that stands in the tape, for users.
     fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
-        let id = trade_id(&entry.pair.0, &entry.pair.1, 0);
-        self.trade_row(market, id, entry, TradeStatus::Tentative)
+        self.trade_row(market, self.id_of(entry), entry, TradeStatus::Tentative)
     }
 
     /// Digest of all trades in log order, market by market.
@@ -437,19 +448,12 @@ impl<E: Engine> Replica<E> {
         let mut hasher = blake3::Hasher::new_derive_key("bitfitech trades 1");
         for (index, market) in self.markets.iter().enumerate() {
             hasher.update(&(index as u64).to_be_bytes());
-            for effect in &market.effects {
-                if let Effect::Fill {
-                    maker,
-                    taker,
-                    price,
-                    quantity,
-                } = effect
-                {
-                    hasher.update(&maker.0);
-                    hasher.update(&taker.0);
-                    hasher.update(&price.0.to_be_bytes());
-                    hasher.update(&quantity.0.to_be_bytes());
-                }
+            for trade in tape(&self.orders, market, 0) {
+                let (maker, taker, _) = trade.meeting;
+                hasher.update(&self.orders.id(maker).0);
+                hasher.update(&self.orders.id(taker).0);
+                hasher.update(&trade.price.0.to_be_bytes());
+                hasher.update(&trade.quantity.0.to_be_bytes());
             }
         }
         Digest(*hasher.finalize().as_bytes())
@@ -482,48 +486,147 @@ impl<E: Engine> Replica<E> {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// The trades of a market from the action at `first` on, in log order.
-    fn tape<'a>(
-        &'a self,
-        market: &'a MarketLog<E>,
-        first: usize,
-    ) -> impl Iterator<Item = TapeEntry> + 'a {
-        (first..market.log.len())
-            .flat_map(move |at| self.trades_of(&market.log[at], market.effects_of(at)))
-    }
-
     /// Everything that a view must know, as changes that are news to nobody.
     pub fn snapshot(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for (index, market) in self.markets.iter().enumerate() {
-            changes.extend(self.tape(market, 0).map(|trade| Change::Trade {
-                position: trade.position,
+            changes.extend(tape(&self.orders, market, 0).map(|trade| Change::Trade {
+                position: self.position(&trade),
                 row: self.standing_trade_row(market_index(index), &trade),
                 change: TradeChange::Moved,
-                cause: trade.position.key.operation,
+                cause: self.orders.operations.row(trade.action.operation).id,
             }));
         }
-        changes.extend(self.orders.iter().cloned().map(Change::Order));
+        changes.extend(self.orders.iter().map(Change::Order));
         changes
     }
 
     /// The trades that an order made as it entered the book, in order.
     pub fn trades_on_entry(&self, order: &OrderId) -> Vec<TradeRow> {
-        let Some(row) = self.orders.get(order) else {
+        let Some(slot) = self.orders.find(order) else {
             return Vec::new();
         };
-        let market = &self.markets[usize::from(row.market.0)];
-        let Some(at) = market
-            .log
-            .iter()
-            .rposition(|entry| entry.own_order() == *order)
-        else {
+        let market_index = self.orders.terms(slot).market;
+        let market = &self.markets[usize::from(market_index.0)];
+        let mut newest_first = (0..market.log.len()).rev();
+        let Some(at) = newest_first.find(|at| market.log[*at].own == slot) else {
             return Vec::new();
         };
-        self.trades_of(&market.log[at], market.effects_of(at))
-            .map(|trade| self.standing_trade_row(row.market, &trade))
+        tape_of(&self.orders, market, at)
+            .map(|trade| self.standing_trade_row(market_index, &trade))
             .collect()
     }
+}
+
+/// What the engine has to do.
+fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> matching::Action {
+    let by = orders.operations.row(entry.operation).owner;
+    match entry.deed {
+        Deed::Place => matching::Action::Place(orders.new_order(entry.own)),
+        Deed::Cancel(order) => matching::Action::Cancel {
+            order: orders.id(order),
+            by,
+        },
+        Deed::CancelStranger(number) => matching::Action::Cancel {
+            order: market.strangers[number as usize],
+            by,
+        },
+        Deed::Replace(number) => {
+            let Alteration {
+                order,
+                price,
+                quantity,
+            } = market.alterations[number as usize];
+            matching::Action::Replace(Box::new(Replacement {
+                order,
+                by,
+                new_id: orders.id(entry.own),
+                price,
+                quantity,
+            }))
+        }
+    }
+}
+
+/// The resting order that takes part in an effect.
+fn maker(effect: &Effect) -> Option<&OrderId> {
+    match effect {
+        Effect::Fill { maker, .. } => Some(maker),
+        _ => None,
+    }
+}
+
+/// What has to be kept of an effect. `own` is the order of the action, `met` the last other one
+/// that an effect named: most are named several times in a row.
+fn trace(
+    orders: &OrderTable,
+    effect: &Effect,
+    own: &(OrderId, Slot),
+    met: &mut (OrderId, Slot),
+) -> Option<Trace> {
+    let mut seat_of = |id: &OrderId| {
+        if own.0 == *id && own.1 != Slot::NONE {
+            return own.1;
+        }
+        if met.0 != *id {
+            let found = orders.find(id);
+            *met = (*id, found.expect("effects name orders that were placed"));
+        }
+        met.1
+    };
+    match effect {
+        Effect::Fill {
+            maker, quantity, ..
+        } => Some(Trace::new(TraceKind::Fill, seat_of(maker), quantity.0)),
+        Effect::Reduced { order, quantity } => {
+            let order = seat_of(order);
+            let by = orders.terms(order).quantity.0 - quantity.0;
+            Some(Trace::new(TraceKind::Reduced, order, by))
+        }
+        Effect::Ended { order, reason } => {
+            Some(Trace::new(TraceKind::Ended(*reason), seat_of(order), 0))
+        }
+        Effect::Rested { .. } | Effect::Ignored { .. } => None,
+    }
+}
+
+/// A total reduced to just what is filled ends an order as filled. It is a reduction all the same,
+/// or an order of which nothing is left would seem to have something left.
+fn complete_reduction(effects: &mut Vec<Effect>, from: usize, order: OrderId, quantity: Lots) {
+    let reason = EndReason::Filled;
+    if effects[from..] == [Effect::Ended { order, reason }] {
+        effects.insert(from, Effect::Reduced { order, quantity });
+    }
+}
+
+/// The trades of the action at this place of the log.
+fn tape_of<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+    at: usize,
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    let action = market.log[at];
+    let fills = market.traces_of(at);
+    let fills = fills.filter(|trace| trace.kind == TraceKind::Fill);
+    fills.zip(0..).map(move |(fill, number)| TapeEntry {
+        action,
+        number,
+        meeting: (fill.order, action.own, fill.piece),
+        price: orders
+            .terms(fill.order)
+            .price()
+            .expect("an order that rested has a price"),
+        quantity: Lots(fill.value()),
+    })
+}
+
+/// The trades of a market from the action at `first` on, in log order.
+fn tape<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+    first: usize,
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    (first..market.log.len()).flat_map(move |at| tape_of(orders, market, at))
 }
 
 /// The market at this place in the genesis.

@@ -42,12 +42,7 @@ impl Facts {
             ],
             levels: markets().map(levels).collect(),
             trades: trades(replica),
-            orders: orders
-                .map(|row| OrderRow {
-                    late_ms: 0,
-                    ..row.clone()
-                })
-                .collect(),
+            orders: orders.map(|row| OrderRow { late_ms: 0, ..row }).collect(),
         }
     }
 

@@ -171,6 +171,11 @@ impl IdTable {
         }
     }
 
+    /// How many bytes of memory it has asked for.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<Bucket>()
+    }
+
     /// Reads where a search for this tag starts, without looking at it.
     pub(crate) fn touch(&self, tag: Tag) -> u32 {
         self.buckets[self.home(tag)].summary as u32

@@ -22,7 +22,7 @@ pub const BATCH_MAX: usize = 64;
 /// A smaller book is near enough anyway: measured with 2 MiB of second-level cache, looking ahead
 /// costs more than it saves below about this many orders.
 /// Tests look ahead in any book.
-const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 16 };
+const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 12 };
 
 /// Actions of one kind, so that steps over them need not ask for the kind each time.
 struct Group {

@@ -19,7 +19,7 @@ const CHUNK_LEN: usize = 1 << CHUNK_BITS;
 pub(super) const SLOT_BITS: u32 = 27;
 
 /// The number of a value's place. Zero stands for nobody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot(pub(crate) u32);
 
 impl Slot {

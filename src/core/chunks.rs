@@ -1,0 +1,155 @@
+//! A list that grows without ever moving what is in it.
+//!
+//! A vector that is full moves to a place twice as large: for a moment it needs three times its
+//! memory, and ever after up to half of it is idle. The lists of a history never end and there are
+//! many of them, so they are made of chunks: at most one chunk is not full, and growing touches no
+//! memory but that of the new value. The first chunk grows like a vector, so a short list is small.
+
+use alloc::vec::Vec;
+use core::ops::{Index, IndexMut};
+
+/// How large a chunk may be. A guess: far below what a node has, and below the size from which
+/// common allocators ask the system for each piece.
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// Values by number.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunks<T> {
+    chunks: Vec<Vec<T>>,
+    len: usize,
+}
+
+impl<T> Chunks<T> {
+    /// How many bits of a number count within a chunk.
+    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+    const CHUNK_LEN: usize = 1 << Self::BITS;
+
+    /// An empty list.
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value with this number, if there is one.
+    pub(crate) fn get(&self, number: usize) -> Option<&T> {
+        (number < self.len).then(|| &self[number])
+    }
+
+    /// The last value.
+    pub(crate) fn last(&self) -> Option<&T> {
+        self.get(self.len.checked_sub(1)?)
+    }
+
+    /// Adds a value at the end.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) {
+        if self.len >> Self::BITS == self.chunks.len() {
+            self.add_chunk();
+        }
+        self.chunks[self.len >> Self::BITS].push(value);
+        self.len += 1;
+    }
+
+    #[cold]
+    fn add_chunk(&mut self) {
+        let room = if self.chunks.is_empty() {
+            0
+        } else {
+            Self::CHUNK_LEN
+        };
+        self.chunks.push(Vec::with_capacity(room));
+    }
+
+    /// Takes the last value out. The memory of one empty chunk is kept for what comes next.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        self.len = last;
+        self.chunks.truncate((last >> Self::BITS) + 2);
+        self.chunks[last >> Self::BITS].pop()
+    }
+
+    /// How many values come before the first that does not hold, in a list where none after it
+    /// holds.
+    pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len);
+        while low < high {
+            let middle = low.midpoint(high);
+            if holds(&self[middle]) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// How many bytes of memory it has asked for.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let values: usize = self.chunks.iter().map(Vec::capacity).sum();
+        values * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
+    }
+}
+
+impl<T> Index<usize> for Chunks<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, number: usize) -> &T {
+        &self.chunks[number >> Self::BITS][number & (Self::CHUNK_LEN - 1)]
+    }
+}
+
+impl<T> IndexMut<usize> for Chunks<T> {
+    #[inline]
+    fn index_mut(&mut self, number: usize) -> &mut T {
+        &mut self.chunks[number >> Self::BITS][number & (Self::CHUNK_LEN - 1)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// So large that four of them fill a chunk.
+    type Large = [u64; CHUNK_BYTES / 32];
+
+    proptest! {
+        #[test]
+        fn chunks_are_a_list(steps in prop::collection::vec(any::<Option<u64>>(), 0..60)) {
+            let (mut chunks, mut model): (Chunks<Large>, Vec<u64>) = (Chunks::new(), Vec::new());
+            for step in steps {
+                match step {
+                    Some(value) => {
+                        chunks.push([value; CHUNK_BYTES / 32]);
+                        model.push(value);
+                    }
+                    None => prop_assert_eq!(chunks.pop().map(|value| value[0]), model.pop()),
+                }
+                prop_assert_eq!(chunks.len(), model.len());
+                prop_assert_eq!(chunks.last().map(|value| value[1]), model.last().copied());
+                prop_assert!(chunks.get(model.len()).is_none());
+                let same = model.iter().enumerate().all(|(at, value)| chunks[at][2] == *value);
+                prop_assert!(same);
+                prop_assert!(chunks.memory_bytes() <= (model.len() + 13) * size_of::<Large>());
+            }
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_value_in_a_sorted_list_is_found() {
+        let mut chunks = Chunks::new();
+        (0..20_000_u64).for_each(|value| chunks.push(value * 2));
+        for at in [0, 1, 8191, 8192, 19_999, 20_000] {
+            assert_eq!(chunks.partition_point(|value| *value < at * 2), at as usize);
+        }
+    }
+}
