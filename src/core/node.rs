@@ -235,9 +235,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
         self.gossip.handle_timeout(now);
         self.sync.handle_timeout(now);
         let gating = self.gating(now);
-        let tick_ms = self.tick_at_ms;
-        let exchange_ms = self.exchange.next_deadline_ms(gating);
-        let due_ms = tick_ms.into_iter().chain(exchange_ms).min();
+        let due_ms = self.books_due_ms(gating);
         if due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
             self.tick_at_ms = None;
             self.exchange.handle_tick(gating);
@@ -326,12 +324,17 @@ impl<E: Engine, G: Gate> Node<E, G> {
     fn drive(&mut self, now: Now) {
         self.move_outputs(now);
         let deadlines = [
-            self.tick_at_ms,
             self.gossip.next_deadline_ms(),
             self.sync.next_deadline_ms(),
-            self.exchange.next_deadline_ms(self.gating(now)),
+            self.books_due_ms(self.gating(now)),
         ];
         self.deadline_ms = deadlines.into_iter().flatten().min();
+    }
+
+    /// When the books are merged: a tick after something came, or when the exchange says so.
+    fn books_due_ms(&self, gating: Now) -> Option<u64> {
+        self.tick_at_ms
+            .or_else(|| self.exchange.next_deadline_ms(gating))
     }
 
     /// Moves outputs between the machines until none has any left.

@@ -232,6 +232,6 @@ fn node_config() -> NodeConfig {
             ..GossipConfig::default()
         },
         sync: SyncConfig::default(),
-        tick_ms: 50,
+        tick_ms: 100,
     }
 }
