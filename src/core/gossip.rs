@@ -373,6 +373,11 @@ impl<O: Payload> Gossip<O> {
         self.links.get(&link).map_or(0, |state| state.missed)
     }
 
+    /// How many ids are remembered: at most two generations.
+    pub fn seen_len(&self) -> usize {
+        self.seen.len()
+    }
+
     /// The peer at the other end of a link.
     pub fn peer(&self, link: LinkId) -> Option<AuthorKey> {
         self.links.get(&link).map(|state| state.peer)

@@ -1,5 +1,9 @@
 //! What a simulation is made of.
 
+use std::path::PathBuf;
+
+use crate::adversaries;
+use crate::canaries::Canary;
 use crate::event::{MS, Micros};
 
 /// How users behave.
@@ -62,6 +66,12 @@ pub struct Config {
     pub loss: f64,
     /// Share of the nodes that lie, in percent.
     pub byzantine_percent: f64,
+    /// How all liars lie; `None` is all kinds.
+    pub adversary: Option<adversaries::Kind>,
+    /// The planted bug.
+    pub canary: Option<Canary>,
+    /// Where every send and delivery is written to.
+    pub trace: Option<PathBuf>,
     /// How many links a node has, about.
     pub degree: u32,
     /// Threads; they change nothing but the wall time.
@@ -75,6 +85,32 @@ pub struct Config {
 }
 
 impl Config {
+    /// The command that runs this.
+    pub fn command(&self) -> String {
+        let (low_us, high_us) = self.latency_us;
+        let mut command = format!(
+            "bitfitech sim --scenario {} --seed {} --nodes {} --duration {}ms --rate {} \
+             --latency {}ms..{}ms --loss {} --byzantine {} --links {}",
+            self.scenario,
+            self.seed,
+            self.nodes,
+            self.duration_us / MS,
+            self.rate,
+            low_us / MS,
+            high_us / MS,
+            self.loss,
+            self.byzantine_percent,
+            self.degree,
+        );
+        if let Some(kind) = self.adversary {
+            command += &format!(" --adversary {}", kind.name());
+        }
+        if let Some(canary) = self.canary {
+            command += &format!(" --canary {}", canary.name());
+        }
+        command
+    }
+
     /// How long the network has to agree after it has healed.
     pub fn settle_us_max(&self) -> Micros {
         300_000 * MS

@@ -1,5 +1,6 @@
 //! The matching engine of simulated nodes: the real one, counted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,8 @@ use bitfitech_core::matching::{
     Action, Book, Effect, EndReason, Engine, Level, Mark, NewOrder, Owner, Replacement, Resting,
 };
 use bitfitech_core::types::{Digest, OrderId, Side};
+
+use crate::canaries::Canary;
 
 /// How many actions engines have executed. Shared by the hosts of one thread.
 #[derive(Clone, Debug, Default)]
@@ -23,18 +26,69 @@ impl Executions {
     }
 }
 
-/// The book, counted.
+/// The book, counted, and with a bug if one is planted.
 pub struct CountedBook {
     book: Book,
     executions: Executions,
+    bug: Option<Bug>,
+}
+
+/// A planted bug of an engine.
+enum Bug {
+    /// Counts the times that something was undone: some of them take an order too many.
+    LostUndo(u64),
+    ArrivalTie(Arrivals),
+}
+
+/// One undo of so many loses an order.
+const LOST_UNDO_OF: u64 = 7;
+
+/// In which order orders came, and the one before in the log.
+#[derive(Default)]
+struct Arrivals {
+    numbers: BTreeMap<OrderId, usize>,
+    before: Option<NewOrder>,
 }
 
 impl CountedBook {
     /// An empty book.
-    pub fn new(secret: &[u8; 32], executions: Executions) -> Self {
+    pub fn new(secret: &[u8; 32], executions: Executions, canary: Option<Canary>) -> Self {
+        let bug = match canary {
+            Some(Canary::LostUndo) => Some(Bug::LostUndo(0)),
+            Some(Canary::ArrivalTie) => Some(Bug::ArrivalTie(Arrivals::default())),
+            _ => None,
+        };
         Self {
             book: Book::new(secret),
             executions,
+            bug,
+        }
+    }
+
+    /// Puts the order before this one behind it, if it came later and stands at the same price.
+    fn break_tie(&mut self, order: &NewOrder) {
+        let Some(Bug::ArrivalTie(arrivals)) = &mut self.bug else {
+            return;
+        };
+        let next = arrivals.numbers.len();
+        let number = *arrivals.numbers.entry(order.id).or_insert(next);
+        let Some(before) = arrivals.before.replace(*order) else {
+            return;
+        };
+        let is_tie = before.side == order.side && before.pricing == order.pricing;
+        let rests = self.book.find(&order.id).is_some();
+        if let Some(resting) = self.book.find(&before.id)
+            && is_tie
+            && rests
+            && arrivals.numbers.get(&before.id) > Some(&number)
+        {
+            let mut unseen = Vec::new();
+            self.book.cancel(&before.id, before.owner, &mut unseen);
+            let again = NewOrder {
+                quantity: resting.remaining,
+                ..before
+            };
+            self.book.place(&again, &mut unseen);
         }
     }
 }
@@ -43,6 +97,7 @@ impl Engine for CountedBook {
     fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
         self.executions.add_one();
         self.book.place(order, effects);
+        self.break_tie(order);
     }
 
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
@@ -70,6 +125,17 @@ impl Engine for CountedBook {
 
     fn undo_to(&mut self, mark: Mark) {
         self.book.undo_to(mark);
+        match &mut self.bug {
+            Some(Bug::LostUndo(undone)) => {
+                *undone += 1;
+                let first = self.book.front(Side::Buy).next();
+                if let Some(lost) = first.filter(|_| *undone % LOST_UNDO_OF == 0) {
+                    self.book.cancel(&lost.id, lost.owner, &mut Vec::new());
+                }
+            }
+            Some(Bug::ArrivalTie(arrivals)) => arrivals.before = None,
+            None => {}
+        }
     }
 
     fn forget_before(&mut self, mark: Mark) {

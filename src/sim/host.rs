@@ -4,10 +4,13 @@
 //! from a stream of its own. So what it does depends on the seed and on its messages, and not on
 //! which thread it runs.
 
+mod lies;
 mod links;
 mod user;
 
 use bitfitech_core::board::Board;
+use bitfitech_core::dag::OpIndex;
+use bitfitech_core::delivery::Delivery;
 use bitfitech_core::exchange::{Exchange, OwnChain};
 use bitfitech_core::handshake::LocalNode;
 use bitfitech_core::node::{Node, NodeOutput};
@@ -17,14 +20,16 @@ use bitfitech_core::types::{AuthorKey, Now, OpId};
 use bitfitech_core::wire::Payload;
 use ed25519_zebra::SigningKey;
 
+use crate::canaries::Canary;
 use crate::disk::Disk;
 use crate::engine::{CountedBook, Executions};
 use crate::event::{Event, HostIndex, MS, Message, Micros};
-use crate::parcel::{ParcelGate, Signatures};
+use crate::parcel::{Parcel, ParcelGate, Signatures};
 use crate::random::Random;
 use crate::tally::Tally;
 use crate::world::{Plan, World};
 
+use self::lies::Lies;
 use self::links::Links;
 use self::user::User;
 
@@ -34,12 +39,15 @@ pub type SimNode = Node<CountedBook, ParcelGate>;
 /// How long the disk takes to bring an own operation to the platter: a fast solid-state disk.
 const DISK_US: Micros = MS;
 
+/// Hosts whose events are folded.
+const WATCHED: HostIndex = 2;
+
 /// How long operations of others may wait for that; nobody waits for them.
 const DISK_LAZY_US: Micros = 100 * MS;
 
 /// A host.
 pub struct Host {
-    pub(crate) index: HostIndex,
+    index: HostIndex,
     key: SigningKey,
     local: LocalNode,
     random: Random,
@@ -60,6 +68,7 @@ pub struct Host {
     executions: Executions,
     /// Sum of the ids of the applied set: equal sets have equal sums.
     sum: u128,
+    lies: Lies,
     /// The view that folds the node's events, where one is kept.
     pub(crate) board: Option<Box<Board>>,
 }
@@ -99,15 +108,21 @@ impl Host {
             disk_due_us: None,
             links: Links::new(&world.plans[index as usize].dials),
             user: User::default(),
-            random,
             sent: 0,
             failures: 0,
             timed_out_us: 0,
             unmerged: 0,
             executions,
             sum: 0,
-            board: None,
+            lies: Lies::new(&world.plans[index as usize], &mut random),
+            random,
+            board: (index < WATCHED).then(|| Box::new(Board::new(author, 0))),
         }
+    }
+
+    /// Its number.
+    pub fn index(&self) -> HostIndex {
+        self.index
     }
 
     /// The node, while the host is up.
@@ -157,7 +172,14 @@ impl Host {
         let earliest_us = self.timed_out_us + MS;
         let node_us = node.next_deadline_ms();
         let node_us = node_us.map(|at_ms| (at_ms * MS).max(earliest_us));
-        let wakes = [node_us, change_us, self.disk_due_us, self.links.next_us()];
+        let lie_us = self.lies.next_us();
+        let wakes = [
+            node_us,
+            change_us,
+            self.disk_due_us,
+            self.links.next_us(),
+            lie_us,
+        ];
         wakes.into_iter().flatten().min()
     }
 
@@ -193,6 +215,7 @@ impl Host {
             self.with_node(step, |node, now| node.handle_persisted(now, count));
         }
         self.tend_links(step);
+        self.tell_lies(step);
         self.timed_out_us = step.now_us;
         self.with_node(step, Node::handle_timeout);
     }
@@ -216,7 +239,8 @@ impl Host {
             self.failures += 1;
         }
         let executions = self.executions.clone();
-        let make_engine = |secret: &[u8; 32]| CountedBook::new(secret, executions.clone());
+        let canary = plan.canary;
+        let make_engine = |secret: &[u8; 32]| CountedBook::new(secret, executions.clone(), canary);
         let mut exchange = Exchange::new(step.world.genesis.clone(), self.key, make_engine);
         self.sum = 0;
         for operation in self.disk.records() {
@@ -225,14 +249,17 @@ impl Host {
             self.sum = self.sum.wrapping_add(id_number(&operation.id()));
         }
         let now = self.now(step.world, step.now_us);
-        let own_chain = match self.disk.is_empty() {
-            true => OwnChain::Complete,
-            false => OwnChain::MayBeLonger,
+        let own_chain = if self.up_us == 0 || canary == Some(Canary::ForgottenChain) {
+            OwnChain::Complete
+        } else {
+            OwnChain::MayBeLonger
         };
         exchange.handle_restored(now, own_chain);
-        let gate = ParcelGate {
-            signatures: Signatures::Checked,
+        let signatures = match canary {
+            Some(Canary::SkippedSignature) => Signatures::Ignored,
+            _ => Signatures::Checked,
         };
+        let gate = ParcelGate { signatures };
         let node = Node::new(now, step.world.node_config, exchange, gate);
         if let Some(board) = &mut self.board {
             **board = Board::new(self.local.key, step.world.genesis.markets.len());
@@ -251,6 +278,9 @@ impl Host {
         self.close_all(step);
         self.node = None;
         self.disk.crash(&mut self.random);
+        if self.plan(step.world).canary == Some(Canary::ForgottenChain) {
+            self.disk = Disk::default();
+        }
         self.disk_due_us = None;
         self.user.forget();
     }
@@ -292,14 +322,14 @@ impl Host {
         }
     }
 
-    fn handle_output(&mut self, step: &mut Step<'_>, output: NodeOutput<crate::parcel::Parcel>) {
+    fn handle_output(&mut self, step: &mut Step<'_>, output: NodeOutput<Parcel>) {
         match output {
             NodeOutput::Send {
                 link,
                 frame,
                 cost_bytes,
             } => {
-                self.send_frame(step, link, frame);
+                self.send_or_lie(step, link, frame);
                 let now = self.now(step.world, step.now_us);
                 if cost_bytes > 0
                     && let Some(node) = &mut self.node
@@ -330,9 +360,12 @@ impl Host {
         self.unmerged += operation.body().actions.len() as u64;
         self.sum = self.sum.wrapping_add(id_number(&id));
         let is_own = operation.body().author == self.local.key;
+        self.check_time(step, &operation);
         if is_own {
             step.tally.own += 1;
-            step.tally.written.push((id, step.now_us));
+            if self.plan(step.world).liar.is_none() {
+                step.tally.written.push((id, step.now_us));
+            }
         } else {
             step.tally.note_applied(&id, self.up_us, step.now_us);
         }
@@ -342,12 +375,26 @@ impl Host {
         self.disk_due_us = Some(due_us);
     }
 
+    /// Nothing is applied that is dated further ahead than may be.
+    fn check_time(&self, step: &mut Step<'_>, operation: &Verified) {
+        let Some(node) = &self.node else {
+            return;
+        };
+        let gating = node.gating(self.now(step.world, step.now_us));
+        if Delivery::is_ahead(operation.body().time, gating) {
+            let ahead_ms = operation.body().time.unix_ms() - gating.unix_ms;
+            let (host, id) = (self.index, operation.id().short());
+            let text = format!("host {host} applied {id}, {ahead_ms} ms ahead of its time");
+            step.tally.note_violation(text);
+        }
+    }
+
     /// Reads what a peer lacks from the disk.
     fn read(
         &mut self,
         step: &mut Step<'_>,
         ticket: Ticket,
-        (indices, remaining): (&[bitfitech_core::dag::OpIndex], u64),
+        (indices, remaining): (&[OpIndex], u64),
         bytes_max: usize,
     ) {
         let mut operations = Vec::new();
@@ -359,7 +406,7 @@ impl Host {
             if bytes > bytes_max && !operations.is_empty() {
                 break;
             }
-            operations.push(crate::parcel::Parcel::Good(operation.clone()));
+            operations.push(Parcel::Good(operation.clone()));
             next = u64::from(index.0) + 1;
         }
         let missing = Missing {

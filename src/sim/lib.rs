@@ -5,8 +5,11 @@
 //! things go wrong; then the network heals, and everyone must agree.
 //!
 //! Read in this order: [`config`] and [`scenario`], [`world`], [`network`], [`host`], then how it
-//! is run: [`queue`], [`shard`], [`runner`]; and what comes out: [`tally`], [`report`].
+//! is run: [`queue`], [`shard`], [`runner`]; who lies and what is wrong: [`adversaries`],
+//! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`].
 
+pub mod adversaries;
+pub mod canaries;
 pub mod clock;
 pub mod config;
 pub mod disk;
@@ -15,6 +18,7 @@ pub mod event;
 mod frame_size;
 pub mod histogram;
 pub mod host;
+pub mod invariants;
 mod memory;
 pub mod network;
 pub mod parcel;

@@ -19,6 +19,8 @@ pub struct Report {
     pub operations: u64,
     /// Trades that stand.
     pub trades: u64,
+    /// The command that runs this again.
+    pub command: String,
     /// Whether all honest nodes had equal sets and equal digests in the end.
     pub is_converged: bool,
     /// How many different digests honest nodes had in the end.
@@ -41,6 +43,11 @@ impl Report {
     /// Whether the run is what it should be.
     pub fn is_good(&self) -> bool {
         self.is_converged && self.violations.is_empty() && self.final_lost == 0
+    }
+
+    /// The command that runs this again.
+    pub fn command(&self) -> &str {
+        &self.command
     }
 
     /// One JSON object.

@@ -1,5 +1,6 @@
 //! A run from its beginning to its report.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -8,6 +9,7 @@ use bitfitech_core::view::{Change, Digests};
 
 use crate::config::{Config, Pace};
 use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
+use crate::invariants::{self, Evidence};
 use crate::memory;
 use crate::random::Random;
 use crate::report::Report;
@@ -179,7 +181,7 @@ fn exchange(shards: &mut [Box<Shard>]) {
 /// Whether all honest hosts are up and have applied the same set.
 fn is_agreed(world: &World, shards: &[Box<Shard>]) -> bool {
     let hosts = shards.iter().flat_map(|shard| shard.hosts());
-    let honest = hosts.filter(|host| !world.plans[host.index as usize].is_liar);
+    let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
     let mut sets = honest.map(|host| host.set());
     let Some(Some(first)) = sets.next() else {
         return false;
@@ -193,7 +195,7 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         mut shards,
         converged_us,
     } = outcome;
-    let mut digests: Vec<Digests> = thread::scope(|scope| {
+    let digests: BTreeMap<HostIndex, Digests> = thread::scope(|scope| {
         let asked = shards
             .iter_mut()
             .map(|shard| scope.spawn(|| shard.digests(world)));
@@ -201,37 +203,45 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         let answers = asked
             .into_iter()
             .map(|it| it.join().expect("digests are made"));
-        answers.flatten().map(|(_, digests)| digests).collect()
+        answers.flatten().collect()
     });
     let mut tally = Tally::default();
     shards.iter().for_each(|shard| tally.merge(&shard.tally));
-    let operations = digests.iter().map(|it| it.operations).max().unwrap_or(0);
+    let mut distinct: Vec<Digests> = digests.values().copied().collect();
     let key = |it: &Digests| (it.set, it.book, it.trades, it.final_trades, it.orders);
-    digests.sort_by_key(key);
-    digests.dedup_by_key(|it| key(it));
-    let is_converged = converged_us.is_some() && digests.len() == 1;
-    let healed_us = world.healed_us();
+    distinct.sort_by_key(key);
+    distinct.dedup_by_key(|it| key(it));
+    let hosts = shards.iter().flat_map(|shard| shard.hosts());
+    let honest = hosts.filter(|host| digests.contains_key(&host.index()));
+    let evidence = Evidence {
+        world,
+        hosts: honest.collect(),
+        digests,
+        tally: &tally,
+    };
+    let violations = invariants::check_all(&evidence);
+    let config = &world.config;
     Report {
-        scenario: world.config.scenario.clone(),
-        seed: world.config.seed,
-        nodes: world.config.nodes,
-        operations,
-        trades: trades(&shards),
-        is_converged,
-        distinct_digests: digests.len() as u64,
-        violations: Vec::new(),
+        scenario: config.scenario.clone(),
+        seed: config.seed,
+        nodes: config.nodes,
+        operations: distinct.iter().map(|it| it.operations).max().unwrap_or(0),
+        trades: trades(&evidence),
+        command: config.command(),
+        is_converged: converged_us.is_some() && distinct.len() == 1,
+        distinct_digests: distinct.len() as u64,
+        violations,
         final_lost: 0,
-        converge_ms: converged_us.map(|at_us| (at_us - healed_us) / MS),
+        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us()) / MS),
         tally,
         wall_s: 0.0,
         peak_rss_mb: None,
     }
 }
 
-/// How many trades stand, as the first host that is up sees it.
-fn trades(shards: &[Box<Shard>]) -> u64 {
-    let mut hosts = shards.iter().flat_map(|shard| shard.hosts());
-    let Some(node) = hosts.find_map(|host| host.node()) else {
+/// How many trades stand, as the first honest host that is up sees it.
+fn trades(evidence: &Evidence<'_>) -> u64 {
+    let Some(node) = evidence.hosts.iter().find_map(|host| host.node()) else {
         return 0;
     };
     let changes = node.exchange().replica().snapshot();

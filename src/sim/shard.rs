@@ -42,7 +42,6 @@ pub struct Shard {
     division: Division,
     window_us: Micros,
     hosts: Vec<Host>,
-    first: HostIndex,
     /// When each host has something to do by itself.
     wakes_us: Vec<Micros>,
     queue: Queue,
@@ -71,7 +70,6 @@ impl Shard {
             number,
             division,
             window_us,
-            first: hosts.first().map_or(0, |host| host.index),
             hosts,
             wakes_us,
             queue: Queue::new(window_us),
@@ -84,11 +82,6 @@ impl Shard {
     /// Its hosts.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
-    }
-
-    /// Its hosts, to ask them for digests.
-    pub fn hosts_mut(&mut self) -> &mut [Host] {
-        &mut self.hosts
     }
 
     /// Adds an event from outside.
@@ -118,7 +111,7 @@ impl Shard {
         let mut sent = Vec::new();
         let mut rest = events.drain(..).peekable();
         for at in 0..self.hosts.len() {
-            let index = self.hosts[at].index;
+            let index = self.hosts[at].index();
             let has_events = rest.peek().is_some_and(|event| event.to == index);
             if !has_events && self.wakes_us[at] >= span.1 {
                 continue;
@@ -174,17 +167,12 @@ impl Shard {
     /// The digests of every honest host that is up.
     pub fn digests(&mut self, world: &World) -> Vec<(HostIndex, Digests)> {
         let hosts = self.hosts.iter_mut();
-        let honest = hosts.filter(|host| !world.plans[host.index as usize].is_liar);
+        let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
         honest
             .filter_map(|host| {
-                let index = host.index;
+                let index = host.index();
                 Some((index, host.node_mut()?.exchange_mut().digests()))
             })
             .collect()
-    }
-
-    /// The host of this number, if it is here.
-    pub fn host(&self, index: HostIndex) -> Option<&Host> {
-        self.hosts.get(index.checked_sub(self.first)? as usize)
     }
 }

@@ -65,7 +65,12 @@ pub struct Tally {
     pub unwritten: u64,
     /// Sessions that ended.
     pub sessions_ended: u64,
+    /// What was seen to be wrong while it happened, at most [`VIOLATIONS_MAX`].
+    pub violations: Vec<String>,
 }
+
+/// Violations of one thread that are kept.
+const VIOLATIONS_MAX: usize = 10;
 
 impl Tally {
     /// An honest author has written an operation.
@@ -91,6 +96,13 @@ impl Tally {
         }
     }
 
+    /// Something is wrong.
+    pub fn note_violation(&mut self, text: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(text);
+        }
+    }
+
     /// Adds what another thread has counted.
     pub fn merge(&mut self, other: &Self) {
         self.delivery_us.merge(&other.delivery_us);
@@ -107,6 +119,7 @@ impl Tally {
         self.executions += other.executions;
         self.unwritten += other.unwritten;
         self.sessions_ended += other.sessions_ended;
+        self.violations.extend(other.violations.iter().cloned());
     }
 
     /// The mean time until an operation has reached its last host, in microseconds.

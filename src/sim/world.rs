@@ -9,6 +9,8 @@ use bitfitech_core::sync::SyncConfig;
 use bitfitech_core::types::Digest;
 use ed25519_zebra::SigningKey;
 
+use crate::adversaries;
+use crate::canaries::Canary;
 use crate::clock::Clock;
 use crate::config::{Config, Trouble};
 use crate::event::{HostIndex, MS, Micros};
@@ -31,8 +33,10 @@ pub struct Plan {
     pub dials: Vec<HostIndex>,
     /// When it is down, in order: from, until.
     pub down: Vec<(Micros, Micros)>,
-    /// Whether it lies.
-    pub is_liar: bool,
+    /// How it lies, if it does.
+    pub liar: Option<adversaries::Kind>,
+    /// The bug that is planted there.
+    pub canary: Option<Canary>,
 }
 
 /// The plan.
@@ -53,7 +57,10 @@ pub struct World {
 
 impl World {
     /// The plan that follows from settings.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
+        if let Some(canary) = config.canary {
+            canary.prepare(&mut config);
+        }
         let genesis = genesis();
         let dials = topology::random_graph(config.nodes, config.degree, config.seed);
         let plans = dials.into_iter().map(|dials| Plan {
@@ -75,6 +82,7 @@ impl World {
             config,
         };
         world.choose_liars();
+        world.plant_bugs();
         world.make_trouble();
         world
     }
@@ -109,14 +117,25 @@ impl World {
         let wanted = (f64::from(self.config.nodes) * share).round() as usize;
         let mut hosts: Vec<usize> = (0..self.plans.len()).collect();
         Random::derive(self.config.seed, "liars", 0).shuffle(&mut hosts);
-        for host in hosts.into_iter().take(wanted) {
-            self.plans[host].is_liar = true;
+        for (number, host) in hosts.into_iter().take(wanted).enumerate() {
+            let kind = self.config.adversary;
+            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(number));
+            self.plans[host].liar = Some(kind);
+        }
+    }
+
+    fn plant_bugs(&mut self) {
+        let plans = (0..).zip(&mut self.plans);
+        let honest = plans.filter(|(_, plan)| plan.liar.is_none());
+        for (host, plan) in honest {
+            plan.canary = self.config.canary.filter(|canary| canary.is_on(host));
         }
     }
 
     fn make_trouble(&mut self) {
         match self.config.trouble {
-            Trouble::None | Trouble::Eclipse => {}
+            Trouble::None => {}
+            Trouble::Eclipse => self.surround_first(),
             Trouble::Partition => {
                 let halves = self.cut(40, 60, 50, Direction::Both);
                 let deaf = self.cut(75, 90, 20, Direction::Outward);
@@ -140,6 +159,24 @@ impl World {
             }
             Trouble::Skew => self.skew_clocks(),
         }
+    }
+
+    /// The first host is honest, and all its links but one lead to liars.
+    fn surround_first(&mut self) {
+        for plan in &mut self.plans {
+            plan.dials.retain(|peer| *peer != 0);
+        }
+        self.plans[0].liar = None;
+        let liars = (0..)
+            .zip(&self.plans)
+            .filter(|(_, plan)| plan.liar.is_some());
+        let liars: Vec<HostIndex> = liars.map(|(host, _)| host).collect();
+        let honest = (1..)
+            .zip(&self.plans[1..])
+            .find(|(_, plan)| plan.liar.is_none());
+        let friend = honest.map(|(host, _)| host);
+        let links = self.config.degree.saturating_sub(1) as usize;
+        self.plans[0].dials = liars.into_iter().take(links).chain(friend).collect();
     }
 
     /// A partition between two moments, in percent of the time, of a share of the hosts.

@@ -322,10 +322,11 @@ impl Host {
         step: &mut Step<'_>,
         from: HostIndex,
         session: LinkId,
-        frame: Frame<Parcel>,
+        mut frame: Frame<Parcel>,
     ) {
         let state = self.links.sessions.get(&session);
         if state.is_some_and(|it| it.stage == Stage::Up) {
+            self.spoil(step, session, &mut frame);
             self.with_node(step, |node, now| node.handle_frame(now, session, frame));
         } else {
             self.deny(step, from, session);
