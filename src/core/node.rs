@@ -27,7 +27,7 @@ use crate::matching::Engine;
 use crate::op::{Action, OperationError, Verified};
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
-use crate::view::Change;
+use crate::view::{Change, Digests};
 use crate::wire::{Frame, Goodbye, GoodbyeCode, HeadCursor, OPERATIONS_MAX, WantEntry};
 
 mod gate;
@@ -136,7 +136,14 @@ impl<E: Engine, G: Gate> Node<E, G> {
         &self.exchange
     }
 
-    /// The exchange, to ask it for digests.
+    /// The digests of the state that follows from all applied operations.
+    pub fn digests(&mut self, now: Now) -> Digests {
+        let digests = self.exchange.digests();
+        self.drive(now);
+        digests
+    }
+
+    /// The exchange, to give it what did not come over a link.
     pub fn exchange_mut(&mut self) -> &mut Exchange<E> {
         &mut self.exchange
     }

@@ -17,6 +17,7 @@ use bitfitech_core::node::{Node, NodeOutput};
 use bitfitech_core::op::Verified;
 use bitfitech_core::sync::{Missing, Ticket};
 use bitfitech_core::types::{AuthorKey, Now, OpId};
+use bitfitech_core::view::Digests;
 use bitfitech_core::wire::Payload;
 use ed25519_zebra::SigningKey;
 
@@ -130,9 +131,11 @@ impl Host {
         self.node.as_deref()
     }
 
-    /// The node, to ask it for digests.
-    pub fn node_mut(&mut self) -> Option<&mut SimNode> {
-        self.node.as_deref_mut()
+    /// The digests of its books, with everything merged. `None` while it is down.
+    pub fn digests(&mut self, step: &mut Step<'_>) -> Option<Digests> {
+        let mut digests = None;
+        self.with_node(step, |node, now| digests = Some(node.digests(now)));
+        digests
     }
 
     /// Its author.

@@ -32,6 +32,8 @@ pub struct Progress {
 /// What the network came to.
 struct Outcome {
     shards: Vec<Box<Shard>>,
+    /// Up to when the hosts lived.
+    passed_us: Micros,
     /// When the sets of all honest hosts were equal, if they were.
     converged_us: Option<Micros>,
 }
@@ -99,17 +101,20 @@ fn live(world: &World, shards: Vec<Box<Shard>>, progress: &mut dyn FnMut(Progres
         let last_us = healed_us + world.config.settle_us_max();
         let mut count = 0;
         let mut converged_us = None;
+        let mut passed_us = 0;
         while let Some(window) = shards.iter().filter_map(|it| it.next_window()).min() {
             let now_us = window * window_us;
             if now_us >= last_us {
                 break;
             }
-            shards = run_window(world, shards, &others, window);
-            exchange(&mut shards);
             if now_us >= healed_us && is_agreed(world, &shards) {
-                converged_us = Some(now_us + window_us);
+                // Nothing has happened since the window before.
+                converged_us = Some(passed_us.max(healed_us));
                 break;
             }
+            shards = run_window(world, shards, &others, window);
+            exchange(&mut shards);
+            passed_us = now_us + window_us;
             if count % PROGRESS_WINDOWS == 0 {
                 progress(Progress { now_us, healed_us });
             }
@@ -117,6 +122,7 @@ fn live(world: &World, shards: Vec<Box<Shard>>, progress: &mut dyn FnMut(Progres
         }
         Outcome {
             shards,
+            passed_us,
             converged_us,
         }
     })
@@ -193,12 +199,13 @@ fn is_agreed(world: &World, shards: &[Box<Shard>]) -> bool {
 fn judge(world: &World, outcome: Outcome) -> Report {
     let Outcome {
         mut shards,
+        passed_us,
         converged_us,
     } = outcome;
     let digests: BTreeMap<HostIndex, Digests> = thread::scope(|scope| {
         let asked = shards
             .iter_mut()
-            .map(|shard| scope.spawn(|| shard.digests(world)));
+            .map(|shard| scope.spawn(|| shard.digests(world, passed_us)));
         let asked: Vec<_> = asked.collect();
         let answers = asked
             .into_iter()

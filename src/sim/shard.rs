@@ -165,14 +165,16 @@ impl Shard {
     }
 
     /// The digests of every honest host that is up.
-    pub fn digests(&mut self, world: &World) -> Vec<(HostIndex, Digests)> {
-        let hosts = self.hosts.iter_mut();
-        let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
-        honest
-            .filter_map(|host| {
-                let index = host.index();
-                Some((index, host.node_mut()?.exchange_mut().digests()))
-            })
-            .collect()
+    pub fn digests(&mut self, world: &World, now_us: Micros) -> Vec<(HostIndex, Digests)> {
+        let mut step = Step {
+            world,
+            sent: &mut Vec::new(),
+            tally: &mut self.tally,
+            now_us,
+        };
+        let is_honest = |host: &&mut Host| world.plans[host.index() as usize].liar.is_none();
+        let honest = self.hosts.iter_mut().filter(is_honest);
+        let digests = honest.map(|host| Some((host.index(), host.digests(&mut step)?)));
+        digests.flatten().collect()
     }
 }
