@@ -564,7 +564,8 @@ mod tests {
             ..SimSettings::default()
         };
         let invocation = accepted(words);
-        assert_eq!(invocation.command, Command::Sim(SimCommand::Run(settings)));
+        let run = SimCommand::Run(Box::new(settings));
+        assert_eq!(invocation.command, Command::Sim(run));
         assert_eq!(invocation.options.output(), Output::Json);
         for (words, list) in [
             ("sim --scenario list", SimCommand::ListScenarios),

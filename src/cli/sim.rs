@@ -79,7 +79,7 @@ pub enum SimCommand {
     /// Print the names of canaries.
     ListCanaries,
     /// Run a scenario.
-    Run(SimSettings),
+    Run(Box<SimSettings>),
 }
 
 /// A scenario, and what is otherwise than it says.
@@ -126,7 +126,7 @@ impl SimOptions {
         if lists(&self.canary) {
             return SimCommand::ListCanaries;
         }
-        SimCommand::Run(SimSettings {
+        SimCommand::Run(Box::new(SimSettings {
             scenario: self.scenario.unwrap_or_else(|| SCENARIO_DEFAULT.to_owned()),
             nodes: self.nodes,
             seed: self.seed,
@@ -140,7 +140,7 @@ impl SimOptions {
             links: self.links,
             threads: self.threads,
             trace: self.trace,
-        })
+        }))
     }
 }
 

@@ -141,7 +141,7 @@ impl Chain {
     /// A chain with a fresh key.
     pub fn new(random: &mut Random) -> Self {
         let mut secret = [0; 32];
-        secret.fill_with(|| random.next() as u8);
+        secret.fill_with(|| random.any() as u8);
         let key = SigningKey::from(secret);
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
         Self {

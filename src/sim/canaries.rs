@@ -68,7 +68,9 @@ impl Canary {
             Self::SkippedSignature => "forge",
             Self::ForgottenPark => "future",
             Self::ForgottenChain => {
-                config.trouble = Trouble::Churn;
+                // Nodes write before they have heard of their chain.
+                config.trouble = Trouble::CrashStorm;
+                config.rate = config.rate.max(f64::from(config.nodes) * 5.0);
                 return;
             }
             Self::ArrivalTie => {

@@ -1,6 +1,6 @@
 //! The matching engine of simulated nodes: the real one, counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,12 +43,15 @@ enum Bug {
 /// One undo of so many loses an order.
 const LOST_UNDO_OF: u64 = 7;
 
-/// In which order orders came, and the one before in the log.
+/// In which order orders came, and the last ones in the log.
 #[derive(Default)]
 struct Arrivals {
     numbers: BTreeMap<OrderId, usize>,
-    before: Option<NewOrder>,
+    before: VecDeque<NewOrder>,
 }
+
+/// Orders before an order that may be put behind it.
+const BEFORE_MAX: usize = 16;
 
 impl CountedBook {
     /// An empty book.
@@ -65,31 +68,33 @@ impl CountedBook {
         }
     }
 
-    /// Puts the order before this one behind it, if it came later and stands at the same price.
-    fn break_tie(&mut self, order: &NewOrder) {
+    /// Puts orders before this one behind it, if they came later and stand at the same price.
+    fn break_ties(&mut self, order: &NewOrder) {
         let Some(Bug::ArrivalTie(arrivals)) = &mut self.bug else {
             return;
         };
         let next = arrivals.numbers.len();
         let number = *arrivals.numbers.entry(order.id).or_insert(next);
-        let Some(before) = arrivals.before.replace(*order) else {
-            return;
-        };
-        let is_tie = before.side == order.side && before.pricing == order.pricing;
-        let rests = self.book.find(&order.id).is_some();
-        if let Some(resting) = self.book.find(&before.id)
-            && is_tie
-            && rests
-            && arrivals.numbers.get(&before.id) > Some(&number)
-        {
-            let mut unseen = Vec::new();
-            self.book.cancel(&before.id, before.owner, &mut unseen);
-            let again = NewOrder {
-                quantity: resting.remaining,
-                ..before
-            };
-            self.book.place(&again, &mut unseen);
+        if self.book.find(&order.id).is_some() {
+            for before in &arrivals.before {
+                let is_tie = before.side == order.side && before.pricing == order.pricing;
+                let came_later = arrivals.numbers.get(&before.id) > Some(&number);
+                if let (true, Some(resting)) = (is_tie && came_later, self.book.find(&before.id)) {
+                    let mut unseen = Vec::new();
+                    self.book.cancel(&before.id, before.owner, &mut unseen);
+                    let quantity = resting.remaining;
+                    let again = NewOrder {
+                        quantity,
+                        ..*before
+                    };
+                    self.book.place(&again, &mut unseen);
+                }
+            }
         }
+        if arrivals.before.len() == BEFORE_MAX {
+            arrivals.before.pop_front();
+        }
+        arrivals.before.push_back(*order);
     }
 }
 
@@ -97,7 +102,7 @@ impl Engine for CountedBook {
     fn place(&mut self, order: &NewOrder, effects: &mut Vec<Effect>) {
         self.executions.add_one();
         self.book.place(order, effects);
-        self.break_tie(order);
+        self.break_ties(order);
     }
 
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
@@ -133,7 +138,7 @@ impl Engine for CountedBook {
                     self.book.cancel(&lost.id, lost.owner, &mut Vec::new());
                 }
             }
-            Some(Bug::ArrivalTie(arrivals)) => arrivals.before = None,
+            Some(Bug::ArrivalTie(arrivals)) => arrivals.before.clear(),
             None => {}
         }
     }

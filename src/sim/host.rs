@@ -97,7 +97,7 @@ impl Host {
             key: author,
             genesis: world.genesis.clone(),
             listen: None,
-            instance: random.next(),
+            instance: random.any(),
         };
         Self {
             index,
@@ -272,7 +272,7 @@ impl Host {
         self.node = Some(Box::new(node));
         self.up_us = step.now_us.max(1);
         self.unmerged = 0;
-        self.local.instance = self.random.next();
+        self.local.instance = self.random.any();
         self.links.restart(step.now_us, &mut self.random);
     }
 

@@ -22,14 +22,14 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound`, which is not zero. Its bias is below `bound` / 2^64.
     pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.any()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A place in a list of this length, which is not zero.
@@ -45,7 +45,7 @@ impl Random {
     /// Whether an event of this probability happens.
     pub fn chance(&mut self, probability: f64) -> bool {
         // 53 bits are what a double holds exactly.
-        probability > 0.0 && ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
+        probability > 0.0 && ((self.any() >> 11) as f64) < probability * (1_u64 << 53) as f64
     }
 
     /// Brings a list into a random order (Fisher and Yates).
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ_by_part_and_number_and_repeat() {
-        let first = |part, number| Random::derive(7, part, number).next();
+        let first = |part, number| Random::derive(7, part, number).any();
         assert_eq!(first("links", 1), first("links", 1));
         assert_ne!(first("links", 1), first("links", 2));
         assert_ne!(first("links", 1), first("clocks", 1));

@@ -4,6 +4,7 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::tally::Tally;
 
 /// The report of a run. All but wall time and memory follow from the settings.
@@ -40,6 +41,34 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report of nothing.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            scenario: config.scenario.clone(),
+            seed: config.seed,
+            nodes: config.nodes,
+            operations: 0,
+            trades: 0,
+            command: config.command(),
+            is_converged: false,
+            distinct_digests: 0,
+            violations: Vec::new(),
+            final_lost: 0,
+            converge_ms: None,
+            tally: Tally::default(),
+            wall_s: 0.0,
+            peak_rss_mb: None,
+        }
+    }
+
+    /// The report of a run that ended with a panic.
+    pub fn of_panic(config: &Config, text: &str) -> Self {
+        Self {
+            violations: vec![format!("panic: {text}")],
+            ..Self::new(config)
+        }
+    }
+
     /// Whether the run is what it should be.
     pub fn is_good(&self) -> bool {
         self.is_converged && self.violations.is_empty() && self.final_lost == 0

@@ -1,6 +1,7 @@
 //! A run from its beginning to its report.
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -31,29 +32,38 @@ pub struct Progress {
 
 /// What the network came to.
 struct Outcome {
-    shards: Vec<Box<Shard>>,
+    shards: Vec<Shard>,
     /// Up to when the hosts lived.
     passed_us: Micros,
     /// When the sets of all honest hosts were equal, if they were.
     converged_us: Option<Micros>,
 }
 
-/// Runs a simulation.
+/// Runs a simulation. A panic of a node is a violation like any other.
 pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
     let began = Instant::now();
     let world = World::new(config);
-    let division = Division::new(world.config.nodes, world.config.threads);
-    let mut shards: Vec<Box<Shard>> = (0..division.shards)
-        .map(|number| Box::new(Shard::new(&world, division, number)))
-        .collect();
-    for order in orders(&world) {
-        shards[division.shard_of(order.to)].push(order);
-    }
-    let outcome = live(&world, shards, progress);
-    let mut report = judge(&world, outcome);
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress)));
+    let mut report = ran.unwrap_or_else(|payload| {
+        let told = payload.downcast_ref::<String>().cloned();
+        let told = told.or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        let text = told.unwrap_or_else(|| "its message is above".to_owned());
+        Report::of_panic(&world.config, &text)
+    });
     report.wall_s = began.elapsed().as_secs_f64();
     report.peak_rss_mb = memory::peak_mib();
     report
+}
+
+fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
+    let division = Division::new(world.config.nodes, world.config.threads);
+    let mut shards: Vec<Shard> = (0..division.shards)
+        .map(|number| Shard::new(world, division, number))
+        .collect();
+    for order in orders(world) {
+        shards[division.shard_of(order.to)].push(order);
+    }
+    judge(world, live(world, shards, progress))
 }
 
 /// When users want to trade, and on which hosts.
@@ -79,14 +89,14 @@ fn orders(world: &World) -> Vec<Event> {
             to,
             from: USER,
             number: number as u32,
-            message: Message::Order(random.next()),
+            message: Message::Order(random.any()),
         }
     };
     (0..count).map(order).collect()
 }
 
 /// Lets time pass until the network has healed and agrees, or has had long enough to.
-fn live(world: &World, shards: Vec<Box<Shard>>, progress: &mut dyn FnMut(Progress)) -> Outcome {
+fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -> Outcome {
     thread::scope(|scope| {
         let mut others = Vec::new();
         for _ in 1..shards.len() {
@@ -129,10 +139,10 @@ fn live(world: &World, shards: Vec<Box<Shard>>, progress: &mut dyn FnMut(Progres
 }
 
 /// What a worker is given and gives back.
-type Job = (u64, Box<Shard>);
+type Job = (u64, Shard);
 
 /// A worker's life: it ends when nobody gives it work any more.
-fn work(world: &World, jobs: &Receiver<Job>, done: &Sender<Box<Shard>>) {
+fn work(world: &World, jobs: &Receiver<Job>, done: &Sender<Shard>) {
     for (window, mut shard) in jobs {
         shard.run(world, window);
         if done.send(shard).is_err() {
@@ -144,10 +154,10 @@ fn work(world: &World, jobs: &Receiver<Job>, done: &Sender<Box<Shard>>) {
 /// All shards live through a window, the first of them on this thread.
 fn run_window(
     world: &World,
-    shards: Vec<Box<Shard>>,
-    others: &[(Sender<Job>, Receiver<Box<Shard>>)],
+    shards: Vec<Shard>,
+    others: &[(Sender<Job>, Receiver<Shard>)],
     window: u64,
-) -> Vec<Box<Shard>> {
+) -> Vec<Shard> {
     let mut shards = shards.into_iter();
     let mut first = shards.next().expect("there is a shard");
     for (shard, (jobs, _)) in shards.zip(others) {
@@ -166,7 +176,7 @@ fn run_window(
 }
 
 /// Hands messages and news of what was written to the other shards.
-fn exchange(shards: &mut [Box<Shard>]) {
+fn exchange(shards: &mut [Shard]) {
     let count = shards.len();
     for from in 0..count {
         for to in (0..count).filter(|to| *to != from) {
@@ -185,7 +195,7 @@ fn exchange(shards: &mut [Box<Shard>]) {
 }
 
 /// Whether all honest hosts are up and have applied the same set.
-fn is_agreed(world: &World, shards: &[Box<Shard>]) -> bool {
+fn is_agreed(world: &World, shards: &[Shard]) -> bool {
     let hosts = shards.iter().flat_map(|shard| shard.hosts());
     let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
     let mut sets = honest.map(|host| host.set());
@@ -227,22 +237,15 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         tally: &tally,
     };
     let violations = invariants::check_all(&evidence);
-    let config = &world.config;
     Report {
-        scenario: config.scenario.clone(),
-        seed: config.seed,
-        nodes: config.nodes,
         operations: distinct.iter().map(|it| it.operations).max().unwrap_or(0),
         trades: trades(&evidence),
-        command: config.command(),
         is_converged: converged_us.is_some() && distinct.len() == 1,
         distinct_digests: distinct.len() as u64,
         violations,
-        final_lost: 0,
         converge_ms: converged_us.map(|at_us| (at_us - world.healed_us()) / MS),
         tally,
-        wall_s: 0.0,
-        peak_rss_mb: None,
+        ..Report::new(&world.config)
     }
 }
 

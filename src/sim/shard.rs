@@ -117,7 +117,13 @@ impl Shard {
                 continue;
             }
             let mine = std::iter::from_fn(|| rest.next_if(|event| event.to == index));
-            self.run_host(world, at, span, mine, &mut sent);
+            let mut step = Step {
+                world,
+                sent: &mut sent,
+                tally: &mut self.tally,
+                now_us: span.0,
+            };
+            self.wakes_us[at] = run_host(&mut self.hosts[at], &mut step, span.1, mine);
         }
         drop(rest);
         self.queue.recycle(events);
@@ -127,39 +133,6 @@ impl Shard {
                 self.queue.push(event);
             } else {
                 self.outbox[shard].push(event);
-            }
-        }
-    }
-
-    /// One host's window: its events and its own deadlines in the order of time.
-    fn run_host(
-        &mut self,
-        world: &World,
-        at: usize,
-        (begin_us, end_us): (Micros, Micros),
-        events: impl Iterator<Item = Event>,
-        sent: &mut Vec<Event>,
-    ) {
-        let host = &mut self.hosts[at];
-        let mut events = events.peekable();
-        let mut step = Step {
-            world,
-            sent,
-            tally: &mut self.tally,
-            now_us: begin_us,
-        };
-        loop {
-            let wake_us = host.next_wake_us(world).unwrap_or(Micros::MAX);
-            let event_us = events.peek().map_or(end_us, |event| event.at_us);
-            if wake_us <= event_us && wake_us < end_us {
-                step.now_us = wake_us.max(step.now_us);
-                host.wake(&mut step);
-            } else if let Some(event) = events.next() {
-                step.now_us = event.at_us;
-                host.handle(&mut step, event.from, event.message);
-            } else {
-                self.wakes_us[at] = wake_us;
-                return;
             }
         }
     }
@@ -176,5 +149,28 @@ impl Shard {
         let honest = self.hosts.iter_mut().filter(is_honest);
         let digests = honest.map(|host| Some((host.index(), host.digests(&mut step)?)));
         digests.flatten().collect()
+    }
+}
+
+/// One host's window: its events and its own deadlines in the order of time. When it wakes next.
+fn run_host(
+    host: &mut Host,
+    step: &mut Step<'_>,
+    end_us: Micros,
+    events: impl Iterator<Item = Event>,
+) -> Micros {
+    let mut events = events.peekable();
+    loop {
+        let wake_us = host.next_wake_us(step.world).unwrap_or(Micros::MAX);
+        let event_us = events.peek().map_or(end_us, |event| event.at_us);
+        if wake_us <= event_us && wake_us < end_us {
+            step.now_us = wake_us.max(step.now_us);
+            host.wake(step);
+        } else if let Some(event) = events.next() {
+            step.now_us = event.at_us;
+            host.handle(step, event.from, event.message);
+        } else {
+            return wake_us;
+        }
     }
 }

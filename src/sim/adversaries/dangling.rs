@@ -22,7 +22,7 @@ impl Adversary for Dangling {
     fn act(&mut self, liar: &mut Liar<'_>) {
         for link in liar.links() {
             let mut invented = [0; 32];
-            invented.fill_with(|| liar.random.next() as u8);
+            invented.fill_with(|| liar.random.any() as u8);
             let mut body = self
                 .chain
                 .next(liar.now.unix_ms, vec![OpId(invented)], Vec::new());

@@ -13,7 +13,7 @@ impl Adversary for InventedHeads {
         if let Frame::Heads(page) = frame {
             let mut invented = || {
                 let mut bytes = [0; 32];
-                bytes.fill_with(|| liar.random.next() as u8);
+                bytes.fill_with(|| liar.random.any() as u8);
                 bytes
             };
             let heads = (0..5).map(|seq| Head {

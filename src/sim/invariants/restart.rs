@@ -10,10 +10,8 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let genesis = evidence.world.genesis.clone();
         let key = evidence.world.key(host.index());
         let mut exchange = Exchange::new(genesis, key, Book::new);
-        let records = host.disk().records().iter();
-        let restored: Result<(), _> = records
-            .map(|operation| exchange.restore(operation.wire()))
-            .collect();
+        let mut records = host.disk().records().iter();
+        let restored = records.try_for_each(|operation| exchange.restore(operation.wire()));
         let is_same = evidence.digests.get(&host.index()) == Some(&exchange.digests());
         if restored.is_err() || !is_same {
             let host = host.index();
