@@ -17,7 +17,6 @@
 //! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -53,15 +52,13 @@ pub enum Output {
     Persist {
         /// Its place in the store.
         index: OpIndex,
-        /// Its bytes.
-        wire: Arc<[u8]>,
+        /// The operation.
+        operation: Verified,
     },
     /// Pass this operation on to the peers.
     Relay {
-        /// Its id.
-        id: OpId,
-        /// Its bytes.
-        wire: Arc<[u8]>,
+        /// The operation.
+        operation: Verified,
         /// Where it came from; `None` for an own one.
         from: Option<Source>,
     },
@@ -426,19 +423,17 @@ impl<E: Engine> Exchange<E> {
 
     /// Applies an operation that came in.
     fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
-        let (id, wire) = (operation.id(), operation.wire().clone());
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let was_forked = self.dag.fork_of(&operation.body().author).is_some();
         let index = self.enter(&operation, late_ms);
         self.outputs.push_back(Output::Persist {
             index,
-            wire: wire.clone(),
+            operation: operation.clone(),
         });
         // What a proven forker writes is served by synchronisation only.
         if !was_forked {
             self.outputs.push_back(Output::Relay {
-                id,
-                wire,
+                operation,
                 from: Some(source),
             });
         }
@@ -603,8 +598,11 @@ impl<E: Engine> Exchange<E> {
             Err(error) => return Err(SubmitError::Invalid(error)),
         }
         let index = self.enter(&operation, 0);
-        let (id, wire) = (operation.id(), operation.wire().clone());
-        self.outputs.push_back(Output::Persist { index, wire });
+        let id = operation.id();
+        self.outputs.push_back(Output::Persist {
+            index,
+            operation: operation.clone(),
+        });
         self.unwritten.push_back((index, operation));
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
@@ -653,11 +651,9 @@ impl<E: Engine> Exchange<E> {
                 return;
             }
             let (_, operation) = self.unwritten.pop_front().expect("it was there just now");
-            let (id, wire) = (operation.id(), operation.wire().clone());
-            self.outputs.push_back(Output::Written(id));
+            self.outputs.push_back(Output::Written(operation.id()));
             self.outputs.push_back(Output::Relay {
-                id,
-                wire,
+                operation,
                 from: None,
             });
         }
