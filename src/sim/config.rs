@@ -1,4 +1,7 @@
 //! What a simulation is made of.
+//!
+//! A scenario is a [`Config`] with a name ([`crate::scenario`]); the command line changes single
+//! values of it. Equal values give equal reports.
 
 use std::path::PathBuf;
 

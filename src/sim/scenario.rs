@@ -1,4 +1,7 @@
 //! The scenarios that have a name.
+//!
+//! Each is a way in which networks really fail, at a size that runs in seconds. The command line
+//! changes the size; what goes wrong stays.
 
 use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
