@@ -3,8 +3,6 @@
 //! A scenario is a [`Config`] with a name ([`crate::scenario`]); the command line changes single
 //! values of it. Equal values give equal reports.
 
-use std::path::PathBuf;
-
 use crate::adversaries;
 use crate::canaries::Canary;
 use crate::event::{MS, Micros};
@@ -73,8 +71,6 @@ pub struct Config {
     pub adversary: Option<adversaries::Kind>,
     /// The planted bug.
     pub canary: Option<Canary>,
-    /// Where every send and delivery is written to.
-    pub trace: Option<PathBuf>,
     /// How many links a node has, about.
     pub degree: u32,
     /// Threads; they change nothing but the wall time.

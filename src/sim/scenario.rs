@@ -34,7 +34,6 @@ pub fn find(name: &str) -> Option<Config> {
         byzantine_percent: 0.0,
         adversary: None,
         canary: None,
-        trace: None,
         degree: 6,
         threads: 2,
         workload: Workload::Steady,
