@@ -76,7 +76,6 @@ fn configure(settings: &SimSettings) -> Result<Config, Failure> {
         let found = canaries::find(name);
         config.canary = Some(found.ok_or_else(|| unknown("canary", name, &canaries::NAMES))?);
     }
-    config.trace = settings.trace.clone();
     Ok(config)
 }
 

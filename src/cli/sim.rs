@@ -1,8 +1,6 @@
 //! The options of `sim`, and what they ask for.
 
-use std::path::PathBuf;
-
-use clap::{Args, ValueHint, value_parser};
+use clap::{Args, value_parser};
 
 /// The scenario that runs when none is named.
 const SCENARIO_DEFAULT: &str = "steady";
@@ -63,10 +61,6 @@ pub(super) struct SimOptions {
     /// Threads; they change nothing but the time that it takes [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-
-    /// Write every send and delivery to this file, one JSON object a line
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    trace: Option<PathBuf>,
 }
 
 /// What to do with the simulator.
@@ -109,8 +103,6 @@ pub struct SimSettings {
     pub links: Option<u32>,
     /// Threads.
     pub threads: Option<u16>,
-    /// Where to write the trace.
-    pub trace: Option<PathBuf>,
 }
 
 impl SimOptions {
@@ -139,7 +131,6 @@ impl SimOptions {
             canary: self.canary,
             links: self.links,
             threads: self.threads,
-            trace: self.trace,
         }))
     }
 }

@@ -1,6 +1,7 @@
 //! What a simulation is made of.
-
-use std::path::PathBuf;
+//!
+//! A scenario is a [`Config`] with a name ([`crate::scenario`]); the command line changes single
+//! values of it. Equal values give equal reports.
 
 use crate::adversaries;
 use crate::canaries::Canary;
@@ -70,8 +71,6 @@ pub struct Config {
     pub adversary: Option<adversaries::Kind>,
     /// The planted bug.
     pub canary: Option<Canary>,
-    /// Where every send and delivery is written to.
-    pub trace: Option<PathBuf>,
     /// How many links a node has, about.
     pub degree: u32,
     /// Threads; they change nothing but the wall time.

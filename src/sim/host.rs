@@ -64,6 +64,8 @@ pub struct Host {
     /// How many of the planned failures are over.
     failures: usize,
     timed_out_us: Micros,
+    /// Own operations that are not on disk yet, and when they were written: a crash unwrites them.
+    unacknowledged: Vec<(OpId, Micros)>,
     /// Actions that were applied and not merged yet.
     unmerged: u64,
     executions: Executions,
@@ -112,6 +114,7 @@ impl Host {
             sent: 0,
             failures: 0,
             timed_out_us: 0,
+            unacknowledged: Vec::new(),
             unmerged: 0,
             executions,
             sum: 0,
@@ -285,6 +288,7 @@ impl Host {
             self.disk = Disk::default();
         }
         self.disk_due_us = None;
+        self.unacknowledged.clear();
         self.user.forget();
     }
 
@@ -353,7 +357,12 @@ impl Host {
                     changes.iter().for_each(|change| board.apply(change));
                 }
             }
-            NodeOutput::Written(_) | NodeOutput::Forked { .. } | NodeOutput::Clock(_) => {}
+            NodeOutput::Written(id) => {
+                let mine = self.unacknowledged.iter().position(|(it, _)| *it == id);
+                let written = mine.map(|at| self.unacknowledged.swap_remove(at));
+                step.tally.written.extend(written);
+            }
+            NodeOutput::Forked { .. } | NodeOutput::Clock(_) => {}
         }
     }
 
@@ -367,7 +376,7 @@ impl Host {
         if is_own {
             step.tally.own += 1;
             if self.plan(step.world).liar.is_none() {
-                step.tally.written.push((id, step.now_us));
+                self.unacknowledged.push((id, step.now_us));
             }
         } else {
             step.tally.note_applied(&id, self.up_us, step.now_us);

@@ -1,4 +1,8 @@
 //! A run from its beginning to its report.
+//!
+//! Windows of time follow each other; in each of them all threads let their hosts live, then they
+//! hand over what was sent. When users have stopped and everything is healed, the run goes on until
+//! all honest hosts have applied the same set, or for so long that something must be wrong.
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};

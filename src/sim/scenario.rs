@@ -1,4 +1,7 @@
 //! The scenarios that have a name.
+//!
+//! Each is a way in which networks really fail, at a size that runs in seconds. The command line
+//! changes the size; what goes wrong stays.
 
 use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
@@ -31,7 +34,6 @@ pub fn find(name: &str) -> Option<Config> {
         byzantine_percent: 0.0,
         adversary: None,
         canary: None,
-        trace: None,
         degree: 6,
         threads: 2,
         workload: Workload::Steady,

@@ -1,4 +1,7 @@
 //! Takes everything and passes nothing on.
+//!
+//! Whoever hears of operations over this link alone hears of none, until it compares heads with
+//! another peer.
 
 use bitfitech_core::types::LinkId;
 use bitfitech_core::wire::Frame;

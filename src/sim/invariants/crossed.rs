@@ -1,4 +1,6 @@
 //! 9: the book is never crossed.
+//!
+//! A bid at or above the best ask would have traded with it when the later of the two came.
 
 use bitfitech_core::types::{MarketIndex, Side};
 

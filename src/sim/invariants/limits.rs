@@ -1,4 +1,6 @@
 //! 10: fills are within both limits.
+//!
+//! The price is the maker's, so his limit is met by equality, and the taker's must accept it.
 
 use bitfitech_core::types::Side;
 

@@ -1,4 +1,6 @@
 //! 13: nobody trades with himself.
+//!
+//! Orders say whose they are, so each trade is looked up from both of its ends.
 
 use super::{Books, Findings};
 
