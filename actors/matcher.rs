@@ -254,19 +254,20 @@ impl MatcherActor {
         let mut applied = Vec::new();
         while let Some(output) = self.exchange.poll_output() {
             match output {
-                Output::Persist { index, wire } => {
+                Output::Persist { index, operation } => {
                     let next = self.unstored_from + self.unstored.len() as u64;
                     assert_eq!(
                         u64::from(index.0),
                         next,
                         "operations are stored without gaps"
                     );
-                    self.unstored.push_back(wire);
+                    self.unstored.push_back(Arc::clone(operation.wire()));
                 }
-                Output::Relay { id, wire, from } => {
+                Output::Relay { operation, from } => {
+                    let id = operation.id();
                     let way = from.map_or("written here", |source| source.via.name());
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
-                    applied.push((id, wire, from));
+                    applied.push((id, Arc::clone(operation.wire()), from));
                 }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes, None),

@@ -13,6 +13,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, value
 
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
+mod sim;
+
+use sim::SimOptions;
+pub use sim::{SimCommand, SimSettings};
+
 /// What stands below the options in `bitfitech --help`, before the environment variables.
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +32,8 @@ Examples:
   bitfitech keys show                          the public key by which others know this node
   bitfitech replay --generate A --out orders.csv
   bitfitech replay orders.csv                  run an order file through the matching engine
+  bitfitech sim --scenario partition --nodes 200
+                                               a whole network in this process, with faults
 
 Exit codes:
   0  fine
@@ -189,6 +196,13 @@ enum Subcommands {
         #[command(flatten)]
         replay: ReplayOptions,
     },
+    /// Run a whole network in this process, in virtual time and with faults
+    Sim {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        sim: SimOptions,
+    },
     /// Print the completions for a shell, for example: source <(bitfitech completions bash)
     Completions {
         /// The shell
@@ -222,7 +236,7 @@ pub struct Invocation {
 }
 
 /// What to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Start a node.
     Run(AtEndOfInput),
@@ -236,6 +250,8 @@ pub enum Command {
     ConfigCheck,
     /// Run an order file, or make one.
     Replay(ReplayCommand),
+    /// Run the simulator.
+    Sim(SimCommand),
     /// Print the completions for a shell.
     Completions(clap_complete::Shell),
 }
@@ -399,6 +415,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             let command = replay.command().map_err(Stop::Usage)?;
             (outer.merge(options), Command::Replay(command))
         }
+        Some(Subcommands::Sim { options, sim }) => {
+            (outer.merge(options), Command::Sim(sim.command()))
+        }
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
     Ok(Invocation { options, command })
@@ -534,6 +553,30 @@ mod tests {
     }
 
     #[test]
+    fn a_simulation_takes_its_settings_or_lists_names() {
+        let words = "sim --nodes 7 --seed 3 --duration 2s --latency 5ms..9ms --output json";
+        let settings = SimSettings {
+            scenario: "steady".to_owned(),
+            nodes: Some(7),
+            seed: Some(3),
+            duration_ms: Some(2_000),
+            latency_ms: Some((5, 9)),
+            ..SimSettings::default()
+        };
+        let invocation = accepted(words);
+        let run = SimCommand::Run(Box::new(settings));
+        assert_eq!(invocation.command, Command::Sim(run));
+        assert_eq!(invocation.options.output(), Output::Json);
+        for (words, list) in [
+            ("sim --scenario list", SimCommand::ListScenarios),
+            ("sim --adversary list", SimCommand::ListAdversaries),
+            ("sim --canary list", SimCommand::ListCanaries),
+        ] {
+            assert_eq!(accepted(words).command, Command::Sim(list));
+        }
+    }
+
+    #[test]
     fn wrong_usage_is_one_line_that_says_where_help_is() {
         for words in [
             "--nonsense",
@@ -564,6 +607,13 @@ mod tests {
             "replay --generate A --out f --ops -1",
             "replay --generate A --out f --seed x",
             "replay --ops 1 --out f",
+            "sim nonsense",
+            "sim --nodes 1",
+            "sim --loss 2",
+            "sim --latency 10",
+            "sim --duration 5",
+            "sim --byzantine 100",
+            "--exit-on-eof sim",
         ] {
             match parse_words(words) {
                 Err(Stop::Usage(line)) => {

@@ -23,6 +23,13 @@ pub enum Failure {
         /// For the standard error stream.
         lines: String,
     },
+    /// A report of faults was asked for, and there are some.
+    Found {
+        /// For the standard output.
+        report: String,
+        /// For the standard error stream.
+        lines: String,
+    },
     /// Everything else.
     RunTime(String),
 }
@@ -36,6 +43,10 @@ pub fn finish(outcome: Result<String, Failure>) -> ExitCode {
         Err(Failure::Reported { report, lines }) => {
             write_out(report.as_bytes());
             fail(&lines, USAGE)
+        }
+        Err(Failure::Found { report, lines }) => {
+            write_out(report.as_bytes());
+            fail(&lines, RUN_TIME)
         }
     }
 }

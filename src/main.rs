@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod replay_command;
 mod run;
+mod sim_command;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::ConfigShow => exit::finish(commands::config_show(options)),
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
+        Command::Sim(command) => exit::finish(sim_command::run(options, command)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
 }

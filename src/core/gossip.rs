@@ -36,16 +36,16 @@ use core::mem;
 use crate::seen::{Seen, SeenLimits};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
 use crate::wire::{
-    Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops,
+    Behind, Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload,
 };
 
 /// An operation as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WireOperation {
+pub struct WireOperation<O = Vec<u8>> {
     /// Its id.
     pub id: OpId,
     /// Its bytes, which are not looked into.
-    pub bytes: Vec<u8>,
+    pub bytes: O,
 }
 
 /// How gossip behaves.
@@ -61,6 +61,8 @@ pub struct GossipConfig {
     pub announce_ms: u64,
     /// Bounds of the memory for copies.
     pub seen: SeenLimits,
+    /// Known to nobody else: keeps peers from choosing ids that are slow to find in that memory.
+    pub secret: u64,
 }
 
 impl Default for GossipConfig {
@@ -73,6 +75,7 @@ impl Default for GossipConfig {
             full_max_ms: 30_000,
             announce_ms: 100,
             seen: SeenLimits::default(),
+            secret: 0,
         }
     }
 }
@@ -88,13 +91,13 @@ pub enum Arrival {
 
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GossipOutput {
+pub enum GossipOutput<O = Vec<u8>> {
     /// Hand a frame to the link's writer; report its cost with [`Gossip::handle_written`].
     Send {
         /// The link.
         link: LinkId,
         /// The frame.
-        frame: Frame,
+        frame: Frame<O>,
         /// What it counts against the outbox.
         cost_bytes: usize,
     },
@@ -112,18 +115,37 @@ pub enum GossipOutput {
     },
 }
 
-/// What is known of an operation that came lately.
-#[derive(Clone, Debug)]
-enum Passage {
-    /// Not applied or not yet pushed; these links have it. Bounded by the number of links.
-    Waiting(Vec<LinkId>),
-    /// Done with.
-    Pushed,
+/// Links are told apart by one bit each; one more says that an operation was pushed.
+const SLOTS_MAX: u32 = u64::BITS - 1;
+
+/// What is known of an operation that came lately: which links have it, or that it is done with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Passage(u64);
+
+impl Passage {
+    const PUSHED: Self = Self(1 << SLOTS_MAX);
+
+    fn is_pushed(self) -> bool {
+        self == Self::PUSHED
+    }
+
+    /// Notes that a link has it. Links beyond [`SLOTS_MAX`] have no bit: they may get a copy.
+    fn note(&mut self, slot: Option<u32>) {
+        if !self.is_pushed() {
+            self.0 |= slot.map_or(0, |slot| 1 << slot);
+        }
+    }
+
+    fn has(self, slot: Option<u32>) -> bool {
+        !self.is_pushed() && slot.is_some_and(|slot| self.0 & (1 << slot) != 0)
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Link {
     peer: AuthorKey,
+    /// Its bit in a [`Passage`].
+    slot: Option<u32>,
     outbox_bytes: usize,
     full_since_ms: Option<u64>,
     missed: u64,
@@ -131,24 +153,24 @@ struct Link {
 
 /// The gossip of one node.
 #[derive(Clone, Debug)]
-pub struct Gossip {
+pub struct Gossip<O = Vec<u8>> {
     config: GossipConfig,
     links: BTreeMap<LinkId, Link>,
     seen: Seen<Passage>,
-    batch: Vec<WireOperation>,
+    batch: Vec<WireOperation<O>>,
     batch_bytes: usize,
     flush_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
-    outputs: VecDeque<GossipOutput>,
+    outputs: VecDeque<GossipOutput<O>>,
 }
 
-impl Gossip {
+impl<O: Payload> Gossip<O> {
     /// A node without links.
     pub fn new(now: Now, config: GossipConfig) -> Self {
         Self {
             config,
             links: BTreeMap::new(),
-            seen: Seen::new(now, config.seen),
+            seen: Seen::new(now, config.seen, config.secret),
             batch: Vec::new(),
             batch_bytes: 0,
             flush_at_ms: None,
@@ -159,10 +181,13 @@ impl Gossip {
 
     /// A session was established.
     pub fn handle_link_up(&mut self, link: LinkId, peer: AuthorKey) {
+        let is_free = |slot: &u32| self.links.values().all(|it| it.slot != Some(*slot));
+        let slot = (0..SLOTS_MAX).find(is_free);
         self.links.insert(
             link,
             Link {
                 peer,
+                slot,
                 outbox_bytes: 0,
                 full_since_ms: None,
                 missed: 0,
@@ -172,26 +197,35 @@ impl Gossip {
 
     /// A session ended.
     pub fn handle_link_down(&mut self, link: LinkId) {
-        self.links.remove(&link);
+        let gone = self.links.remove(&link);
+        let Some(slot) = gone.and_then(|state| state.slot) else {
+            return;
+        };
+        // The next link with this bit has nothing yet.
+        let passages = self.seen.values_mut();
+        passages
+            .filter(|passage| !passage.is_pushed())
+            .for_each(|passage| passage.0 &= !(1 << slot));
     }
 
     /// Operations came over a link. Answers for each in turn. Of pulled operations a copy may be
     /// delivered too: the set of applied operations knows copies for sure.
     pub fn handle_operations(&mut self, now: Now, link: LinkId, ids: &[OpId]) -> Vec<Arrival> {
-        ids.iter().map(|id| self.arrive(now, link, *id)).collect()
+        let arrive = |id: &OpId| self.handle_operation(now, link, *id);
+        ids.iter().map(arrive).collect()
     }
 
-    fn arrive(&mut self, now: Now, link: LinkId, id: OpId) -> Arrival {
-        match self.seen.get_mut(&id) {
-            None => {
-                let holders = alloc::vec![link];
-                self.seen.insert(now, id, Passage::Waiting(holders));
-                return Arrival::New;
-            }
-            Some(Passage::Waiting(holders)) if !holders.contains(&link) => holders.push(link),
-            Some(_) => {}
+    /// As [`Gossip::handle_operations`], for one.
+    pub fn handle_operation(&mut self, now: Now, link: LinkId, id: OpId) -> Arrival {
+        let slot = self.links.get(&link).and_then(|state| state.slot);
+        if let Some(passage) = self.seen.get_mut(&id) {
+            passage.note(slot);
+            return Arrival::Copy;
         }
-        Arrival::Copy
+        let mut passage = Passage::default();
+        passage.note(slot);
+        self.seen.insert(now, id, passage);
+        Arrival::New
     }
 
     /// Operations were applied, each after what it leans on; now they may travel. Leave out those
@@ -199,90 +233,82 @@ impl Gossip {
     pub fn handle_applied(
         &mut self,
         now: Now,
-        operations: Vec<WireOperation>,
+        operations: impl IntoIterator<Item = WireOperation<O>>,
         source: Option<Source>,
     ) {
-        match source {
-            None => self.push(now, operations, None),
-            Some(Source { link, via }) => match via {
-                Via::Push => self.push(now, operations, Some(link)),
-                Via::Sync => self.announce_later(now, &operations, link),
-            },
+        for operation in operations {
+            match source {
+                None => self.push(now, operation, None),
+                Some(Source { link, via }) => match via {
+                    Via::Push => self.push(now, operation, Some(link)),
+                    Via::Sync => self.announce_later(now, &operation, link),
+                },
+            }
         }
     }
 
-    fn push(&mut self, now: Now, operations: Vec<WireOperation>, source: Option<LinkId>) {
-        for operation in operations {
-            self.note_holder(now, operation.id, source);
-            self.batch_bytes += operation.bytes.len();
-            self.batch.push(operation);
-            if self.batch_bytes >= OPERATIONS_TARGET_BYTES || self.batch.len() >= OPERATIONS_MAX {
-                self.flush(now);
-            }
-        }
-        if !self.batch.is_empty() && self.flush_at_ms.is_none() {
+    fn push(&mut self, now: Now, operation: WireOperation<O>, source: Option<LinkId>) {
+        self.note_holder(now, operation.id, source);
+        self.batch_bytes += operation.bytes.size_bytes();
+        self.batch.push(operation);
+        if self.batch_bytes >= OPERATIONS_TARGET_BYTES || self.batch.len() >= OPERATIONS_MAX {
+            self.flush(now);
+        } else if self.flush_at_ms.is_none() {
             self.flush_at_ms = Some(now.monotonic_ms.saturating_add(self.config.flush_ms));
         }
     }
 
+    fn slot(&self, link: LinkId) -> Option<u32> {
+        self.links.get(&link).and_then(|state| state.slot)
+    }
+
     fn note_holder(&mut self, now: Now, id: OpId, holder: Option<LinkId>) {
+        let slot = holder.and_then(|link| self.slot(link));
         match self.seen.get_mut(&id) {
-            Some(Passage::Waiting(holders)) => {
-                holders.extend(holder.filter(|link| !holders.contains(link)));
-            }
-            Some(Passage::Pushed) | None => {
-                let holders = holder.into_iter().collect();
-                self.seen.insert(now, id, Passage::Waiting(holders));
+            Some(passage) if !passage.is_pushed() => passage.note(slot),
+            _ => {
+                let mut passage = Passage::default();
+                passage.note(slot);
+                self.seen.insert(now, id, passage);
             }
         }
     }
 
-    fn announce_later(&mut self, now: Now, operations: &[WireOperation], source: LinkId) {
-        for operation in operations {
-            let holders = self.take_holders(now, operation.id);
-            for (id, link) in &mut self.links {
-                let has_it = *id == source || holders.contains(id);
-                link.missed = link.missed.saturating_add(u64::from(!has_it));
-            }
+    fn announce_later(&mut self, now: Now, operation: &WireOperation<O>, source: LinkId) {
+        let passage = self.take_passage(now, operation.id);
+        for (id, link) in &mut self.links {
+            let has_it = *id == source || passage.has(link.slot);
+            link.missed = link.missed.saturating_add(u64::from(!has_it));
         }
-        if !operations.is_empty() && self.announce_at_ms.is_none() {
+        if self.announce_at_ms.is_none() {
             self.announce_at_ms = Some(now.monotonic_ms.saturating_add(self.config.announce_ms));
         }
     }
 
     /// Who is known to have an operation that is about to go out.
-    fn take_holders(&mut self, now: Now, id: OpId) -> Vec<LinkId> {
-        match self
-            .seen
-            .get_mut(&id)
-            .map(|it| mem::replace(it, Passage::Pushed))
-        {
-            Some(Passage::Waiting(holders)) => holders,
-            Some(Passage::Pushed) => Vec::new(),
-            None => {
-                self.seen.insert(now, id, Passage::Pushed);
-                Vec::new()
-            }
+    fn take_passage(&mut self, now: Now, id: OpId) -> Passage {
+        if let Some(passage) = self.seen.get_mut(&id) {
+            return mem::replace(passage, Passage::PUSHED);
         }
+        self.seen.insert(now, id, Passage::PUSHED);
+        Passage::default()
     }
 
     /// Operations that [`Gossip::handle_operations`] called new will not be applied: they are
     /// invalid, which is the fault of `culprit`, or there was no room for them. They may come
     /// again, and are asked of the links that had them.
     pub fn handle_not_applied(&mut self, ids: &[OpId], culprit: Option<LinkId>) {
-        let mut others = Vec::new();
-        for id in ids {
-            let Some(Passage::Waiting(holders)) = self.seen.remove(id) else {
-                continue;
-            };
-            others.extend(holders.into_iter().filter(|link| Some(*link) != culprit));
+        let mut holders = Passage::default();
+        for passage in ids.iter().filter_map(|id| self.seen.remove(id)) {
+            if !passage.is_pushed() {
+                holders.0 |= passage.0;
+            }
         }
-        others.sort_unstable();
-        others.dedup();
-        others.retain(|link| self.links.contains_key(link));
-        let starts = others
-            .into_iter()
-            .map(|link| GossipOutput::StartSync { link });
+        let others = self
+            .links
+            .iter()
+            .filter(|(link, state)| Some(**link) != culprit && holders.has(state.slot));
+        let starts = others.map(|(link, _)| GossipOutput::StartSync { link: *link });
         self.outputs.extend(starts);
     }
 
@@ -338,13 +364,18 @@ impl Gossip {
     }
 
     /// The next thing to do; ask until there is none.
-    pub fn poll_output(&mut self) -> Option<GossipOutput> {
+    pub fn poll_output(&mut self) -> Option<GossipOutput<O>> {
         self.outputs.pop_front()
     }
 
     /// How many operations a link missed and was not yet told of.
     pub fn behind(&self, link: LinkId) -> u64 {
         self.links.get(&link).map_or(0, |state| state.missed)
+    }
+
+    /// How many ids are remembered: at most two generations.
+    pub fn seen_len(&self) -> usize {
+        self.seen.len()
     }
 
     /// The peer at the other end of a link.
@@ -358,8 +389,8 @@ impl Gossip {
     }
 
     /// Whether an operation goes to a link at once. Flooding: to all that do not have it.
-    fn pushes_to(link: LinkId, holders: &[LinkId]) -> bool {
-        !holders.contains(&link)
+    fn pushes_to(slot: Option<u32>, passage: Passage) -> bool {
+        !passage.has(slot)
     }
 
     /// Sends the batch to all links.
@@ -367,50 +398,29 @@ impl Gossip {
         self.flush_at_ms = None;
         self.batch_bytes = 0;
         let batch = mem::take(&mut self.batch);
-        let holders: Vec<Vec<LinkId>> = batch
+        let passages: Vec<Passage> = batch
             .iter()
-            .map(|operation| self.take_holders(now, operation.id))
+            .map(|operation| self.take_passage(now, operation.id))
             .collect();
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        for link in links {
-            let chosen: Vec<&WireOperation> = batch
+        for (link, state) in &mut self.links {
+            let slot = state.slot;
+            let chosen = batch
                 .iter()
-                .zip(&holders)
-                .filter(|(_, holders)| Self::pushes_to(link, holders))
-                .map(|(operation, _)| operation)
-                .collect();
-            self.send_operations(now, link, &chosen);
+                .zip(&passages)
+                .filter(|(_, passage)| Self::pushes_to(slot, **passage))
+                .map(|(operation, _)| &operation.bytes);
+            let limit_bytes = self.config.outbox_max_bytes;
+            let sent = state.take_operations(now, limit_bytes, chosen);
+            let send = sent.map(|(operations, cost_bytes)| GossipOutput::Send {
+                link: *link,
+                frame: Frame::Ops(Ops { operations }),
+                cost_bytes,
+            });
+            self.outputs.extend(send);
         }
-    }
-
-    /// Hands operations to one link, or counts them as missed. They fit one frame: a batch is
-    /// flushed by the operation that fills it.
-    fn send_operations(&mut self, now: Now, link: LinkId, operations: &[&WireOperation]) {
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        if operations.is_empty() {
-            return;
-        }
-        let cost_bytes = operations.iter().map(|it| it.bytes.len()).sum();
-        // An empty outbox takes any frame, or a small limit would stop a link for ever.
-        let room_bytes = self
-            .config
-            .outbox_max_bytes
-            .saturating_sub(state.outbox_bytes);
-        let fits = state.outbox_bytes == 0 || cost_bytes <= room_bytes;
-        if state.full_since_ms.is_some() || !fits {
-            state.full_since_ms.get_or_insert(now.monotonic_ms);
-            state.missed = state.missed.saturating_add(operations.len() as u64);
-            return;
-        }
-        state.outbox_bytes += cost_bytes;
-        let operations = operations.iter().map(|it| it.bytes.clone()).collect();
-        self.outputs.push_back(GossipOutput::Send {
-            link,
-            frame: Frame::Ops(Ops { operations }),
-            cost_bytes,
-        });
+        // Its memory serves the next batch.
+        self.batch = batch;
+        self.batch.clear();
     }
 
     /// Tells a link that it missed something, unless it is full; then it is told later.
@@ -449,6 +459,32 @@ impl Gossip {
                 },
             });
         }
+    }
+}
+
+impl Link {
+    /// Takes operations into the outbox, and says what they cost, or counts them as missed. They
+    /// fit one frame: a batch is flushed by the operation that fills it.
+    fn take_operations<'a, O: Payload + 'a>(
+        &mut self,
+        now: Now,
+        outbox_max_bytes: usize,
+        operations: impl Iterator<Item = &'a O> + Clone,
+    ) -> Option<(Vec<O>, usize)> {
+        let cost_bytes = operations.clone().map(Payload::size_bytes).sum();
+        if cost_bytes == 0 {
+            return None;
+        }
+        // An empty outbox takes any frame, or a small limit would stop a link for ever.
+        let room_bytes = outbox_max_bytes.saturating_sub(self.outbox_bytes);
+        let fits = self.outbox_bytes == 0 || cost_bytes <= room_bytes;
+        if self.full_since_ms.is_some() || !fits {
+            self.full_since_ms.get_or_insert(now.monotonic_ms);
+            self.missed = self.missed.saturating_add(operations.count() as u64);
+            return None;
+        }
+        self.outbox_bytes += cost_bytes;
+        Some((operations.cloned().collect(), cost_bytes))
     }
 }
 

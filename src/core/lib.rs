@@ -5,8 +5,9 @@
 //! The same state machines run under the actors, in the simulator and in the fuzzers.
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
-//! [`confirmation`], [`replica`], [`exchange`], then the network side: [`wire`], [`handshake`], [`gossip`],
-//! [`sync`], and what keeps a node up: [`breaker`], [`supervision`].
+//! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
+//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], and what keeps a node up:
+//! [`breaker`], [`supervision`].
 #![no_std]
 
 extern crate alloc;
@@ -28,6 +29,7 @@ pub mod market;
 pub mod market_log;
 mod market_terms;
 pub mod matching;
+pub mod node;
 pub mod op;
 mod operation_table;
 pub mod order_log;

@@ -28,6 +28,7 @@ use crate::matching::{Pricing, SelfTrade, TimeInForce};
 use crate::types::{
     AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OpStem, OrderId, Side, Ticks,
 };
+use crate::wire::Payload;
 
 /// Version of the encoding.
 pub const OPERATION_VERSION: u8 = 1;
@@ -367,6 +368,12 @@ impl core::ops::Deref for Verified {
 
     fn deref(&self) -> &Operation {
         &self.0
+    }
+}
+
+impl Payload for Verified {
+    fn size_bytes(&self) -> usize {
+        self.0.wire.len()
     }
 }
 

@@ -9,10 +9,13 @@
 //! Forgetting is harmless: a copy that is not recognised is checked again and found in the set of
 //! applied operations. So whoever floods a node with invented ids costs it work, never correctness.
 
-use alloc::collections::BTreeMap;
 use core::mem;
 
 use crate::types::{Now, OpId};
+
+mod table;
+
+use table::Table;
 
 /// Bounds of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub struct SeenLimits {
 }
 
 impl Default for SeenLimits {
-    /// Guesses: thirteen seconds at five thousand operations a second, about 100 bytes an id; and
+    /// Guesses: thirteen seconds at five thousand operations a second, about 60 bytes an id; and
     /// a minute, in which copies have long come over every link that lives.
     fn default() -> Self {
         Self {
@@ -38,22 +41,23 @@ impl Default for SeenLimits {
 #[derive(Clone, Debug)]
 pub struct Seen<V> {
     limits: SeenLimits,
-    young: BTreeMap<OpId, V>,
-    old: BTreeMap<OpId, V>,
+    young: Table<V>,
+    old: Table<V>,
     started_ms: u64,
 }
 
 impl<V> Seen<V> {
-    /// An empty memory. A generation holds at least one id.
-    pub fn new(now: Now, limits: SeenLimits) -> Self {
+    /// An empty memory. A generation holds at least one id. The secret keeps peers from choosing
+    /// ids that are slow to find.
+    pub fn new(now: Now, limits: SeenLimits, secret: u64) -> Self {
         let generation_max = limits.generation_max.max(1);
         Self {
             limits: SeenLimits {
                 generation_max,
                 ..limits
             },
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
+            young: Table::new(secret),
+            old: Table::new(secret),
             started_ms: now.monotonic_ms,
         }
     }
@@ -79,7 +83,7 @@ impl<V> Seen<V> {
     /// Remembers an id from now on, in place of what was remembered of it.
     pub fn insert(&mut self, now: Now, id: OpId, value: V) {
         self.old.remove(&id);
-        if self.is_young_over(now) && !self.young.contains_key(&id) {
+        if self.is_young_over(now) && self.young.get(&id).is_none() {
             self.rotate(now);
         }
         self.young.insert(id, value);
@@ -88,6 +92,11 @@ impl<V> Seen<V> {
     /// Forgets an id.
     pub fn remove(&mut self, id: &OpId) -> Option<V> {
         self.young.remove(id).or_else(|| self.old.remove(id))
+    }
+
+    /// All values, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.young.values_mut().chain(self.old.values_mut())
     }
 
     /// How many ids are remembered: at most two generations.
@@ -112,7 +121,8 @@ impl<V> Seen<V> {
 
     /// Makes the young generation the old one. After a long silence even that is too old to keep.
     fn rotate(&mut self, now: Now) {
-        self.old = mem::take(&mut self.young);
+        mem::swap(&mut self.old, &mut self.young);
+        self.young.clear();
         if self.age_ms(now) >= self.limits.generation_ms.saturating_mul(2) {
             self.old.clear();
         }
@@ -145,7 +155,7 @@ mod tests {
 
     #[test]
     fn an_id_outlives_one_full_generation_and_not_two() {
-        let mut seen = Seen::new(at(0), LIMITS);
+        let mut seen = Seen::new(at(0), LIMITS, 9);
         seen.insert(at(0), id(0), ());
         for number in 1..=7 {
             seen.insert(at(0), id(number), ());
@@ -157,7 +167,7 @@ mod tests {
 
     #[test]
     fn time_ends_generations_too() {
-        let mut seen = Seen::new(at(0), LIMITS);
+        let mut seen = Seen::new(at(0), LIMITS, 9);
         seen.insert(at(0), id(0), ());
         seen.insert(at(100), id(1), ());
         assert!(seen.contains(&id(0)));
@@ -172,7 +182,7 @@ mod tests {
         fn memory_is_bounded_and_the_latest_generation_is_always_remembered(
             steps in vector((0..30_u8, 0..60_u64), 0..200),
         ) {
-            let mut seen = Seen::new(at(0), LIMITS);
+            let mut seen = Seen::new(at(0), LIMITS, 9);
             let mut latest: BTreeMap<OpId, usize> = BTreeMap::new();
             let mut now_ms = 0;
             for (step, (number, wait_ms)) in steps.into_iter().enumerate() {
@@ -189,7 +199,7 @@ mod tests {
 
         #[test]
         fn what_is_removed_is_gone(numbers in vector(0..6_u8, 1..40)) {
-            let mut seen = Seen::new(at(0), LIMITS);
+            let mut seen = Seen::new(at(0), LIMITS, 9);
             for number in &numbers {
                 seen.insert(at(0), id(*number), *number);
             }

@@ -49,7 +49,9 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use crate::types::{LinkId, Now};
-use crate::wire::{Frame, GetHeads, HEADS_MAX, Head, HeadCursor, HeadsPage, Page, Want, WantEntry};
+use crate::wire::{
+    Frame, GetHeads, HEADS_MAX, Head, HeadCursor, HeadsPage, Page, Payload, Want, WantEntry,
+};
 
 mod vocabulary;
 
@@ -120,14 +122,14 @@ struct Serving {
 
 /// The synchronisation of one node with all its links.
 #[derive(Clone, Debug)]
-pub struct Sync {
+pub struct Sync<O = Vec<u8>> {
     config: SyncConfig,
     links: BTreeMap<LinkId, Link>,
     last_number: u64,
-    outputs: VecDeque<SyncOutput>,
+    outputs: VecDeque<SyncOutput<O>>,
 }
 
-impl Sync {
+impl<O: Payload> Sync<O> {
     /// A node without links.
     pub fn new(config: SyncConfig) -> Self {
         Self {
@@ -177,7 +179,7 @@ impl Sync {
         &mut self,
         now: Now,
         link: LinkId,
-        frame: Frame,
+        frame: Frame<O>,
     ) -> Result<(), SyncViolation> {
         match frame {
             Frame::Behind(_) => self.request(now, link),
@@ -208,7 +210,7 @@ impl Sync {
     }
 
     /// The answer to [`SyncOutput::ReadMissing`].
-    pub fn handle_missing_read(&mut self, ticket: Ticket, missing: Missing) {
+    pub fn handle_missing_read(&mut self, ticket: Ticket, missing: Missing<O>) {
         if let Some(request) = self.take_serving(ticket) {
             let page = Page {
                 request,
@@ -287,11 +289,11 @@ impl Sync {
     }
 
     /// The next thing to do; ask until there is none.
-    pub fn poll_output(&mut self) -> Option<SyncOutput> {
+    pub fn poll_output(&mut self) -> Option<SyncOutput<O>> {
         self.outputs.pop_front()
     }
 
-    fn send(&mut self, link: LinkId, frame: Frame) {
+    fn send(&mut self, link: LinkId, frame: Frame<O>) {
         self.outputs.push_back(SyncOutput::Send { link, frame });
     }
 
@@ -434,7 +436,7 @@ impl Sync {
         Ok(())
     }
 
-    fn handle_page(&mut self, now: Now, link: LinkId, page: Page) {
+    fn handle_page(&mut self, now: Now, link: LinkId, page: Page<O>) {
         let Some(round) = self.waiting_round(link, page.request) else {
             return;
         };

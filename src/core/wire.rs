@@ -88,9 +88,22 @@ pub const ADDRESS_MAX_BYTES: usize = 259;
 /// Most bytes of the reason in Refuse and Goodbye. A guess: a long sentence with two values.
 pub const REASON_MAX_BYTES: usize = 1024;
 
+/// An operation as it travels in a frame: bytes on a real wire, and in a simulation whatever stands
+/// for them, so that copies cost nothing there.
+pub trait Payload: Clone {
+    /// How many bytes it is on the wire.
+    fn size_bytes(&self) -> usize;
+}
+
+impl Payload for Vec<u8> {
+    fn size_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
+pub enum Frame<O = Vec<u8>> {
     /// The first frame of both sides.
     Hello(Hello),
     /// There will be no session.
@@ -102,7 +115,7 @@ pub enum Frame {
     /// Answers a Ping.
     Pong(Nonce),
     /// Operations that the sender has just applied, each after what it leans on.
-    Ops(Ops),
+    Ops(Ops<O>),
     /// The sender left operations out because this link was full.
     Behind(Behind),
     /// Asks for a page of the other's heads.
@@ -112,7 +125,7 @@ pub enum Frame {
     /// Asks for the operations that lead to some heads.
     Want(Want),
     /// Operations that answer a Want.
-    Page(Page),
+    Page(Page<O>),
 }
 
 /// Who a node is and what it speaks.
@@ -175,10 +188,11 @@ pub struct Nonce {
 
 /// Operations pushed to a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ops {
+#[serde(bound(serialize = "O: AsRef<[u8]>", deserialize = "O: From<Vec<u8>>"))]
+pub struct Ops<O = Vec<u8>> {
     /// Their wire bytes, each after what it leans on.
     #[serde(with = "bounded::operations")]
-    pub operations: Vec<Vec<u8>>,
+    pub operations: Vec<O>,
 }
 
 /// Operations were left out on this link.
@@ -257,12 +271,13 @@ pub struct WantEntry {
 
 /// Operations that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
+#[serde(bound(serialize = "O: AsRef<[u8]>", deserialize = "O: From<Vec<u8>>"))]
+pub struct Page<O = Vec<u8>> {
     /// That of the question.
     pub request: u64,
     /// Their wire bytes, each after what it leans on.
     #[serde(with = "bounded::operations")]
-    pub operations: Vec<Vec<u8>>,
+    pub operations: Vec<O>,
     /// How many the same question would still bring after these; an estimate, but 0 only if none.
     pub remaining: u64,
     /// Where in the responder's own order these end. Means something to the responder only.
@@ -482,7 +497,9 @@ impl Frame {
         frame.check_texts()?;
         Ok(Some(frame))
     }
+}
 
+impl<O> Frame<O> {
     /// The number of this kind of frame on the wire.
     pub fn kind(&self) -> u8 {
         match self {

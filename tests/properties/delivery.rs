@@ -27,7 +27,8 @@ fn victim_and_chain(count: usize) -> (Node, Vec<Verified>) {
         author.handle_persisted(at + 1);
     }
     while let Some(output) = author.poll_output() {
-        if let bitfitech_core::exchange::Output::Relay { wire, .. } = output {
+        if let bitfitech_core::exchange::Output::Relay { operation, .. } = output {
+            let wire = operation.wire().clone();
             chain.push(crate::network::decode(&wire, &genesis, &genesis.digest()));
         }
     }

@@ -168,7 +168,9 @@ fn other_encodings_of_a_body_are_refused_though_their_signature_is_good() {
         .expect("written");
     let wire = std::iter::from_fn(|| node.poll_output())
         .find_map(|output| match output {
-            bitfitech_core::exchange::Output::Persist { wire, .. } => Some(wire),
+            bitfitech_core::exchange::Output::Persist { operation, .. } => {
+                Some(operation.wire().clone())
+            }
             _ => None,
         })
         .expect("it is to be written");

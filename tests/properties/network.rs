@@ -329,15 +329,18 @@ impl Network {
         while let Some(output) = self.peers[node].exchange.poll_output() {
             let peer = &mut self.peers[node];
             match output {
-                Output::Persist { index, wire } => {
+                Output::Persist { index, operation } => {
+                    let wire = Arc::clone(operation.wire());
                     assert_eq!(index.0 as usize, peer.applied.len(), "a gap in the store");
                     peer.applied
                         .push(decode(&wire, &self.genesis, &self.digest));
                     peer.in_flight.push_back(wire);
                 }
                 Output::Relay {
-                    wire, from: None, ..
+                    operation,
+                    from: None,
                 } => {
+                    let wire = Arc::clone(operation.wire());
                     let durable = peer.disk.iter().rev().any(|stored| *stored == wire);
                     assert!(
                         durable,

@@ -127,9 +127,10 @@ fn pump(node: &mut crate::network::Node, passed_on: &mut Vec<Verified>) -> usize
     while let Some(output) = node.poll_output() {
         match output {
             Output::Relay {
-                wire, from: None, ..
+                operation,
+                from: None,
             } => {
-                passed_on.push(decode(&wire, &genesis, &genesis.digest()));
+                passed_on.push(decode(operation.wire(), &genesis, &genesis.digest()));
             }
             Output::Persist { .. } => written += 1,
             _ => {}

@@ -16,6 +16,7 @@ const CONFIG: GossipConfig = GossipConfig {
         generation_max: 1_000,
         generation_ms: 60_000,
     },
+    secret: 7,
 };
 
 fn at(monotonic_ms: u64) -> Now {
@@ -139,7 +140,7 @@ fn a_full_frame_does_not_wait() {
         id: id(number),
         bytes: vec![number; 5_000],
     });
-    gossip.handle_applied(at(0), many.collect(), None);
+    gossip.handle_applied(at(0), many, None);
     let frames = outputs(&mut gossip);
     assert_eq!(sent(&frames).len(), 1);
     for output in &frames {

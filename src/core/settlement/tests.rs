@@ -7,17 +7,15 @@ use ed25519_zebra::SigningKey;
 
 use super::*;
 use crate::exchange::{Exchange, Output};
-use crate::genesis::Genesis;
 use crate::genesis::tests::test_genesis;
 use crate::matching::{Book, EndReason, Pricing, SelfTrade, TimeInForce};
-use crate::op::{Operation, Place, Verified};
+use crate::op::{Place, Verified};
 use crate::types::{LinkId, Side, Source};
 use crate::view::{TradeRow, TradeStatus};
 
 const BEGIN_MS: u64 = 1_700_000_000_000;
 
 struct World {
-    genesis: Genesis,
     now_ms: u64,
     nodes: Vec<Exchange<Book>>,
     /// What each node has written, and how much of it each other one has got.
@@ -38,7 +36,6 @@ impl World {
         };
         Self {
             nodes: (0..nodes).map(node).collect(),
-            genesis,
             now_ms: 0,
             written: vec![Vec::new(); nodes],
             got: vec![vec![0; nodes]; nodes],
@@ -61,12 +58,10 @@ impl World {
                     self.nodes[node].handle_persisted(index.0 as usize + 1);
                 }
                 Output::Relay {
-                    wire, from: None, ..
-                } => {
-                    let digest = self.genesis.digest();
-                    let operation = Operation::decode(&wire, &self.genesis, &digest);
-                    self.written[node].push(operation.expect("it is well-formed").trust());
-                }
+                    operation,
+                    from: None,
+                    ..
+                } => self.written[node].push(operation),
                 Output::Invalid { error, .. } => panic!("an honest operation is {error}"),
                 _ => {}
             }

@@ -61,13 +61,13 @@ pub enum RoundEnd {
 
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyncOutput {
+pub enum SyncOutput<O = Vec<u8>> {
     /// Send a frame.
     Send {
         /// The link.
         link: LinkId,
         /// The frame.
-        frame: Frame,
+        frame: Frame<O>,
     },
     /// Read heads for a peer, answer with [`super::Sync::handle_heads_read`].
     ReadHeads {
@@ -101,7 +101,7 @@ pub enum SyncOutput {
         /// Goes back with the answer.
         ticket: Ticket,
         /// Their wire bytes, each after what it leans on if the peer is honest.
-        operations: Vec<Vec<u8>>,
+        operations: Vec<O>,
     },
     /// A pull goes on.
     Progress {
@@ -128,9 +128,9 @@ pub enum SyncOutput {
 /// Operations for a peer: the first of those that it lacks, in an order in which each comes after
 /// what it leans on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
+pub struct Missing<O = Vec<u8>> {
     /// Their wire bytes.
-    pub operations: Vec<Vec<u8>>,
+    pub operations: Vec<O>,
     /// How many remain; an estimate, but 0 only if none.
     pub remaining: u64,
     /// The place right after the last of these in the owner's order of operations.

@@ -51,21 +51,21 @@ pub(super) mod operations {
     use serde::{Serialize, Serializer};
 
     /// Writes each operation as a byte string.
-    pub(in crate::wire) fn serialize<S: Serializer>(
-        operations: &[Vec<u8>],
+    pub(in crate::wire) fn serialize<O: AsRef<[u8]>, S: Serializer>(
+        operations: &[O],
         encoder: S,
     ) -> Result<S::Ok, S::Error> {
-        encoder.collect_seq(operations.iter().map(|bytes| Borrowed(bytes)))
+        encoder.collect_seq(operations.iter().map(|bytes| Borrowed(bytes.as_ref())))
     }
 
     /// Reads the list.
-    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, O: From<Vec<u8>>, D: Deserializer<'de>>(
         decoder: D,
-    ) -> Result<Vec<Vec<u8>>, D::Error> {
+    ) -> Result<Vec<O>, D::Error> {
         let operations = list::<D, Owned, OPERATIONS_MAX>(decoder)?;
         Ok(operations
             .into_iter()
-            .map(|operation| operation.0)
+            .map(|operation| operation.0.into())
             .collect())
     }
 

@@ -1,0 +1,497 @@
+//! A node: the exchange, gossip, synchronisation and the peers' clocks composed.
+//!
+//! The actors drive these machines on several threads and with queries between them. Here they
+//! stand in one value, for the simulator and the fuzzers: inputs come in, outputs are asked for
+//! until there are none ([`Node::poll_output`]), and time passes by [`Node::handle_timeout`].
+//! What is applied, refused, pushed and pulled is the same as under the actors.
+//!
+//! *Operations on the wire.* How an operation travels is a choice of the [`Gate`]: as bytes, which
+//! are decoded and whose signatures are checked ([`BytesGate`]), or as a shared value with a
+//! verdict that was found once for all nodes of a simulation.
+//!
+//! *Merging.* What comes in is merged into the books `tick_ms` after it came, together with what
+//! came in the meantime. Its own operations a node merges at once.
+//!
+//! *The store* belongs to the driver, as the network does: [`NodeOutput::Persist`] tells it what
+//! to write, [`NodeOutput::Read`] what a peer wants of it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::dag::OpIndex;
+use crate::exchange::{Exchange, Output, SubmitError};
+use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::handshake::{ClockChange, MedianClock};
+use crate::matching::Engine;
+use crate::op::{Action, OperationError, Verified};
+use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
+use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
+use crate::view::{Change, Digests};
+use crate::wire::{Frame, Goodbye, GoodbyeCode, HeadCursor, OPERATIONS_MAX, WantEntry};
+
+mod gate;
+
+pub use gate::{BytesGate, Gate};
+
+/// How a node behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Gossip.
+    pub gossip: GossipConfig,
+    /// Synchronisation.
+    pub sync: SyncConfig,
+    /// How long what came in waits for company before the books are merged, in milliseconds.
+    pub tick_ms: u64,
+}
+
+/// What a node wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeOutput<O> {
+    /// Hand a frame to a link's writer; report its cost with [`Node::handle_written`].
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame<O>,
+        /// What it counts against the outbox; 0 needs no report.
+        cost_bytes: usize,
+    },
+    /// End a link, which the node has forgotten already.
+    Disconnect {
+        /// The link.
+        link: LinkId,
+        /// What to say.
+        goodbye: Goodbye,
+    },
+    /// Write this operation to disk, in the order of the indices, and say so with
+    /// [`Node::handle_persisted`].
+    Persist {
+        /// Its place in the store.
+        index: OpIndex,
+        /// The operation.
+        operation: Verified,
+    },
+    /// Read operations from the store; answer with [`Node::handle_read`].
+    Read {
+        /// Goes back with the answer.
+        ticket: Ticket,
+        /// Their places.
+        indices: Vec<OpIndex>,
+        /// How many the peer lacks behind these.
+        remaining: u64,
+        /// Most bytes of operations, but at least one operation.
+        bytes_max: usize,
+    },
+    /// An own operation is on disk: whoever asked for it may be told.
+    Written(OpId),
+    /// The state has changed.
+    Changed(Vec<Change>),
+    /// An author has signed two operations for the same place in his chain.
+    Forked {
+        /// The author.
+        author: AuthorKey,
+        /// One of them.
+        first: OpId,
+        /// The other.
+        second: OpId,
+    },
+    /// Whom the node believes about the time has changed.
+    Clock(ClockChange),
+}
+
+/// All protocol machines of one node.
+pub struct Node<E, G: Gate> {
+    config: NodeConfig,
+    exchange: Exchange<E>,
+    gossip: Gossip<G::Operation>,
+    sync: Sync<G::Operation>,
+    clock: MedianClock,
+    gate: G,
+    peers: BTreeMap<LinkId, AuthorKey>,
+    tick_at_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+    outputs: VecDeque<NodeOutput<G::Operation>>,
+}
+
+impl<E: Engine, G: Gate> Node<E, G> {
+    /// A node without links, around an exchange that is new or was restored.
+    pub fn new(now: Now, config: NodeConfig, exchange: Exchange<E>, gate: G) -> Self {
+        Self {
+            config,
+            exchange,
+            gossip: Gossip::new(now, config.gossip),
+            sync: Sync::new(config.sync),
+            clock: MedianClock::new(),
+            gate,
+            peers: BTreeMap::new(),
+            tick_at_ms: None,
+            deadline_ms: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The exchange.
+    pub fn exchange(&self) -> &Exchange<E> {
+        &self.exchange
+    }
+
+    /// The digests of the state that follows from all applied operations.
+    pub fn digests(&mut self, now: Now) -> Digests {
+        let digests = self.exchange.digests();
+        self.drive(now);
+        digests
+    }
+
+    /// The exchange, to give it what did not come over a link.
+    pub fn exchange_mut(&mut self) -> &mut Exchange<E> {
+        &mut self.exchange
+    }
+
+    /// The links and who is at their other ends.
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = (LinkId, AuthorKey)> {
+        self.peers.iter().map(|(link, peer)| (*link, *peer))
+    }
+
+    /// The gossip, to look at its bounds.
+    pub fn gossip(&self) -> &Gossip<G::Operation> {
+        &self.gossip
+    }
+
+    /// The next thing to be done; ask until there is none.
+    pub fn poll_output(&mut self) -> Option<NodeOutput<G::Operation>> {
+        self.outputs.pop_front()
+    }
+
+    /// The clock by which operations are dated and parked.
+    pub fn gating(&self, now: Now) -> Now {
+        Now {
+            unix_ms: self.clock.gating_unix_ms(now),
+            ..now
+        }
+    }
+
+    /// A session was established; the other's clock is `clock_offset_ms` ahead of the local one.
+    pub fn handle_link_up(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        peer: AuthorKey,
+        clock_offset_ms: i64,
+    ) {
+        self.peers.insert(link, peer);
+        self.gossip.handle_link_up(link, peer);
+        self.sync.handle_link_up(now, link);
+        let change = self.clock.handle_peer(peer, clock_offset_ms);
+        self.note_clock(change);
+        self.drive(now);
+    }
+
+    /// A session ended.
+    pub fn handle_link_down(&mut self, now: Now, link: LinkId) {
+        self.forget(now, link);
+        self.drive(now);
+    }
+
+    /// A link's writer has written a frame that counted against its outbox.
+    pub fn handle_written(&mut self, now: Now, link: LinkId, cost_bytes: usize) {
+        self.gossip.handle_written(link, cost_bytes);
+        self.move_outputs(now);
+    }
+
+    /// Takes a frame of a peer.
+    pub fn handle_frame(&mut self, now: Now, link: LinkId, frame: Frame<G::Operation>) {
+        if !self.peers.contains_key(&link) {
+            return;
+        }
+        if let Frame::Ops(pushed) = frame {
+            if self.take_pushed(now, link, pushed.operations) == Arrival::Copy {
+                return;
+            }
+        } else if let Err(violation) = self.sync.handle_frame(now, link, frame) {
+            self.punish(now, link, &violation.to_string());
+        }
+        self.drive(now);
+    }
+
+    /// The answer to [`NodeOutput::Read`]; none is given if the store cannot.
+    pub fn handle_read(&mut self, now: Now, ticket: Ticket, missing: Missing<G::Operation>) {
+        self.sync.handle_missing_read(ticket, missing);
+        self.drive(now);
+    }
+
+    /// The first `count` operations are on disk.
+    pub fn handle_persisted(&mut self, now: Now, count: usize) {
+        self.exchange.handle_persisted(count);
+        self.drive(now);
+    }
+
+    /// Writes an operation of the own author.
+    ///
+    /// # Errors
+    /// As [`Exchange::submit`].
+    pub fn submit(&mut self, now: Now, actions: Vec<Action>) -> Result<OpId, SubmitError> {
+        let gating = self.gating(now);
+        let written = self.exchange.submit(gating, actions);
+        self.drive(now);
+        written
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.gossip.handle_timeout(now);
+        self.sync.handle_timeout(now);
+        let gating = self.gating(now);
+        let due_ms = self.books_due_ms(gating);
+        if due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
+            self.tick_at_ms = None;
+            self.exchange.handle_tick(gating);
+        }
+        self.drive(now);
+    }
+
+    /// The monotonic time at which [`Node::handle_timeout`] has something to do, or a little
+    /// earlier.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadline_ms
+    }
+
+    /// Takes operations that a peer pushed: those that are news are checked and received. Tells
+    /// whether all of them were copies, so that nothing has changed.
+    fn take_pushed(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Arrival {
+        let Some(mut candidates) = self.read(now, link, operations) else {
+            return Arrival::New;
+        };
+        let gossip = &mut self.gossip;
+        candidates.retain(|(id, _)| gossip.handle_operation(now, link, *id) == Arrival::New);
+        if candidates.is_empty() {
+            return Arrival::Copy;
+        }
+        self.check_and_receive(now, Source::push(link), candidates);
+        Arrival::New
+    }
+
+    /// Takes operations that were pulled. Copies are delivered too: the set of applied operations
+    /// knows them for sure.
+    fn take_pulled(&mut self, now: Now, ticket: Ticket, operations: Vec<G::Operation>) {
+        let link = ticket.link;
+        let Some(candidates) = self.read(now, link, operations) else {
+            return;
+        };
+        for (id, _) in &candidates {
+            self.gossip.handle_operation(now, link, *id);
+        }
+        let before = self.exchange.dag().len();
+        self.check_and_receive(now, Source::sync(link), candidates);
+        let gained = (self.exchange.dag().len() - before) as u64;
+        self.sync.handle_delivered(now, ticket, gained);
+    }
+
+    /// Reads operations of a peer; one that is none ends the session.
+    fn read(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Candidates<G> {
+        let read = operations.into_iter().map(|it| self.gate.read(it));
+        let read: Result<Vec<_>, OperationError> = read.collect();
+        match read {
+            Ok(candidates) => Some(candidates),
+            Err(error) => {
+                self.punish(now, link, &error.to_string());
+                None
+            }
+        }
+    }
+
+    fn check_and_receive(
+        &mut self,
+        now: Now,
+        source: Source,
+        candidates: Vec<(OpId, G::Candidate)>,
+    ) {
+        let (ids, candidates): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
+        let mut good = Vec::with_capacity(candidates.len());
+        let mut refused = Vec::new();
+        for (verdict, id) in self.gate.check(candidates).into_iter().zip(ids) {
+            match verdict {
+                Ok(operation) => good.push(operation),
+                Err(error) => refused.push((id, error)),
+            }
+        }
+        let gating = self.gating(now);
+        self.exchange.receive(gating, source, good);
+        self.tick_at_ms
+            .get_or_insert(now.monotonic_ms.saturating_add(self.config.tick_ms));
+        if let Some((id, error)) = refused.first() {
+            let ids: Vec<OpId> = refused.iter().map(|(id, _)| *id).collect();
+            self.gossip.handle_not_applied(&ids, Some(source.link));
+            let reason = alloc::format!("operation {}: {error}", id.short());
+            self.punish(now, source.link, &reason);
+        }
+    }
+
+    /// Does what follows from an input, and finds out when there is more to do.
+    fn drive(&mut self, now: Now) {
+        self.move_outputs(now);
+        let deadlines = [
+            self.gossip.next_deadline_ms(),
+            self.sync.next_deadline_ms(),
+            self.books_due_ms(self.gating(now)),
+        ];
+        self.deadline_ms = deadlines.into_iter().flatten().min();
+    }
+
+    /// When the books are merged: a tick after something came, or when the exchange says so.
+    fn books_due_ms(&self, gating: Now) -> Option<u64> {
+        self.tick_at_ms
+            .or_else(|| self.exchange.next_deadline_ms(gating))
+    }
+
+    /// Moves outputs between the machines until none has any left.
+    fn move_outputs(&mut self, now: Now) {
+        loop {
+            if let Some(output) = self.exchange.poll_output() {
+                self.handle_exchange_output(now, output);
+            } else if let Some(output) = self.gossip.poll_output() {
+                self.handle_gossip_output(now, output);
+            } else if let Some(output) = self.sync.poll_output() {
+                self.handle_sync_output(now, output);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn handle_exchange_output(&mut self, now: Now, output: Output) {
+        match output {
+            Output::Persist { index, operation } => {
+                self.outputs
+                    .push_back(NodeOutput::Persist { index, operation });
+            }
+            Output::Relay { operation, from } => {
+                let travelling = WireOperation {
+                    id: operation.id(),
+                    bytes: self.gate.carry(&operation),
+                };
+                self.gossip.handle_applied(now, [travelling], from);
+            }
+            Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
+            Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
+            Output::Gap(link) => self.sync.request(now, link),
+            Output::Invalid { link, id, error } => {
+                self.gossip.handle_not_applied(&[id], Some(link));
+                let reason = alloc::format!("operation {}: {error}", id.short());
+                self.punish(now, link, &reason);
+            }
+            Output::Forked {
+                author,
+                first,
+                second,
+            } => self.outputs.push_back(NodeOutput::Forked {
+                author,
+                first,
+                second,
+            }),
+        }
+    }
+
+    fn handle_gossip_output(&mut self, now: Now, output: GossipOutput<G::Operation>) {
+        match output {
+            GossipOutput::Send {
+                link,
+                frame,
+                cost_bytes,
+            } => self.outputs.push_back(NodeOutput::Send {
+                link,
+                frame,
+                cost_bytes,
+            }),
+            GossipOutput::StartSync { link } => self.sync.request(now, link),
+            GossipOutput::Disconnect { link, goodbye } => self.disconnect(now, link, goodbye),
+        }
+    }
+
+    fn handle_sync_output(&mut self, now: Now, output: SyncOutput<G::Operation>) {
+        match output {
+            SyncOutput::Send { link, frame } => self.outputs.push_back(NodeOutput::Send {
+                link,
+                frame,
+                cost_bytes: 0,
+            }),
+            SyncOutput::ReadHeads {
+                ticket,
+                after,
+                heads_max,
+            } => self.read_heads(ticket, after, heads_max),
+            SyncOutput::ReadMissing {
+                ticket,
+                wants,
+                from,
+                max_bytes,
+            } => self.find_missing(ticket, &wants, from, max_bytes),
+            SyncOutput::FindWants { ticket, heads } => {
+                self.exchange.handle_heads(&heads);
+                let wants = self.exchange.dag().wants_for(&heads);
+                self.sync.handle_wants_found(now, ticket, wants);
+            }
+            SyncOutput::Deliver { ticket, operations } => {
+                self.take_pulled(now, ticket, operations);
+            }
+            SyncOutput::Progress { .. } | SyncOutput::Finished { .. } => {}
+        }
+    }
+
+    fn read_heads(&mut self, ticket: Ticket, after: Option<HeadCursor>, heads_max: usize) {
+        let mut heads = self.exchange.dag().heads(after, heads_max + 1);
+        let more = heads.len() > heads_max;
+        heads.truncate(heads_max);
+        self.sync.handle_heads_read(ticket, heads, more);
+    }
+
+    fn find_missing(&mut self, ticket: Ticket, wants: &[WantEntry], from: u64, bytes_max: usize) {
+        // A place that no operation can have: there is nothing from there on.
+        let from = OpIndex(u32::try_from(from).unwrap_or(u32::MAX));
+        let page = self.exchange.dag().missing(wants, from, OPERATIONS_MAX);
+        self.outputs.push_back(NodeOutput::Read {
+            ticket,
+            indices: page.operations,
+            remaining: page.remaining,
+            bytes_max,
+        });
+    }
+
+    /// Ends a session whose peer broke a rule.
+    fn punish(&mut self, now: Now, link: LinkId, reason: &str) {
+        let code = GoodbyeCode::Protocol;
+        let reason = String::from(reason);
+        self.disconnect(now, link, Goodbye { code, reason });
+    }
+
+    fn disconnect(&mut self, now: Now, link: LinkId, goodbye: Goodbye) {
+        if self.peers.contains_key(&link) {
+            self.outputs
+                .push_back(NodeOutput::Disconnect { link, goodbye });
+        }
+        self.forget(now, link);
+    }
+
+    /// A session is no longer there.
+    fn forget(&mut self, now: Now, link: LinkId) {
+        let Some(peer) = self.peers.remove(&link) else {
+            return;
+        };
+        self.gossip.handle_link_down(link);
+        self.sync.handle_link_down(now, link);
+        self.exchange.handle_link_down(link);
+        let change = self.clock.handle_peer_left(&peer);
+        self.note_clock(change);
+    }
+
+    fn note_clock(&mut self, change: Option<ClockChange>) {
+        let change = change.map(NodeOutput::Clock);
+        self.outputs.extend(change);
+    }
+}
+
+/// Operations of a frame: their ids, and what is left to be checked of each.
+type Candidates<G> = Option<Vec<(OpId, <G as Gate>::Candidate)>>;
+
+#[cfg(test)]
+mod tests;

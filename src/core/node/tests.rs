@@ -1,0 +1,196 @@
+//! Two whole nodes with bytes between them.
+
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use ed25519_zebra::SigningKey;
+
+use super::*;
+use crate::exchange::Exchange;
+use crate::genesis::tests::test_genesis;
+use crate::matching::Book;
+use crate::wire::Ops;
+
+/// The one link of each node.
+const LINK: LinkId = LinkId(1);
+
+type BytesNode = Node<Book, BytesGate>;
+
+/// Nodes that are connected by a wire without delay, and their disks.
+struct Pair {
+    nodes: [BytesNode; 2],
+    disks: [Vec<Verified>; 2],
+    ended: usize,
+    now_ms: u64,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            nodes: [1, 2].map(node),
+            disks: [Vec::new(), Vec::new()],
+            ended: 0,
+            now_ms: 1_000,
+        }
+    }
+
+    fn connect(&mut self) {
+        let keys = [0, 1].map(|at: usize| self.nodes[at].exchange().author());
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            node.handle_link_up(at_ms(self.now_ms), LINK, keys[1 - at], 0);
+        }
+    }
+
+    /// Everything that the nodes want done, until `until_ms`.
+    fn run(&mut self, until_ms: u64) {
+        while self.now_ms <= until_ms {
+            let mut on_wire = self.collect();
+            while let Some((to, frame)) = on_wire.pop_front() {
+                let (kind, payload) = frame.encode();
+                let frame = Frame::decode(kind, &payload).expect("well-formed");
+                let frame = frame.expect("a known kind");
+                self.nodes[to].handle_frame(at_ms(self.now_ms), LINK, frame);
+                on_wire.extend(self.collect());
+            }
+            self.now_ms += 1;
+            for node in &mut self.nodes {
+                node.handle_timeout(at_ms(self.now_ms));
+            }
+        }
+    }
+
+    /// Serves disks at once; returns what is sent and to whom.
+    fn collect(&mut self) -> VecDeque<(usize, Frame)> {
+        let now = at_ms(self.now_ms);
+        let mut sent = VecDeque::new();
+        for (at, node) in self.nodes.iter_mut().enumerate() {
+            while let Some(output) = node.poll_output() {
+                match output {
+                    NodeOutput::Send {
+                        link,
+                        frame,
+                        cost_bytes,
+                    } => {
+                        node.handle_written(now, link, cost_bytes);
+                        sent.push_back((1 - at, frame));
+                    }
+                    NodeOutput::Persist { operation, .. } => {
+                        self.disks[at].push(operation);
+                        node.handle_persisted(now, self.disks[at].len());
+                    }
+                    NodeOutput::Read {
+                        ticket,
+                        indices,
+                        remaining,
+                        ..
+                    } => {
+                        let next = indices.last().map_or(0, |last| u64::from(last.0) + 1);
+                        let read = |index: &OpIndex| self.disks[at][index.0 as usize].wire();
+                        let operations = indices.iter().map(|index| read(index).to_vec());
+                        let operations = operations.collect();
+                        let missing = Missing {
+                            operations,
+                            remaining,
+                            next,
+                        };
+                        node.handle_read(now, ticket, missing);
+                    }
+                    NodeOutput::Disconnect { .. } => self.ended += 1,
+                    _ => {}
+                }
+            }
+        }
+        sent
+    }
+
+    fn digests_agree(&mut self) -> bool {
+        let [first, second] = &mut self.nodes;
+        first.exchange_mut().digests() == second.exchange_mut().digests()
+    }
+}
+
+fn node(number: u8) -> BytesNode {
+    let genesis = test_genesis();
+    let exchange = Exchange::new(genesis.clone(), SigningKey::from([number; 32]), Book::new);
+    let config = NodeConfig {
+        tick_ms: 20,
+        ..NodeConfig::default()
+    };
+    Node::new(at_ms(1_000), config, exchange, BytesGate::new(genesis))
+}
+
+fn at_ms(now_ms: u64) -> Now {
+    Now {
+        monotonic_ms: now_ms,
+        unix_ms: 1_000_000 + now_ms,
+    }
+}
+
+#[test]
+fn what_one_writes_the_other_applies_whether_pushed_or_pulled() {
+    let mut pair = Pair::new();
+    pair.nodes[0]
+        .submit(at_ms(1_000), Vec::new())
+        .expect("written");
+    pair.run(1_010);
+    assert_eq!(
+        pair.nodes[1].exchange().dag().len(),
+        0,
+        "there is no link yet"
+    );
+    pair.connect();
+    pair.run(1_100);
+    assert_eq!(pair.nodes[1].exchange().dag().len(), 1, "pulled");
+    pair.nodes[0]
+        .submit(at_ms(pair.now_ms), Vec::new())
+        .expect("written");
+    pair.run(1_110);
+    assert_eq!(pair.nodes[1].exchange().dag().len(), 2, "pushed");
+    assert!(pair.digests_agree());
+    assert_eq!(pair.ended, 0);
+}
+
+#[test]
+fn a_forged_signature_ends_the_session_and_is_not_applied() {
+    let mut pair = Pair::new();
+    pair.connect();
+    pair.nodes[0]
+        .submit(at_ms(1_000), Vec::new())
+        .expect("written");
+    let now = at_ms(1_001);
+    let mut wire = None;
+    while let Some(output) = pair.nodes[0].poll_output() {
+        if let NodeOutput::Persist { operation, .. } = output {
+            wire = Some(operation.wire().to_vec());
+        }
+    }
+    let mut forged = wire.expect("it is to be written");
+    *forged.last_mut().expect("not empty") ^= 1;
+    let frame = Frame::Ops(Ops {
+        operations: vec![forged],
+    });
+    pair.nodes[1].handle_frame(now, LINK, frame);
+    pair.collect();
+    assert_eq!(pair.ended, 1);
+    assert_eq!(pair.nodes[1].exchange().dag().len(), 0);
+    assert_eq!(pair.nodes[1].peers().len(), 0);
+}
+
+#[test]
+fn books_are_merged_a_tick_after_something_came() {
+    let mut pair = Pair::new();
+    pair.connect();
+    pair.run(1_002);
+    let idle = pair.nodes[1].next_deadline_ms();
+    assert!(
+        idle.is_some_and(|at_ms| at_ms > 10_000),
+        "only the next round: {idle:?}"
+    );
+    pair.nodes[0]
+        .submit(at_ms(1_003), Vec::new())
+        .expect("written");
+    pair.run(1_006);
+    let due = pair.nodes[1].next_deadline_ms();
+    assert!(due.is_some_and(|at_ms| at_ms <= 1_026), "{due:?}");
+}

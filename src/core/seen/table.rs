@@ -1,0 +1,207 @@
+//! A small table by operation id: one look at eight bytes, then one at the entry.
+//!
+//! Entries stand in a list without gaps; a hash table of their places finds them. The hash
+//! multiplies the first word of the id with a secret (Dietzfelbinger and others, "A reliable
+//! randomized algorithm for the closest-pair problem", 1997): whoever does not know it cannot
+//! choose ids that meet more often than by chance.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::types::OpId;
+
+/// The first number of places, as a power of two.
+const FIRST_BITS: u32 = 4;
+
+/// Where an entry is: the upper half of its hash, and one more than its place in the list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    tag: u32,
+    number: u32,
+}
+
+/// Values by id.
+#[derive(Clone, Debug)]
+pub(super) struct Table<V> {
+    factor: u64,
+    bits: u32,
+    /// At most half of them are taken; a search ends at a free one.
+    places: Vec<Place>,
+    entries: Vec<(OpId, V)>,
+}
+
+impl<V> Table<V> {
+    pub(super) fn new(secret: u64) -> Self {
+        Self {
+            factor: secret | 1,
+            bits: FIRST_BITS,
+            places: vec![Place::default(); 1 << FIRST_BITS],
+            entries: Vec::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn get(&self, id: &OpId) -> Option<&V> {
+        let at = self.find(id)?;
+        Some(&self.entries[self.entry_at(at)].1)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &OpId) -> Option<&mut V> {
+        let at = self.find(id)?;
+        let entry = self.entry_at(at);
+        Some(&mut self.entries[entry].1)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|(_, value)| value)
+    }
+
+    /// Sets the value of an id.
+    pub(super) fn insert(&mut self, id: OpId, value: V) {
+        if let Some(old) = self.get_mut(&id) {
+            *old = value;
+            return;
+        }
+        if self.entries.len() * 2 >= self.places.len() {
+            self.grow();
+        }
+        self.entries.push((id, value));
+        let number = u32::try_from(self.entries.len()).expect("the memory is bounded");
+        let tag = self.tag(&id);
+        self.put(Place { tag, number });
+    }
+
+    /// Takes an id out.
+    pub(super) fn remove(&mut self, id: &OpId) -> Option<V> {
+        let at = self.find(id)?;
+        let entry = self.entry_at(at);
+        self.close_gap(at);
+        let (_, value) = self.entries.swap_remove(entry);
+        if let Some((moved, _)) = self.entries.get(entry) {
+            let old_number = self.entries.len() as u32 + 1;
+            let tag = self.tag(moved);
+            let mut at = self.home(tag);
+            while self.places[at].number != old_number {
+                at = self.next(at);
+            }
+            self.places[at].number = entry as u32 + 1;
+        }
+        Some(value)
+    }
+
+    /// Forgets everything, and most of the memory too.
+    pub(super) fn clear(&mut self) {
+        let secret = self.factor;
+        *self = Self::new(secret);
+    }
+
+    fn tag(&self, id: &OpId) -> u32 {
+        let word = id.0.first_chunk::<8>().expect("an id has 32 bytes");
+        (u64::from_le_bytes(*word).wrapping_mul(self.factor) >> 32) as u32
+    }
+
+    fn home(&self, tag: u32) -> usize {
+        (tag >> (u32::BITS - self.bits)) as usize
+    }
+
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.places.len() - 1)
+    }
+
+    /// The place of an id.
+    fn find(&self, id: &OpId) -> Option<usize> {
+        let tag = self.tag(id);
+        let mut at = self.home(tag);
+        loop {
+            let place = self.places[at];
+            if place.number == 0 {
+                return None;
+            }
+            if place.tag == tag && self.entries[self.entry_at(at)].0 == *id {
+                return Some(at);
+            }
+            at = self.next(at);
+        }
+    }
+
+    /// The entry that a taken place names.
+    fn entry_at(&self, at: usize) -> usize {
+        self.places[at].number as usize - 1
+    }
+
+    fn put(&mut self, place: Place) {
+        let mut at = self.home(place.tag);
+        while self.places[at].number != 0 {
+            at = self.next(at);
+        }
+        self.places[at] = place;
+    }
+
+    /// Frees a place and moves up what was pushed on by it.
+    fn close_gap(&mut self, mut gap: usize) {
+        let mask = self.places.len() - 1;
+        let mut at = self.next(gap);
+        while self.places[at].number != 0 {
+            let home = self.home(self.places[at].tag);
+            // Whether the gap lies on the way from its home to where it is.
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(gap) & mask {
+                self.places[gap] = self.places[at];
+                gap = at;
+            }
+            at = self.next(at);
+        }
+        self.places[gap] = Place::default();
+    }
+
+    fn grow(&mut self) {
+        self.bits += 1;
+        let old = core::mem::take(&mut self.places);
+        self.places = vec![Place::default(); old.len() * 2];
+        for place in old.into_iter().filter(|place| place.number != 0) {
+            self.put(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+    use proptest::collection::vec as vector;
+    use proptest::prelude::*;
+
+    fn id(number: u8) -> OpId {
+        // Few different first words, so that entries meet.
+        let mut bytes = [number; 32];
+        bytes[..8].fill(number % 7);
+        OpId(bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(
+            secret in any::<u64>(),
+            steps in vector((any::<bool>(), 0..60_u8), 0..300),
+        ) {
+            let mut table = Table::new(secret);
+            let mut map = BTreeMap::new();
+            for (step, (inserts, number)) in steps.into_iter().enumerate() {
+                if inserts {
+                    table.insert(id(number), step);
+                    map.insert(id(number), step);
+                } else {
+                    prop_assert_eq!(table.remove(&id(number)), map.remove(&id(number)));
+                }
+                prop_assert_eq!(table.len(), map.len());
+                for number in 0..60 {
+                    prop_assert_eq!(table.get(&id(number)), map.get(&id(number)));
+                }
+            }
+            table.clear();
+            prop_assert_eq!(table.len(), 0);
+        }
+    }
+}

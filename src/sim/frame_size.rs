@@ -1,0 +1,91 @@
+//! How many bytes a frame has on a real wire, without writing them.
+
+use bitfitech_core::wire::{Frame, Page, Payload};
+
+use crate::parcel::Parcel;
+
+/// The length before a frame, and its kind.
+const HEADER_BYTES: usize = 5;
+
+/// Bytes before a byte string or a list of this length in MessagePack.
+fn bin_header(length: usize) -> usize {
+    match length {
+        0..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}
+
+fn list_header(length: usize) -> usize {
+    match length {
+        0..=15 => 1,
+        16..=0xffff => 3,
+        _ => 5,
+    }
+}
+
+/// Bytes of a list of operations of these sizes.
+fn list_bytes(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    let header = list_header(sizes.len());
+    header + sizes.map(|size| bin_header(size) + size).sum::<usize>()
+}
+
+/// Bytes of a frame that pushes operations of these sizes.
+pub fn push_bytes(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    HEADER_BYTES + 1 + list_bytes(sizes)
+}
+
+/// Bytes of a frame.
+pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
+    let plain: Frame = match frame {
+        Frame::Ops(pushed) => return push_bytes(pushed.operations.iter().map(Payload::size_bytes)),
+        Frame::Page(page) => {
+            let empty = Frame::Page(Page {
+                request: page.request,
+                operations: Vec::new(),
+                remaining: page.remaining,
+                next: page.next,
+            });
+            let operations = list_bytes(page.operations.iter().map(Payload::size_bytes));
+            return encoded_bytes(&empty) - list_header(0) + operations;
+        }
+        Frame::Hello(value) => Frame::Hello(value.clone()),
+        Frame::Refuse(value) => Frame::Refuse(value.clone()),
+        Frame::Goodbye(value) => Frame::Goodbye(value.clone()),
+        Frame::Ping(value) => Frame::Ping(*value),
+        Frame::Pong(value) => Frame::Pong(*value),
+        Frame::Behind(value) => Frame::Behind(*value),
+        Frame::GetHeads(value) => Frame::GetHeads(*value),
+        Frame::Heads(value) => Frame::Heads(value.clone()),
+        Frame::Want(value) => Frame::Want(value.clone()),
+    };
+    encoded_bytes(&plain)
+}
+
+fn encoded_bytes(frame: &Frame) -> usize {
+    HEADER_BYTES + frame.encode().1.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitfitech_core::wire::Ops;
+
+    #[test]
+    fn sizes_are_those_of_the_encoding() {
+        for count in [0, 1, 15, 16, 300] {
+            for size in [1, 255, 256, 2_000] {
+                let operations = vec![vec![7; size]; count];
+                let sizes = operations.iter().map(Vec::len);
+                let frame = Frame::Ops(Ops {
+                    operations: operations.clone(),
+                });
+                assert_eq!(
+                    push_bytes(sizes),
+                    encoded_bytes(&frame),
+                    "{count} of {size}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A run from its beginning to its report.
+//!
+//! Windows of time follow each other; in each of them all threads let their hosts live, then they
+//! hand over what was sent. When users have stopped and everything is healed, the run goes on until
+//! all honest hosts have applied the same set, or for so long that something must be wrong.
+
+use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Instant;
+
+use bitfitech_core::view::{Change, Digests};
+
+use crate::config::{Config, Pace};
+use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
+use crate::invariants::{self, Evidence};
+use crate::memory;
+use crate::random::Random;
+use crate::report::Report;
+use crate::shard::{Division, Shard};
+use crate::tally::Tally;
+use crate::world::{WARM_UP_US, World};
+
+/// Windows between two calls of the progress function.
+const PROGRESS_WINDOWS: u64 = 20;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Virtual time.
+    pub now_us: Micros,
+    /// When users stop and everything is healed.
+    pub healed_us: Micros,
+}
+
+/// What the network came to.
+struct Outcome {
+    shards: Vec<Shard>,
+    /// Up to when the hosts lived.
+    passed_us: Micros,
+    /// When the sets of all honest hosts were equal, if they were.
+    converged_us: Option<Micros>,
+}
+
+/// Runs a simulation. A panic of a node is a violation like any other.
+pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
+    let began = Instant::now();
+    let world = World::new(config);
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress)));
+    let mut report = ran.unwrap_or_else(|payload| {
+        let told = payload.downcast_ref::<String>().cloned();
+        let told = told.or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        let text = told.unwrap_or_else(|| "its message is above".to_owned());
+        Report::of_panic(&world.config, &text)
+    });
+    report.wall_s = began.elapsed().as_secs_f64();
+    report.peak_rss_mb = memory::peak_mib();
+    report
+}
+
+fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
+    let division = Division::new(world.config.nodes, world.config.threads);
+    let mut shards: Vec<Shard> = (0..division.shards)
+        .map(|number| Shard::new(world, division, number))
+        .collect();
+    for order in orders(world) {
+        shards[division.shard_of(order.to)].push(order);
+    }
+    judge(world, live(world, shards, progress))
+}
+
+/// When users want to trade, and on which hosts.
+fn orders(world: &World) -> Vec<Event> {
+    let config = &world.config;
+    let mut random = Random::derive(config.seed, "orders", 0);
+    let seconds = config.duration_us as f64 / (1_000 * MS) as f64;
+    let count = (config.rate * seconds).round() as u64;
+    let order = |number: u64| {
+        let at_us = match config.pace {
+            Pace::Random => random.below(config.duration_us),
+            Pace::Even => config.duration_us * number / count,
+            Pace::Bursts => {
+                config.duration_us * (number / 100 * 100) / count + random.below(5 * MS)
+            }
+        };
+        let to = match config.pace {
+            Pace::Even => (number % u64::from(config.nodes)) as HostIndex,
+            Pace::Random | Pace::Bursts => random.below(u64::from(config.nodes)) as HostIndex,
+        };
+        Event {
+            at_us: WARM_UP_US + at_us,
+            to,
+            from: USER,
+            number: number as u32,
+            message: Message::Order(random.any()),
+        }
+    };
+    (0..count).map(order).collect()
+}
+
+/// Lets time pass until the network has healed and agrees, or has had long enough to.
+fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -> Outcome {
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        for _ in 1..shards.len() {
+            let (to_worker, jobs) = channel();
+            let (done, from_worker) = channel();
+            scope.spawn(move || work(world, &jobs, &done));
+            others.push((to_worker, from_worker));
+        }
+        let mut shards = shards;
+        let window_us = world.network.latency_us.0;
+        let healed_us = world.healed_us();
+        let last_us = healed_us + world.config.settle_us_max();
+        let mut count = 0;
+        let mut converged_us = None;
+        let mut passed_us = 0;
+        while let Some(window) = shards.iter().filter_map(|it| it.next_window()).min() {
+            let now_us = window * window_us;
+            if now_us >= last_us {
+                break;
+            }
+            if now_us >= healed_us && is_agreed(world, &shards) {
+                // Nothing has happened since the window before.
+                converged_us = Some(passed_us.max(healed_us));
+                break;
+            }
+            shards = run_window(world, shards, &others, window);
+            exchange(&mut shards);
+            passed_us = now_us + window_us;
+            if count % PROGRESS_WINDOWS == 0 {
+                progress(Progress { now_us, healed_us });
+            }
+            count += 1;
+        }
+        Outcome {
+            shards,
+            passed_us,
+            converged_us,
+        }
+    })
+}
+
+/// What a worker is given and gives back.
+type Job = (u64, Shard);
+
+/// A worker's life: it ends when nobody gives it work any more.
+fn work(world: &World, jobs: &Receiver<Job>, done: &Sender<Shard>) {
+    for (window, mut shard) in jobs {
+        shard.run(world, window);
+        if done.send(shard).is_err() {
+            return;
+        }
+    }
+}
+
+/// All shards live through a window, the first of them on this thread.
+fn run_window(
+    world: &World,
+    shards: Vec<Shard>,
+    others: &[(Sender<Job>, Receiver<Shard>)],
+    window: u64,
+) -> Vec<Shard> {
+    let mut shards = shards.into_iter();
+    let mut first = shards.next().expect("there is a shard");
+    for (shard, (jobs, _)) in shards.zip(others) {
+        jobs.send((window, shard))
+            .expect("the worker waits for work");
+    }
+    first.run(world, window);
+    let mut back = vec![first];
+    for (_, done) in others {
+        back.push(
+            done.recv()
+                .expect("a worker panicked; its message is above"),
+        );
+    }
+    back
+}
+
+/// Hands messages and news of what was written to the other shards.
+fn exchange(shards: &mut [Shard]) {
+    let count = shards.len();
+    for from in 0..count {
+        for to in (0..count).filter(|to| *to != from) {
+            let messages = std::mem::take(&mut shards[from].outbox[to]);
+            if !messages.is_empty() {
+                shards[to].inbox.push(messages);
+            }
+        }
+        let written = std::mem::take(&mut shards[from].tally.written);
+        for (id, at_us) in written {
+            for shard in shards.iter_mut() {
+                shard.tally.note_written(id, at_us);
+            }
+        }
+    }
+}
+
+/// Whether all honest hosts are up and have applied the same set.
+fn is_agreed(world: &World, shards: &[Shard]) -> bool {
+    let hosts = shards.iter().flat_map(|shard| shard.hosts());
+    let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
+    let mut sets = honest.map(|host| host.set());
+    let Some(Some(first)) = sets.next() else {
+        return false;
+    };
+    sets.all(|set| set == Some(first))
+}
+
+/// Digests of all, counts of all, and what is wrong.
+fn judge(world: &World, outcome: Outcome) -> Report {
+    let Outcome {
+        mut shards,
+        passed_us,
+        converged_us,
+    } = outcome;
+    let digests: BTreeMap<HostIndex, Digests> = thread::scope(|scope| {
+        let asked = shards
+            .iter_mut()
+            .map(|shard| scope.spawn(|| shard.digests(world, passed_us)));
+        let asked: Vec<_> = asked.collect();
+        let answers = asked
+            .into_iter()
+            .map(|it| it.join().expect("digests are made"));
+        answers.flatten().collect()
+    });
+    let mut tally = Tally::default();
+    shards.iter().for_each(|shard| tally.merge(&shard.tally));
+    let mut distinct: Vec<Digests> = digests.values().copied().collect();
+    let key = |it: &Digests| (it.set, it.book, it.trades, it.final_trades, it.orders);
+    distinct.sort_by_key(key);
+    distinct.dedup_by_key(|it| key(it));
+    let hosts = shards.iter().flat_map(|shard| shard.hosts());
+    let honest = hosts.filter(|host| digests.contains_key(&host.index()));
+    let evidence = Evidence {
+        world,
+        hosts: honest.collect(),
+        digests,
+        tally: &tally,
+    };
+    let violations = invariants::check_all(&evidence);
+    Report {
+        operations: distinct.iter().map(|it| it.operations).max().unwrap_or(0),
+        trades: trades(&evidence),
+        is_converged: converged_us.is_some() && distinct.len() == 1,
+        distinct_digests: distinct.len() as u64,
+        violations,
+        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us()) / MS),
+        tally,
+        ..Report::new(&world.config)
+    }
+}
+
+/// How many trades stand, as the first honest host that is up sees it.
+fn trades(evidence: &Evidence<'_>) -> u64 {
+    let Some(node) = evidence.hosts.iter().find_map(|host| host.node()) else {
+        return 0;
+    };
+    let changes = node.exchange().replica().snapshot();
+    let is_trade = |change: &&Change| matches!(change, Change::Trade { .. });
+    changes.iter().filter(is_trade).count() as u64
+}

@@ -1,0 +1,131 @@
+//! What is counted while a simulation runs, for one thread's hosts.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bitfitech_core::types::OpId;
+
+use crate::event::Micros;
+use crate::histogram::Histogram;
+
+/// Takes the first bytes of an id, which are random already.
+#[derive(Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk::<8>() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A table by operation.
+pub type ByOperation<V> = HashMap<OpId, V, BuildHasherDefault<IdHasher>>;
+
+/// When an operation was written, and when it reached the last host so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Spread {
+    /// When its author wrote it.
+    pub written_us: Micros,
+    /// When the last host of this thread applied it.
+    pub last_us: Micros,
+}
+
+/// Counts.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// From writing to applying, in microseconds, for each host and operation.
+    pub delivery_us: Histogram,
+    /// Actions taken back and done again, for each merge.
+    pub undo_depth: Histogram,
+    /// What honest authors wrote.
+    pub spread: ByOperation<Spread>,
+    /// What the hosts of this thread wrote since others were told.
+    pub written: Vec<(OpId, Micros)>,
+    /// Frames sent.
+    pub frames: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// Copies of operations received, the first ones included.
+    pub copies: u64,
+    /// Operations applied that others wrote.
+    pub applied: u64,
+    /// Operations that hosts wrote themselves.
+    pub own: u64,
+    /// Actions that engines executed, those that were done again included.
+    pub executions: u64,
+    /// Orders of users that were not written.
+    pub unwritten: u64,
+    /// Sessions that ended.
+    pub sessions_ended: u64,
+    /// What was seen to be wrong while it happened, at most [`VIOLATIONS_MAX`].
+    pub violations: Vec<String>,
+}
+
+/// Violations of one thread that are kept.
+const VIOLATIONS_MAX: usize = 10;
+
+impl Tally {
+    /// An honest author has written an operation.
+    pub fn note_written(&mut self, id: OpId, written_us: Micros) {
+        let last_us = written_us;
+        self.spread.insert(
+            id,
+            Spread {
+                written_us,
+                last_us,
+            },
+        );
+    }
+
+    /// A host that has been up since `up_us` has applied an operation of another.
+    pub fn note_applied(&mut self, id: &OpId, up_us: Micros, now_us: Micros) {
+        self.applied += 1;
+        if let Some(spread) = self.spread.get_mut(id)
+            && up_us <= spread.written_us
+        {
+            spread.last_us = spread.last_us.max(now_us);
+            self.delivery_us.add(now_us - spread.written_us);
+        }
+    }
+
+    /// Something is wrong.
+    pub fn note_violation(&mut self, text: String) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(text);
+        }
+    }
+
+    /// Adds what another thread has counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.delivery_us.merge(&other.delivery_us);
+        self.undo_depth.merge(&other.undo_depth);
+        for (id, spread) in &other.spread {
+            let mine = self.spread.entry(*id).or_insert(*spread);
+            mine.last_us = mine.last_us.max(spread.last_us);
+        }
+        self.frames += other.frames;
+        self.bytes += other.bytes;
+        self.copies += other.copies;
+        self.applied += other.applied;
+        self.own += other.own;
+        self.executions += other.executions;
+        self.unwritten += other.unwritten;
+        self.sessions_ended += other.sessions_ended;
+        self.violations.extend(other.violations.iter().cloned());
+    }
+
+    /// The mean time until an operation has reached its last host, in microseconds.
+    pub fn last_delivery_us(&self) -> u64 {
+        let spreads = self.spread.values();
+        let sum: u64 = spreads.map(|it| it.last_us - it.written_us).sum();
+        sum.checked_div(self.spread.len() as u64).unwrap_or(0)
+    }
+}

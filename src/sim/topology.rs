@@ -1,0 +1,79 @@
+//! Who has a link to whom.
+//!
+//! A ring in random order, so that everyone is connected, and random chords up to the wanted number
+//! of links. Of each link one side dials, and dials again when it ends.
+
+use std::collections::BTreeSet;
+
+use crate::event::HostIndex;
+use crate::random::Random;
+
+/// The hosts that each host dials.
+pub fn random_graph(nodes: u32, degree: u32, seed: u64) -> Vec<Vec<HostIndex>> {
+    let mut random = Random::derive(seed, "topology", 0);
+    let mut ring: Vec<HostIndex> = (0..nodes).collect();
+    random.shuffle(&mut ring);
+    let mut links = BTreeSet::new();
+    let mut connect = |one: HostIndex, other: HostIndex| {
+        one != other && links.insert((one.min(other), one.max(other)))
+    };
+    for (at, one) in ring.iter().enumerate() {
+        connect(*one, ring[(at + 1) % ring.len()]);
+    }
+    let wanted = (u64::from(nodes) * u64::from(degree.min(nodes.saturating_sub(1))) / 2) as usize;
+    let mut made = nodes as usize;
+    // Each round is a random matching: the numbers of links of two hosts differ by few.
+    while made < wanted {
+        random.shuffle(&mut ring);
+        let before = made;
+        for pair in ring.chunks_exact(2) {
+            if made < wanted && connect(pair[0], pair[1]) {
+                made += 1;
+            }
+        }
+        if made == before {
+            // Nearly everyone is connected with everyone.
+            break;
+        }
+    }
+    let mut dials = vec![Vec::new(); nodes as usize];
+    for (low, high) in links {
+        let (from, to) = if random.below(2) == 0 {
+            (low, high)
+        } else {
+            (high, low)
+        };
+        dials[from as usize].push(to);
+    }
+    dials
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyone_is_connected_and_has_about_the_wanted_number_of_links() {
+        for (nodes, degree) in [(2, 6), (3, 6), (10, 4), (1_000, 6)] {
+            let dials = random_graph(nodes, degree, 5);
+            let mut neighbours = vec![BTreeSet::new(); nodes as usize];
+            for (from, to) in (0..)
+                .zip(&dials)
+                .flat_map(|(from, to)| to.iter().map(move |to| (from as usize, *to as usize)))
+            {
+                assert!(neighbours[from].insert(to) && neighbours[to].insert(from));
+            }
+            let (mut reached, mut next) = (BTreeSet::from([0]), vec![0]);
+            while let Some(at) = next.pop() {
+                next.extend(neighbours[at].iter().filter(|to| reached.insert(**to)));
+            }
+            assert_eq!(reached.len(), nodes as usize, "{nodes}");
+            let most = neighbours.iter().map(BTreeSet::len).max();
+            assert!(
+                most.is_some_and(|most| most <= degree as usize + 2),
+                "{nodes}: {most:?}"
+            );
+        }
+        assert_ne!(random_graph(100, 6, 1), random_graph(100, 6, 2));
+    }
+}

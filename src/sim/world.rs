@@ -1,0 +1,274 @@
+//! What all hosts of a simulation share and nothing changes: the plan.
+
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::gossip::GossipConfig;
+use bitfitech_core::market::{Market, MarketSpec};
+use bitfitech_core::node::NodeConfig;
+use bitfitech_core::seen::SeenLimits;
+use bitfitech_core::sync::SyncConfig;
+use bitfitech_core::types::Digest;
+use ed25519_zebra::SigningKey;
+
+use crate::adversaries;
+use crate::canaries::Canary;
+use crate::clock::Clock;
+use crate::config::{Config, Trouble};
+use crate::event::{HostIndex, MS, Micros};
+use crate::network::{Cut, Direction, Flapping, Network};
+use crate::random::Random;
+use crate::topology;
+
+/// When users begin to write: links stand by then.
+pub const WARM_UP_US: Micros = 1_000 * MS;
+
+/// Milliseconds of a year, about.
+const YEAR_MS: i64 = 31_556_952_000;
+
+/// How a host fares.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Its clock.
+    pub clock: Clock,
+    /// Whom it dials.
+    pub dials: Vec<HostIndex>,
+    /// When it is down, in order: from, until.
+    pub down: Vec<(Micros, Micros)>,
+    /// How it lies, if it does.
+    pub liar: Option<adversaries::Kind>,
+    /// The bug that is planted there.
+    pub canary: Option<Canary>,
+}
+
+/// The plan.
+pub struct World {
+    /// The settings.
+    pub config: Config,
+    /// What all nodes agree on.
+    pub genesis: Genesis,
+    /// Its digest.
+    pub digest: Digest,
+    /// The network.
+    pub network: Network,
+    /// How nodes behave.
+    pub node_config: NodeConfig,
+    /// How hosts fare.
+    pub plans: Vec<Plan>,
+}
+
+impl World {
+    /// The plan that follows from settings.
+    pub fn new(mut config: Config) -> Self {
+        if let Some(canary) = config.canary {
+            canary.prepare(&mut config);
+        }
+        let genesis = genesis();
+        let dials = topology::random_graph(config.nodes, config.degree, config.seed);
+        let plans = dials.into_iter().map(|dials| Plan {
+            dials,
+            ..Plan::default()
+        });
+        let network = Network {
+            latency_us: config.latency_us,
+            loss: config.loss,
+            cuts: Vec::new(),
+            flapping: None,
+        };
+        let mut world = Self {
+            digest: genesis.digest(),
+            genesis,
+            network,
+            node_config: node_config(),
+            plans: plans.collect(),
+            config,
+        };
+        world.choose_liars();
+        world.plant_bugs();
+        world.make_trouble();
+        world
+    }
+
+    /// When users stop.
+    pub fn end_us(&self) -> Micros {
+        WARM_UP_US + self.config.duration_us
+    }
+
+    /// When everything that was planned to go wrong is over.
+    pub fn healed_us(&self) -> Micros {
+        let down = self.plans.iter().flat_map(|plan| &plan.down);
+        let up_us = down.map(|(_, until_us)| *until_us).max().unwrap_or(0);
+        self.network.healed_us().max(up_us).max(self.end_us())
+    }
+
+    /// The key of a host.
+    pub fn key(&self, host: HostIndex) -> SigningKey {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech simulation key 1");
+        hasher.update(&self.config.seed.to_le_bytes());
+        hasher.update(&host.to_le_bytes());
+        SigningKey::from(*hasher.finalize().as_bytes())
+    }
+
+    /// A moment of the time in which users write.
+    fn moment(&self, percent: u64) -> Micros {
+        WARM_UP_US + self.config.duration_us * percent / 100
+    }
+
+    fn choose_liars(&mut self) {
+        let share = self.config.byzantine_percent / 100.0;
+        let wanted = (f64::from(self.config.nodes) * share).round() as usize;
+        let mut hosts: Vec<usize> = (0..self.plans.len()).collect();
+        Random::derive(self.config.seed, "liars", 0).shuffle(&mut hosts);
+        for (number, host) in hosts.into_iter().take(wanted).enumerate() {
+            let kind = self.config.adversary;
+            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(number));
+            self.plans[host].liar = Some(kind);
+        }
+    }
+
+    fn plant_bugs(&mut self) {
+        let plans = (0..).zip(&mut self.plans);
+        let honest = plans.filter(|(_, plan)| plan.liar.is_none());
+        for (host, plan) in honest {
+            plan.canary = self.config.canary.filter(|canary| canary.is_on(host));
+        }
+    }
+
+    fn make_trouble(&mut self) {
+        match self.config.trouble {
+            Trouble::None => {}
+            Trouble::Eclipse => self.surround_first(),
+            Trouble::Partition => {
+                let halves = self.cut(40, 60, 50, Direction::Both);
+                let deaf = self.cut(75, 90, 20, Direction::Outward);
+                self.network.cuts = vec![halves, deaf];
+            }
+            Trouble::Flapping => {
+                self.network.flapping = Some(Flapping {
+                    slot_us: 700 * MS,
+                    down_percent: 25,
+                    until_us: self.end_us(),
+                    seed: self.config.seed,
+                });
+            }
+            Trouble::Churn => self.plan_crashes(30, 1),
+            Trouble::CrashStorm => self.plan_crashes(100, 3),
+            Trouble::LateJoin => {
+                let half_us = self.moment(50);
+                let late = self.plans.len() / 5;
+                let joiners = self.plans.iter_mut().rev().take(late);
+                joiners.for_each(|plan| plan.down = vec![(0, half_us)]);
+            }
+            Trouble::Skew => self.skew_clocks(),
+        }
+    }
+
+    /// The first host is honest, and all its links but one lead to liars.
+    fn surround_first(&mut self) {
+        for plan in &mut self.plans {
+            plan.dials.retain(|peer| *peer != 0);
+        }
+        self.plans[0].liar = None;
+        let liars = (0..)
+            .zip(&self.plans)
+            .filter(|(_, plan)| plan.liar.is_some());
+        let liars: Vec<HostIndex> = liars.map(|(host, _)| host).collect();
+        let honest = (1..)
+            .zip(&self.plans[1..])
+            .find(|(_, plan)| plan.liar.is_none());
+        let friend = honest.map(|(host, _)| host);
+        let links = self.config.degree.saturating_sub(1) as usize;
+        self.plans[0].dials = liars.into_iter().take(links).chain(friend).collect();
+    }
+
+    /// A partition between two moments, in percent of the time, of a share of the hosts.
+    fn cut(&self, from: u64, until: u64, share_percent: u64, direction: Direction) -> Cut {
+        let mut random = Random::derive(self.config.seed, "cut", from);
+        let mut hosts: Vec<usize> = (0..self.plans.len()).collect();
+        random.shuffle(&mut hosts);
+        let count = (hosts.len() as u64 * share_percent / 100).max(1) as usize;
+        let mut side = vec![false; hosts.len()];
+        hosts.iter().take(count).for_each(|host| side[*host] = true);
+        Cut {
+            from_us: self.moment(from),
+            until_us: self.moment(until),
+            side,
+            direction,
+        }
+    }
+
+    /// This share of the hosts crashes so often, each at times of its own.
+    fn plan_crashes(&mut self, share_percent: u64, times: u64) {
+        let mut random = Random::derive(self.config.seed, "crashes", 0);
+        let (from_us, until_us) = (self.moment(10), self.moment(90));
+        let part_us = (until_us - from_us) / times;
+        for plan in &mut self.plans {
+            if random.below(100) >= share_percent {
+                continue;
+            }
+            plan.down = (0..times)
+                .map(|number| {
+                    let begin_us = from_us + number * part_us + random.below(part_us / 2 + 1);
+                    let length_us = 20 * MS + random.below(part_us / 3 + 1);
+                    (begin_us, begin_us + length_us)
+                })
+                .collect();
+        }
+    }
+
+    /// Most clocks are a little off; some drift, some jump, one is years behind and one ahead.
+    fn skew_clocks(&mut self) {
+        let mut random = Random::derive(self.config.seed, "clocks", 0);
+        let middle_us = self.moment(50);
+        for (at, plan) in self.plans.iter_mut().enumerate() {
+            let skew_ms = random.below(401) as i64 - 200;
+            plan.clock.skew_ms = match at {
+                0 => -6 * YEAR_MS,
+                1 => 4 * YEAR_MS,
+                _ => skew_ms,
+            };
+            if at % 5 == 2 {
+                plan.clock.drift_ppm = random.below(4_001) as i64 - 2_000;
+            }
+            if at % 5 == 3 {
+                let by_ms = random.below(601) as i64 - 300;
+                plan.clock.jumps = vec![(middle_us + random.below(1_000) * MS, by_ms)];
+            }
+        }
+    }
+}
+
+/// One market, as the default configuration has it.
+fn genesis() -> Genesis {
+    let market = Market::new(&MarketSpec {
+        pair: "BTC/USD",
+        tick: "0.01",
+        lot: "0.00000001",
+        max_price: "1000000",
+        max_quantity: "1000000",
+    });
+    Genesis {
+        network: "simulation".to_owned(),
+        markets: vec![market.expect("the specification is right")],
+        bucket_ms: 50,
+        lease_ms: 90_000,
+        answer_ms: 15_000,
+        allow_list: Vec::new(),
+    }
+    .checked()
+    .expect("the genesis is right")
+}
+
+/// As real nodes, but that copies are remembered for a shorter time: within it every copy has come
+/// over every link, and a thousand nodes share one memory.
+fn node_config() -> NodeConfig {
+    NodeConfig {
+        gossip: GossipConfig {
+            seen: SeenLimits {
+                generation_max: 65_536,
+                generation_ms: 5_000,
+            },
+            ..GossipConfig::default()
+        },
+        sync: SyncConfig::default(),
+        tick_ms: 100,
+    }
+}

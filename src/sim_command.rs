@@ -1,0 +1,104 @@
+//! `sim`: a whole network in one process.
+//!
+//! The work is done by [`bitfitech_sim`]. Here a scenario gets what the command line says
+//! otherwise, the progress goes to the terminal, and the report becomes text or JSON.
+
+use std::thread;
+
+use bitfitech_sim::config::Config;
+use bitfitech_sim::{Progress, adversaries, canaries, scenario};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{Options, Output, SimCommand, SimSettings};
+use crate::exit::Failure;
+
+/// Runs a simulation, or lists names.
+///
+/// # Errors
+/// An unknown name is wrong usage. A network that did not converge, or in which something was
+/// wrong, is a failure whose report is printed all the same.
+pub fn run(options: &Options, command: SimCommand) -> Result<String, Failure> {
+    match command {
+        SimCommand::ListScenarios => Ok(lines(&scenario::NAMES)),
+        SimCommand::ListAdversaries => Ok(lines(&adversaries::NAMES)),
+        SimCommand::ListCanaries => Ok(lines(&canaries::NAMES)),
+        SimCommand::Run(settings) => simulate(options.output(), &settings),
+    }
+}
+
+fn lines(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name}\n")).collect()
+}
+
+fn simulate(output: Output, settings: &SimSettings) -> Result<String, Failure> {
+    let config = configure(settings)?;
+    let bar = bar();
+    let report = bitfitech_sim::run(config, &mut |progress| show(&bar, progress));
+    bar.finish_and_clear();
+    let text = match output {
+        Output::Text => report.text(),
+        Output::Json => format!("{}\n", report.json()),
+    };
+    if report.is_good() {
+        return Ok(text);
+    }
+    Err(Failure::Found {
+        report: text,
+        lines: format!("the simulation found faults; again: {}", report.command()),
+    })
+}
+
+/// The scenario's settings, and what the command line says otherwise.
+fn configure(settings: &SimSettings) -> Result<Config, Failure> {
+    let mut config = scenario::find(&settings.scenario)
+        .ok_or_else(|| unknown("scenario", &settings.scenario, &scenario::NAMES))?;
+    let threads = thread::available_parallelism().map_or(1, |count| count.get());
+    config.threads = settings.threads.map_or(threads, usize::from);
+    let micros = |ms: u64| ms * bitfitech_sim::event::MS;
+    config.seed = settings.seed.unwrap_or(config.seed);
+    config.nodes = settings.nodes.unwrap_or(config.nodes);
+    config.rate = settings.rate.unwrap_or(config.rate);
+    config.loss = settings.loss.unwrap_or(config.loss);
+    config.degree = settings.links.unwrap_or(config.degree);
+    config.duration_us = settings.duration_ms.map_or(config.duration_us, micros);
+    let latency = settings.latency_ms;
+    config.latency_us =
+        latency.map_or(config.latency_us, |(low, high)| (micros(low), micros(high)));
+    config.byzantine_percent = settings
+        .byzantine_percent
+        .unwrap_or(config.byzantine_percent);
+    if let Some(name) = &settings.adversary {
+        let found = adversaries::find(name);
+        config.adversary =
+            Some(found.ok_or_else(|| unknown("adversary", name, &adversaries::NAMES))?);
+    }
+    if let Some(name) = &settings.canary {
+        let found = canaries::find(name);
+        config.canary = Some(found.ok_or_else(|| unknown("canary", name, &canaries::NAMES))?);
+    }
+    Ok(config)
+}
+
+fn unknown(what: &str, name: &str, names: &[&str]) -> Failure {
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    Failure::Usage(format!(
+        "--{what}: there is no {what} `{name}`: take one of {}",
+        names.join(", ")
+    ))
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent}% {eta}")
+        .expect("the template is right");
+    ProgressBar::new(1)
+        .with_style(style)
+        .with_message("simulating")
+}
+
+fn show(bar: &ProgressBar, progress: Progress) {
+    bar.set_length(progress.healed_us);
+    bar.set_position(progress.now_us.min(progress.healed_us));
+    if progress.now_us > progress.healed_us {
+        bar.set_message("healed, not yet equal");
+    }
+}

@@ -1,0 +1,35 @@
+//! No liar of any kind makes the honest disagree.
+
+use bitfitech_sim::adversaries;
+use bitfitech_sim::config::Config;
+
+use crate::{run_well, seeds, small};
+
+/// Seeds of each adversary, unless the environment says otherwise.
+const SEEDS: u64 = 2;
+
+#[test]
+fn no_kind_of_liar_breaks_an_invariant_among_the_honest() {
+    for name in adversaries::NAMES {
+        for seed in seeds(SEEDS) {
+            for byzantine_percent in [10.0, 30.0] {
+                run_well(Config {
+                    adversary: adversaries::find(name),
+                    byzantine_percent,
+                    ..small("liars", seed)
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn liars_of_all_kinds_at_once_break_none_either() {
+    for seed in seeds(SEEDS) {
+        run_well(Config {
+            nodes: 45,
+            byzantine_percent: 30.0,
+            ..small("liars", seed)
+        });
+    }
+}
