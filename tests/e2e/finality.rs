@@ -158,12 +158,13 @@ fn both_halves_of_a_partition_reach_final_and_lose_nothing_when_it_heals() {
 fn a_maker_that_dies_before_it_answers_is_refused_and_agrees_when_it_is_back() {
     let times = |name: &str| {
         Plan::named(name)
-            .set("exchange.release_ms", "1500")
+            .set("exchange.release_ms", "4000")
             .set("network.answer_ms", "1000")
     };
     let mut maker = Node::start(times("maker"));
     let mut taker = Node::start(times("taker").dials(&maker.address()));
-    taker.wait_for_peers(1);
+    let mut third = Node::start(times("third").dials(&taker.address()));
+    taker.wait_for_peers(2);
     let sold = text(&maker.ok("sell 1 @ 100"), "order");
     wait_for_asks(&mut taker, 1);
     let trade = take(&mut taker, "buy 1 @ 100");
@@ -193,8 +194,6 @@ fn a_maker_that_dies_before_it_answers_is_refused_and_agrees_when_it_is_back() {
     }
     // Both orders still trade with others, and nothing of the taker's stays bound: his half is
     // given back when the maker is heard of later than the time for an answer.
-    let mut third = Node::start(times("third").dials(&taker.address()));
-    third.wait_for_peers(1);
     third.wait_for("book", "both orders have come", |book| {
         list(book, "bids").len() == 1 && list(book, "asks").len() == 1
     });
@@ -240,10 +239,14 @@ fn final_trades_survive_a_kill_while_others_settle() {
     check_books(&mut [&mut maker, &mut taker]);
 }
 
-/// A trade that neither node confirms by itself, for the taker's order came late to the maker and
-/// both refuse late orders.
-fn late_trade() -> (Node, Node, String) {
-    let refusing = |name: &str| Plan::named(name).set("exchange.late_policy", "refuse");
+/// A trade that the taker's node does not confirm by itself, for the maker's order came late to it
+/// and it refuses late orders. The link lasts as long as its proxy.
+fn late_trade() -> (Node, Node, Proxy, String) {
+    let refusing = |name: &str| {
+        Plan::named(name)
+            .set("exchange.late_policy", "refuse")
+            .set("exchange.release_ms", "120000")
+    };
     let mut maker = Node::start(refusing("maker"));
     let link = Proxy::to(&maker.address());
     let mut taker = Node::start(refusing("taker").dials(link.address()));
@@ -262,12 +265,12 @@ fn late_trade() -> (Node, Node, String) {
     assert_eq!(asks["asks"], json!([["100", "1", 1]]), "{asks}");
     let trade = take(&mut taker, "buy 1 @ 100");
     told(&mut maker, &trade, "tentative");
-    (maker, taker, trade)
+    (maker, taker, link, trade)
 }
 
 #[test]
 fn a_trade_with_a_late_order_is_confirmed_by_hand() {
-    let (mut maker, mut taker, trade) = late_trade();
+    let (mut maker, mut taker, _link, trade) = late_trade();
     let maker_row = taker.ok("trades")["trades"][0]["sell"].clone();
     let row = taker.ok(&format!("order {}", maker_row.as_str().expect("an id")));
     assert!(
@@ -288,7 +291,7 @@ fn a_trade_with_a_late_order_is_confirmed_by_hand() {
 
 #[test]
 fn a_trade_is_released_by_hand_and_wrong_ids_are_told_apart() {
-    let (mut maker, mut taker, trade) = late_trade();
+    let (mut maker, mut taker, _link, trade) = late_trade();
     let mut other = Node::start(Plan::named("other").dials(&taker.address()));
     other.wait_for("trades", "the trade has come", |reply| {
         list(reply, "trades").len() == 1
