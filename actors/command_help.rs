@@ -95,10 +95,12 @@ pub const COMMANDS: &[CommandHelp] = &[
         word: "confirm",
         syntax: &["confirm TRADE"],
         summary: "confirm an own trade by hand",
-        meaning: "Signs a tentative trade of an own order at once, as the node does by itself after\n\
-                  exchange.settle_ms. It is final when the other owner has signed it too. Needed\n\
-                  only where the node does not sign: trades with late orders if\n\
-                  exchange.late_policy is refuse, and trades with a proven forker.",
+        meaning: "Signs a tentative trade of an own order at once, as the node does by itself\n\
+                  after exchange.settle_ms. It is final when the other owner has signed it too.\n\
+                  Needed only where the node does not sign: trades with late orders if\n\
+                  exchange.late_policy is refuse, and trades with a proven forker. Whoever\n\
+                  placed the earlier order refuses what has no answer after\n\
+                  exchange.release_ms, so do not wait longer.",
         examples: &[("confirm 77aa01d2", "the trade whose id begins so")],
         read: grammar::read_confirm,
     },

@@ -360,8 +360,8 @@ fn events_are_sentences() {
         ),
         (
             confirmed,
-            "trade 77777777 final: confirmed by both, 0.3 BTC/USD @ 30000, taker buy, buy order 3f3f3f3f, \
-             sell order 41414141\n",
+            "trade 77777777 final: confirmed by both, 0.3 BTC/USD @ 30000, taker buy, \
+             buy order 3f3f3f3f, sell order 41414141\n",
         ),
         (
             Event::Order(fixtures::order_row()),
