@@ -62,6 +62,8 @@ pub enum Draft {
         quantity: u8,
         time_in_force: u8,
         self_trade: u8,
+        /// For how many milliseconds it may rest, if it may rest at all.
+        expires: Option<u16>,
     },
     /// A market order.
     Market {
@@ -80,6 +82,30 @@ pub enum Draft {
         price: Option<u8>,
         quantity: Option<u8>,
     },
+    /// Confirms a trade.
+    Confirm { deal: Deal, amount: Amount },
+    /// Refuses a pair.
+    Decline { deal: Deal },
+}
+
+/// Which two orders a confirmation or a refusal is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Deal {
+    /// Those of a trade that the author is shown, counted back from the newest.
+    Shown(u8),
+    /// Those of a half that another author has signed with an order of this author.
+    Offered(u8),
+    /// An own order and another one, counted back from the newest, and which piece of theirs.
+    Any { own: u8, other: u8, piece: u8 },
+}
+
+/// How much an author confirms.
+#[derive(Clone, Copy, Debug)]
+pub enum Amount {
+    /// What he is shown, or what the other has signed where that is less.
+    Shown,
+    /// So much.
+    Of(u8),
 }
 
 /// How a liar builds an operation.
@@ -146,6 +172,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (node.clone(), 0..8_u8).prop_map(|(node, count)| Step::Persist { node, count }),
         4 => node.clone().prop_map(|node| Step::Tick { node }),
         3 => (0..300_u16).prop_map(|ms| Step::Pass { ms }),
+        1 => (300..2_500_u16).prop_map(|ms| Step::Pass { ms }),
         1 => (node.clone(), link).prop_map(|(node, link)| Step::LinkDown { node, link }),
         1 => (node.clone(), 0..6_u8).prop_map(|(node, kept)| Step::Crash { node, kept }),
         1 => (node.clone(), node).prop_map(|(node, from)| Step::Synchronise { node, from }),
@@ -166,9 +193,9 @@ fn draft() -> impl Strategy<Value = Draft> {
     let quantity = 1..=6_u8;
     let terms = (prop_oneof![3 => Just(0_u8), 1 => 1..4_u8], 0..3_u8);
     prop_oneof![
-        10 => (market, any::<bool>(), price.clone(), quantity.clone(), terms.clone())
-            .prop_map(|(market, buys, price, quantity, (time_in_force, self_trade))| {
-                Draft::Limit { market, buys, price, quantity, time_in_force, self_trade }
+        10 => (market, any::<bool>(), price.clone(), quantity.clone(), terms.clone(), expires())
+            .prop_map(|(market, buys, price, quantity, (time_in_force, self_trade), expires)| {
+                Draft::Limit { market, buys, price, quantity, time_in_force, self_trade, expires }
             }),
         2 => (market, any::<bool>(), option::of(price.clone()), quantity.clone(), terms)
             .prop_map(|(market, buys, protection, quantity, (time_in_force, self_trade))| {
@@ -177,7 +204,26 @@ fn draft() -> impl Strategy<Value = Draft> {
         2 => (0..12_u8).prop_map(|order| Draft::Cancel { order }),
         4 => (0..12_u8, option::of(price), option::of(quantity))
             .prop_map(|(order, price, quantity)| Draft::Replace { order, price, quantity }),
+        9 => (deal(), amount()).prop_map(|(deal, amount)| Draft::Confirm { deal, amount }),
+        1 => deal().prop_map(|deal| Draft::Decline { deal }),
     ]
+}
+
+fn expires() -> impl Strategy<Value = Option<u16>> {
+    prop_oneof![5 => Just(None), 1 => (1..1_500_u16).prop_map(Some)]
+}
+
+fn deal() -> impl Strategy<Value = Deal> {
+    prop_oneof![
+        6 => (0..4_u8).prop_map(Deal::Shown),
+        6 => (0..3_u8).prop_map(Deal::Offered),
+        2 => (0..6_u8, 0..6_u8, 0..3_u8)
+            .prop_map(|(own, other, piece)| Deal::Any { own, other, piece }),
+    ]
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![4 => Just(Amount::Shown), 1 => (1..=6_u8).prop_map(Amount::Of)]
 }
 
 fn lie() -> impl Strategy<Value = Lie> {

@@ -38,7 +38,10 @@ fn immediate() -> Action {
 impl Filled {
     /// A market with one more action than the fast lane reaches back.
     fn new() -> Self {
-        let genesis = genesis("slow");
+        let genesis = Genesis {
+            lease_ms: 90_000,
+            ..genesis("slow")
+        };
         let engines = markets().map(|_| Book::new(&[7; 32]));
         let mut filled = Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
