@@ -287,10 +287,12 @@ impl<E: Engine> Replica<E> {
     ) {
         changes.reserve(2 * incoming.len());
         let operations = &self.orders.operations;
-        let back_to = revisions.iter().filter_map(|revision| revision.back_to);
-        let back_to = back_to.chain(incoming.first().copied());
-        let back_to = back_to.min_by(|first, second| first.order(second, operations));
-        let Some(back_to) = back_to else {
+        let with_cause = |entry: &LogEntry| (*entry, operations.row(entry.operation).id);
+        let incoming_first = incoming.first().map(with_cause);
+        let back_to = revisions.iter().filter_map(Revision::back_to_with_cause);
+        let back_to = back_to.chain(incoming_first);
+        let back_to = back_to.min_by(|(first, _), (second, _)| first.order(second, operations));
+        let Some((back_to, cause)) = back_to else {
             return self.adopt(index, self.markets[index].log.len(), revisions, changes);
         };
         let undone = self.undo_behind(index, &back_to);
@@ -305,7 +307,7 @@ impl<E: Engine> Replica<E> {
             .for_each(|entry| log.push(entry));
         self.renew_promises(index, first);
         self.execute_from(index, first);
-        self.report_trades(index, first, undone.trades, changes);
+        self.report_trades(index, (first, cause), undone.trades, changes);
         self.orders.report(changes);
     }
 
@@ -533,13 +535,12 @@ impl<E: Engine> Replica<E> {
     fn report_trades(
         &mut self,
         index: usize,
-        first: usize,
+        (first, cause): (usize, OpId),
         mut undone: BTreeMap<Encounter, TapeEntry>,
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
         let operations = &self.orders.operations;
-        let cause = operations.row(market.log[first].operation).id;
         let mut reports = Vec::new();
         for trade in tape(&self.orders, market, first) {
             let old = undone.remove(&trade.meeting);
