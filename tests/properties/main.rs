@@ -18,6 +18,7 @@ mod deals;
 mod delivery;
 mod facts;
 mod fairness;
+mod finality;
 mod forgery;
 mod incremental;
 mod invalid_halves;
