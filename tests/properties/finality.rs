@@ -244,7 +244,8 @@ fn the_scenarios_confirm_refuse_expire_and_lapse() {
         let refuses = |action: &Action| matches!(action, Action::Decline { .. });
         count("refused", actions.any(refuses));
     });
-    for (what, count) in counts.into_inner() {
-        assert!(count > 0, "none is {what}");
+    let counts = counts.into_inner();
+    for (what, count) in &counts {
+        assert!(*count > 0, "{what}: {counts:?}");
     }
 }

@@ -18,7 +18,7 @@ use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 use crate::deals::{KnownOrder, Signer};
 use crate::liar::Liar;
-use crate::scenario::{Draft, Scenario, Step};
+use crate::scenario::{Amount, Deal, Draft, Scenario, Step};
 
 /// The exchange of an honest node.
 pub type Node = Exchange<Book>;
@@ -191,6 +191,14 @@ impl Network {
         let at = |node: &u8| usize::from(*node) % nodes;
         match step {
             Step::Submit { node, actions } => Some((at(node), self.submit(at(node), actions))),
+            Step::Agree {
+                node,
+                trade,
+                amounts,
+            } => {
+                let partner = self.agree(at(node), *trade, amounts);
+                Some((partner, Books::Merged))
+            }
             Step::Craft { liar, lie, actions } => {
                 self.craft(usize::from(*liar), lie, actions);
                 None
@@ -251,6 +259,31 @@ impl Network {
             Err(SubmitError::ClockAhead(_) | SubmitError::NotYet) => Books::Behind,
             Err(SubmitError::Operation(error)) => panic!("honest actions are refused: {error}"),
         }
+    }
+
+    /// A node confirms a trade and its partner, if he is honest, answers; who wrote last.
+    fn agree(&mut self, node: usize, trade: u8, amounts: &[Amount; 2]) -> usize {
+        let hear_and_write = |network: &mut Self, node: usize, draft: Draft| {
+            network.receive(node, 0, network.published.clone());
+            network.tick(node);
+            network.submit(node, &[draft]);
+            network.persist(node, usize::MAX);
+        };
+        let (deal, amount) = (Deal::Shown(trade), amounts[0]);
+        hear_and_write(self, node, Draft::Confirm { deal, amount });
+        let newest = self.peers[node].applied.last();
+        let half = newest.and_then(|newest| newest.body().actions.iter().find_map(Action::half));
+        let owner = half.and_then(|half| self.orders.iter().find(|known| known.3 == half.other));
+        let partner = owner.and_then(|(author, ..)| {
+            let mut peers = self.peers.iter();
+            peers.position(|peer| peer.author == *author)
+        });
+        let Some(partner) = partner else {
+            return node;
+        };
+        let (deal, amount) = (Deal::Offered(0), amounts[1]);
+        hear_and_write(self, partner, Draft::Confirm { deal, amount });
+        partner
     }
 
     /// A liar signs something and publishes it at once.

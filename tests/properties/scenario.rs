@@ -29,6 +29,13 @@ pub struct Scenario {
 pub enum Step {
     /// A node writes an operation.
     Submit { node: u8, actions: Vec<Draft> },
+    /// A node hears of all that is published and confirms a trade, counted back from the newest;
+    /// its partner hears of that and answers.
+    Agree {
+        node: u8,
+        trade: u8,
+        amounts: [Amount; 2],
+    },
     /// A liar signs one.
     Craft {
         liar: u8,
@@ -165,6 +172,9 @@ fn step() -> impl Strategy<Value = Step> {
     let link = 0..3_u8;
     prop_oneof![
         12 => (node.clone(), drafts()).prop_map(|(node, actions)| Step::Submit { node, actions }),
+        6 => (node.clone(), 0..4_u8, amount(), amount()).prop_map(|(node, trade, half, answer)| {
+            Step::Agree { node, trade, amounts: [half, answer] }
+        }),
         5 => (0..2_u8, lie(), drafts())
             .prop_map(|(liar, lie, actions)| Step::Craft { liar, lie, actions }),
         9 => (node.clone(), link.clone(), vec(0..24_u8, 1..12))
@@ -172,7 +182,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (node.clone(), 0..8_u8).prop_map(|(node, count)| Step::Persist { node, count }),
         4 => node.clone().prop_map(|node| Step::Tick { node }),
         3 => (0..300_u16).prop_map(|ms| Step::Pass { ms }),
-        1 => (300..2_500_u16).prop_map(|ms| Step::Pass { ms }),
+        1 => prop_oneof![2 => 300..600_u16, 1 => 600..2_500_u16].prop_map(|ms| Step::Pass { ms }),
         1 => (node.clone(), link).prop_map(|(node, link)| Step::LinkDown { node, link }),
         1 => (node.clone(), 0..6_u8).prop_map(|(node, kept)| Step::Crash { node, kept }),
         1 => (node.clone(), node).prop_map(|(node, from)| Step::Synchronise { node, from }),
@@ -223,7 +233,7 @@ fn deal() -> impl Strategy<Value = Deal> {
 }
 
 fn amount() -> impl Strategy<Value = Amount> {
-    prop_oneof![4 => Just(Amount::Shown), 1 => (1..=6_u8).prop_map(Amount::Of)]
+    prop_oneof![3 => Just(Amount::Shown), 1 => (1..=4_u8).prop_map(Amount::Of)]
 }
 
 fn lie() -> impl Strategy<Value = Lie> {
