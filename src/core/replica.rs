@@ -644,13 +644,18 @@ impl<E: Engine> Replica<E> {
             taker: side,
             status,
             time: self.orders.operations.row(entry.action.operation).time,
-            revision: self.revisions.get(&trade).copied().unwrap_or(1),
+            revision: self.revision(&trade),
         }
     }
 
     /// A trade that stands in the tape, for users.
     fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
         self.trade_row(market, self.id_of(entry), entry, entry.status)
+    }
+
+    /// How often a trade was reported; 1 also for one that never was.
+    pub fn revision(&self, trade: &TradeId) -> u32 {
+        self.revisions.get(trade).copied().unwrap_or(1)
     }
 
     /// Digest of all trades in log order, market by market.
