@@ -295,3 +295,50 @@ fn trades_with_a_forker_are_unsafe() {
     let shown = taker.exchange.replica().trades_on_entry(&trade.row.buy);
     assert_eq!(shown.len(), 1, "it is shown all the same");
 }
+
+#[test]
+fn a_second_piece_of_two_orders_is_confirmed_with_the_proof_of_the_first() {
+    let (mut maker, mut taker, mut third) = (Node::new(1), Node::new(2), Node::new(3));
+    let two = |side| {
+        let mut order = order(side, 100);
+        order.place.quantity = Lots(2);
+        Submit::Place(order)
+    };
+    let between = third.ask_one(Submit::Place(order(Side::Sell, 99)));
+    let Ok(Reply::Place(between)) = between else {
+        panic!("placed: {between:?}");
+    };
+    maker.ask_one(two(Side::Sell)).expect("placed");
+    let placed = std::mem::take(&mut third.written);
+    maker.receive(placed.clone());
+    taker.receive(placed);
+    taker.receive(std::mem::take(&mut maker.written));
+    third.pass(100);
+    let cancel = IdPrefix::parse(&between.order.to_hex()).expect("an id is a prefix");
+    third.ask_one(Submit::Cancel(cancel)).expect("cancelled");
+    taker.pass(200);
+    maker.pass(200);
+    let Ok(Reply::Place(mut place)) = taker.ask_one(two(Side::Buy)) else {
+        panic!("placed");
+    };
+    let first = place.trades.pop().expect("the worse price is last");
+    assert_eq!((place.trades.len(), first.row.quantity), (1, Lots(1)));
+    shown(taker.ask_one(Submit::Confirm(prefix(&first))));
+    maker.receive(std::mem::take(&mut taker.written));
+    taker.receive(std::mem::take(&mut maker.written));
+    third.pass(200);
+    third
+        .ask_one(Submit::Place(order(Side::Buy, 1)))
+        .expect("placed");
+    taker.receive(std::mem::take(&mut third.written));
+
+    let rows = taker.exchange.replica().trades_on_entry(&first.row.buy);
+    let statuses: Vec<TradeStatus> = rows.iter().map(|row| row.status).collect();
+    assert_eq!(statuses, [TradeStatus::Final, TradeStatus::Tentative]);
+    let second = TradeView {
+        row: rows[1].clone(),
+        is_unsafe: false,
+    };
+    let confirmed = shown(taker.ask_one(Submit::Confirm(prefix(&second))));
+    assert_eq!(confirmed.row.trade, second.row.trade);
+}
