@@ -575,17 +575,16 @@ impl<E: Engine> Replica<E> {
             });
         }
         for (trade, change) in reports {
-            self.report_trade(index, &trade, change, cause, changes);
+            self.report_trade((index, cause), &trade, change, changes);
         }
     }
 
     /// Reports what happened to a trade.
     fn report_trade(
         &mut self,
-        index: usize,
+        (index, cause): (usize, OpId),
         trade: &TapeEntry,
         change: TradeChange,
-        cause: OpId,
         changes: &mut Vec<Change>,
     ) {
         let id = self.id_of(trade);
