@@ -47,9 +47,18 @@ fn final_quantity(facts: &Facts, order: &OrderId) -> u64 {
     finals.map(|trade| trade.quantity.0).sum()
 }
 
-/// Whether the owner of an order, or of one that he signed for, is a proven forker: then more may
-/// be promised of it than there is.
+/// Whether an owner has taken a half of this order back at his own risk.
+fn is_released(peer: &Peer, order: &OrderId) -> bool {
+    let mut actions = peer.applied.iter().flat_map(|other| &other.body().actions);
+    actions.any(|action| matches!(action, Action::Release { own, .. } if own == order))
+}
+
+/// Whether more may be promised of an order than there is: its owner, or the owner of one that he
+/// signed for, is a proven forker, or he took a half back by hand and was answered all the same.
 fn may_be_overfilled(peer: &Peer, order: &OrderId) -> bool {
+    if is_released(peer, order) {
+        return true;
+    }
     let dag = peer.exchange.dag();
     let partners = peer.exchange.confirmations().partners(order);
     partners.chain([*order]).any(|order| {

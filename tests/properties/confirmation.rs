@@ -1,12 +1,13 @@
 //! The rules of final trades (see `docs/PROTOCOL.md`), each by a small example.
 
+use bitfitech_core::confirmation::ConfirmationError;
 use bitfitech_core::matching::{EndReason, TimeInForce};
 use bitfitech_core::op::Action;
 use bitfitech_core::types::{Lots, MarketIndex, OrderId, Side};
 use bitfitech_core::view::TradeStatus::{Final, Tentative};
 
 use crate::network::limit;
-use crate::table::{Table, decline, half};
+use crate::table::{Table, decline, half, release};
 
 /// A limit order on these terms.
 fn on_terms(side: Side, quantity: u64, time_in_force: TimeInForce) -> Action {
@@ -115,6 +116,45 @@ fn a_refusal_gives_back_and_the_two_no_longer_meet() {
     // Neither counts for the other's fill-or-kill, post-only or in any walk.
     let next = table.place(4, 500, on_terms(Side::Buy, 5, TimeInForce::FillOrKill));
     assert_eq!(table.trades_of(&maker, &next), [(5, Tentative)]);
+}
+
+#[test]
+fn a_release_frees_the_own_half_at_once_and_a_refusal_does_not() {
+    for (takes_back, trades) in [(false, vec![]), (true, vec![(5, Tentative)])] {
+        let (mut table, maker, taker) = trade();
+        let other = table.place(3, 250, limit(Side::Sell, 10, 5));
+        table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
+        let word = if takes_back { release } else { decline };
+        table.write(2, 350, &[], vec![word(taker, maker)]);
+        assert_eq!(table.trades_of(&maker, &taker), []);
+        assert_eq!(table.trades_of(&other, &taker), trades);
+        // Only what is free may be promised again.
+        let again = vec![half(taker, other, 0, 5, 10)];
+        if takes_back {
+            table.write(2, 400, &[], again);
+        } else {
+            let error = table.refused(2, 400, &[], again);
+            assert_eq!(error, ConfirmationError::Quantity);
+        }
+    }
+}
+
+#[test]
+fn who_releases_and_is_answered_all_the_same_trades_more_than_he_wanted() {
+    let (mut table, maker, taker) = trade();
+    let other = table.place(3, 250, limit(Side::Sell, 10, 5));
+    let taken = table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
+    table.write(2, 340, &[], vec![release(taker, maker)]);
+    let again = vec![half(taker, other, 0, 5, 10)];
+    let second = table.write(2, 350, &[], again);
+    table.write(3, 400, &[second], vec![half(other, taker, 0, 5, 10)]);
+    assert_eq!(table.trades_of(&other, &taker), [(5, Final)]);
+    assert_eq!(table.order(&maker).filled, Lots(0));
+    // The answer was under way.
+    table.write(1, 420, &[taken], vec![half(maker, taker, 0, 5, 10)]);
+    assert_eq!(table.trades_of(&maker, &taker), [(5, Final)]);
+    assert_eq!(table.trades_of(&other, &taker), [(5, Final)]);
+    assert_eq!(table.order(&taker).filled, Lots(10));
 }
 
 #[test]

@@ -99,6 +99,16 @@ impl Signer<'_> {
         })
     }
 
+    /// What a draft of a refusal that takes the own half back comes to.
+    pub fn release(&self, deal: Deal) -> Option<Action> {
+        let half = self.half(deal)?;
+        Some(Action::Release {
+            market: half.market,
+            own: half.own,
+            other: half.other,
+        })
+    }
+
     fn half(&self, deal: Deal) -> Option<Half> {
         match deal {
             Deal::Shown(number) => {

@@ -219,6 +219,13 @@ fn an_order_that_is_over_trades_only_what_was_promised_of_it() {
     });
 }
 
+/// Whether an action takes a half back.
+fn releases(peer: &Peer, action: &Action) -> bool {
+    let confirmations = peer.exchange.confirmations();
+    matches!(action, Action::Release { own, other, .. }
+        if !confirmations.halves(own, other).is_empty())
+}
+
 /// The scenarios are worth something only if all of this happens in them.
 #[test]
 fn the_scenarios_confirm_refuse_expire_and_lapse() {
@@ -243,6 +250,8 @@ fn the_scenarios_confirm_refuse_expire_and_lapse() {
         let mut actions = peer.applied.iter().flat_map(|other| &other.body().actions);
         let refuses = |action: &Action| matches!(action, Action::Decline { .. });
         count("refused", actions.any(refuses));
+        let mut halves = peer.applied.iter().flat_map(|other| &other.body().actions);
+        count("released", halves.any(|action| releases(peer, action)));
     });
     let counts = counts.into_inner();
     for (what, count) in &counts {

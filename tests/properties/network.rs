@@ -494,6 +494,7 @@ impl Network {
         Some(match *draft {
             Draft::Confirm { deal, amount } => return signer.confirm(deal, amount),
             Draft::Decline { deal } => return signer.decline(deal),
+            Draft::Release { deal } => return signer.release(deal),
             Draft::Cancel { order } => {
                 let (market, _, order) = self.target(&signer.author, order);
                 Action::Cancel { market, order }

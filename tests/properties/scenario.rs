@@ -93,6 +93,8 @@ pub enum Draft {
     Confirm { deal: Deal, amount: Amount },
     /// Refuses a pair.
     Decline { deal: Deal },
+    /// Refuses one and takes the open half back.
+    Release { deal: Deal },
 }
 
 /// Which two orders a confirmation or a refusal is about.
@@ -216,6 +218,7 @@ fn draft() -> impl Strategy<Value = Draft> {
             .prop_map(|(order, price, quantity)| Draft::Replace { order, price, quantity }),
         9 => (deal(), amount()).prop_map(|(deal, amount)| Draft::Confirm { deal, amount }),
         1 => deal().prop_map(|deal| Draft::Decline { deal }),
+        1 => deal().prop_map(|deal| Draft::Release { deal }),
     ]
 }
 

@@ -152,6 +152,15 @@ pub fn half(own: OrderId, other: OrderId, piece: u32, quantity: u64, price: u64)
     })
 }
 
+/// A refusal in the first market that takes the own half back.
+pub fn release(own: OrderId, other: OrderId) -> Action {
+    Action::Release {
+        market: MarketIndex(0),
+        own,
+        other,
+    }
+}
+
 /// A refusal in the first market.
 pub fn decline(own: OrderId, other: OrderId) -> Action {
     Action::Decline {
