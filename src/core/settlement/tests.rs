@@ -9,8 +9,8 @@ use super::*;
 use crate::exchange::{Exchange, Output};
 use crate::genesis::tests::test_genesis;
 use crate::matching::{Book, EndReason, Pricing, SelfTrade, TimeInForce};
-use crate::op::{Place, Verified};
-use crate::types::{LinkId, Side, Source};
+use crate::op::{OPERATION_VERSION, Place, Verified};
+use crate::types::{HybridTime, LinkId, Side, Source};
 use crate::view::{TradeRow, TradeStatus};
 
 const BEGIN_MS: u64 = 1_700_000_000_000;
@@ -251,4 +251,174 @@ fn an_order_expires_and_a_silent_owners_orders_lapse_in_a_quiet_network() {
     world.pass(1_000);
     world.assert_equal();
     assert_eq!(ended(&world, lasting), None, "it was not silent after all");
+}
+
+#[test]
+fn a_trade_with_a_late_order_takes_twice_the_hold_down_or_is_never_signed() {
+    for late_policy in [LatePolicy::Settle, LatePolicy::Refuse] {
+        let mut world = World::new(2);
+        world.nodes[1].settle_by_itself(SettlementConfig {
+            late_policy,
+            ..SettlementConfig::default()
+        });
+        world.cut = vec![(0, 1)];
+        world.place(0, Side::Sell, 5);
+        world.pass(LATE_MS + 100);
+        world.cut.clear();
+        world.pass(20);
+        world.place(1, Side::Buy, 5);
+        world.pass(1_500);
+        assert_eq!(world.statuses(0), [TradeStatus::Tentative]);
+        world.pass(1_000);
+        let status = match late_policy {
+            LatePolicy::Settle => TradeStatus::Final,
+            LatePolicy::Refuse => TradeStatus::Tentative,
+        };
+        assert_eq!(world.statuses(0), [status]);
+    }
+}
+
+#[test]
+fn nothing_is_signed_with_a_proven_forker() {
+    let mut world = World::new(2);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    let key = SigningKey::from([1; 32]);
+    let genesis = test_genesis();
+    let body = Body {
+        version: OPERATION_VERSION,
+        author: world.written[0][0].body().author,
+        seq: 0,
+        prev: None,
+        time: HybridTime::from_unix_ms(BEGIN_MS),
+        refs: Vec::new(),
+        checkpoint: 0,
+        actions: Vec::new(),
+    };
+    let branch = Verified::sign(body, &key, &genesis, &genesis.digest()).expect("well-formed");
+    let now = world.now();
+    world.nodes[1].receive(now, Source::push(LinkId(9)), vec![branch]);
+    world.pump(1);
+    world.place(1, Side::Buy, 5);
+    world.pass(5_000);
+    assert_eq!(world.statuses(1), [TradeStatus::Tentative]);
+    let mut signed = world.written[1].iter().flat_map(|it| &it.body().actions);
+    assert!(signed.all(|action| action.half().is_none()));
+}
+
+/// What a node hears of this long after the expiry of its order, which another replaced or not, and
+/// whether it is confirmed.
+fn trades_after_expiry(heard_ms: u64, replaces: bool) -> Vec<TradeStatus> {
+    let mut world = World::new(2);
+    let place = Place {
+        expires_ms: Some(BEGIN_MS + 5_000),
+        ..limit(Side::Sell, 5)
+    };
+    let order = world.submit(0, Action::Place(place));
+    world.pass(100);
+    if replaces {
+        let action = Action::Replace {
+            market: MarketIndex(0),
+            order,
+            side: Side::Sell,
+            price: Some(Ticks(3_000_000)),
+            quantity: Lots(6),
+        };
+        world.submit(0, action);
+    }
+    world.pass(4_800);
+    world.cut = vec![(0, 1)];
+    world.place(1, Side::Buy, 5);
+    world.pass(100 + heard_ms - 10);
+    world.cut.clear();
+    world.pass(5_000);
+    world.assert_equal();
+    world.statuses(0)
+}
+
+#[test]
+fn shortly_after_an_expiry_a_trade_is_confirmed_and_later_it_is_refused() {
+    for replaces in [false, true] {
+        let in_time = trades_after_expiry(LATE_MS, replaces);
+        assert_eq!(in_time, [TradeStatus::Final]);
+        assert_eq!(trades_after_expiry(LATE_MS + 10, replaces), []);
+    }
+}
+
+#[test]
+fn after_its_own_replace_a_node_refuses_what_it_did_not_know() {
+    let mut world = World::new(2);
+    let order = world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.cut = vec![(0, 1)];
+    world.place(1, Side::Buy, 5);
+    world.pass(100);
+    let action = Action::Replace {
+        market: MarketIndex(0),
+        order,
+        side: Side::Sell,
+        price: Some(Ticks(3_000_001)),
+        quantity: Lots(5),
+    };
+    world.submit(0, action);
+    world.cut.clear();
+    world.pass(5_000);
+    assert_eq!(world.trades(1), [], "the maker has refused");
+    world.assert_equal();
+}
+
+#[test]
+fn a_half_is_answered_until_shortly_before_its_time_ends() {
+    for (before_end_ms, is_answered) in [(ANSWER_MARGIN_MS, true), (ANSWER_MARGIN_MS - 10, false)] {
+        let mut world = World::new(2);
+        let patient = SettlementConfig {
+            release_ms: 60_000,
+            ..SettlementConfig::default()
+        };
+        let nodes = world.nodes.iter_mut();
+        nodes.for_each(|node| node.settle_by_itself(patient));
+        world.place(0, Side::Sell, 5);
+        world.pass(20);
+        world.place(1, Side::Buy, 5);
+        while world.written[1].len() < 2 {
+            world.pass(10);
+        }
+        world.cut = vec![(0, 1)];
+        let half = &world.written[1][1];
+        let signed_ms = half.body().time.unix_ms() - BEGIN_MS;
+        let end_ms = signed_ms + u64::from(test_genesis().answer_ms);
+        world.pass(end_ms - before_end_ms - world.now_ms - 10);
+        world.cut.clear();
+        world.pass(1_000);
+        let mut written = world.written[0].iter().flat_map(|it| &it.body().actions);
+        assert_eq!(written.any(|action| action.half().is_some()), is_answered);
+        let is_final = world.statuses(0) == [TradeStatus::Final];
+        assert_eq!(is_final, is_answered);
+    }
+}
+
+#[test]
+fn what_a_half_leans_on_is_named_by_heartbeats_where_it_does_not_fit() {
+    let mut world = World::new(7);
+    let sellers = 1..=5;
+    for seller in sellers.clone() {
+        world.place(seller, Side::Sell, 1);
+    }
+    world.pass(50);
+    world.place(0, Side::Buy, 5);
+    world.pass(500);
+    // Its five halves are never heard of in time, so all five are given back.
+    world.cut = sellers.map(|seller| (0, seller)).collect();
+    world.pass(20_000);
+    world.cut.clear();
+    world.pass(100);
+    assert_eq!(world.trades(0), []);
+    world.place(6, Side::Sell, 5);
+    world.pass(3_000);
+    assert_eq!(world.statuses(0), [TradeStatus::Final]);
+    assert_eq!(world.trades(0)[0].quantity, Lots(5));
+    let mut written = world.written[0].iter().map(|operation| operation.body());
+    let leans = |body: &Body| body.actions.is_empty() && body.refs.len() >= PROOFS_MAX;
+    assert!(written.any(leans), "they fit");
+    world.assert_equal();
 }
