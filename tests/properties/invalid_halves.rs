@@ -1,8 +1,8 @@
 //! Property 14 of final trades: a half or a refusal that breaks a rule is never applied, whoever
 //! signs it, and nothing that follows it is.
 
-use bitfitech_core::confirmation::ConfirmationError;
-use bitfitech_core::types::{OrderId, Side};
+use bitfitech_core::confirmation::{ConfirmationError, NAMED_OF_ONE_MAX};
+use bitfitech_core::types::{OpId, OrderId, Side};
 
 use crate::network::limit;
 use crate::table::{Table, decline, half};
@@ -177,4 +177,32 @@ fn halves_on_another_branch_bind_nothing_on_this_one() {
     let placed = table.operation_of(&taker);
     table.fork(2, &placed);
     table.write(2, 310, &[], vec![half(taker, maker, 0, 4, 10)]);
+}
+
+/// Author 2 has promised 5 and names an answer of 3, then so many other branches of the answering
+/// author; and whether he may promise 2 more.
+fn frees_after_naming(branches: usize) -> bool {
+    let (mut table, maker, taker) = trade();
+    let other = table.place(3, 250, limit(Side::Sell, 11, 5));
+    let taken = table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
+    let answer = vec![half(maker, taker, 0, 3, 10)];
+    let answered = table.write(1, 400, &[taken], answer);
+    table.write(2, 450, &[answered], Vec::new());
+    let placed = table.operation_of(&maker);
+    let branch = |at_ms| {
+        table.fork(1, &placed);
+        table.write(1, at_ms, &[], Vec::new())
+    };
+    let heads: Vec<OpId> = (410..).take(branches).map(branch).collect();
+    for (at_ms, named) in (460..).zip(heads.chunks(4)) {
+        table.write(2, at_ms, named, Vec::new());
+    }
+    let again = vec![half(taker, other, 0, 2, 11)];
+    table.may_write(2, 500, &[], again)
+}
+
+#[test]
+fn of_one_author_only_what_was_named_last_counts() {
+    assert!(frees_after_naming(NAMED_OF_ONE_MAX - 1));
+    assert!(!frees_after_naming(NAMED_OF_ONE_MAX));
 }

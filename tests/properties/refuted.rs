@@ -212,4 +212,7 @@ fn a_late_last_word_before_a_silence_lapses_too() {
     let second = table.place(1, 110, limit(Side::Sell, 11, 5));
     assert_eq!(table.order(&first).ended, Some(EndReason::Lapsed));
     assert_eq!(table.order(&second).ended, Some(EndReason::Lapsed));
+    table.write(1, 1_500, &[], Vec::new());
+    assert_eq!(table.order(&first).ended, None);
+    assert_eq!(table.order(&second).ended, None);
 }

@@ -88,6 +88,22 @@ impl Table {
         OrderId::new(&self.write(author, at_ms, &[], vec![action]), 0)
     }
 
+    /// Whether an operation of an author that promises something is applied.
+    pub fn may_write(
+        &mut self,
+        author: u8,
+        at_ms: u64,
+        refs: &[OpId],
+        actions: Vec<Action>,
+    ) -> bool {
+        let operation = self.sign(author, at_ms, refs, actions);
+        match self.submit(&operation) {
+            None => self.node.dag().find(&operation.id()).is_some(),
+            Some(InvalidError::Confirmation(ConfirmationError::Quantity)) => false,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
     /// An author writes an operation that nobody may apply; why.
     pub fn refused(
         &mut self,
