@@ -1,7 +1,7 @@
 //! Property 14 of final trades: a half or a refusal that breaks a rule is never applied, whoever
 //! signs it, and nothing that follows it is.
 
-use bitfitech_core::confirmation::{ConfirmationError, NAMED_OF_ONE_MAX};
+use bitfitech_core::confirmation::{ConfirmationError, NAMED_BACK_MAX, NAMED_OF_ONE_MAX};
 use bitfitech_core::types::{OpId, OrderId, Side};
 
 use crate::network::limit;
@@ -205,4 +205,19 @@ fn frees_after_naming(branches: usize) -> bool {
 fn of_one_author_only_what_was_named_last_counts() {
     assert!(frees_after_naming(NAMED_OF_ONE_MAX - 1));
     assert!(!frees_after_naming(NAMED_OF_ONE_MAX));
+}
+
+#[test]
+fn what_was_named_too_far_back_in_the_chain_does_not_count() {
+    for (since, frees) in [(NAMED_BACK_MAX - 1, true), (NAMED_BACK_MAX, false)] {
+        let (mut table, maker, taker) = trade();
+        let other = table.place(3, 250, limit(Side::Sell, 11, 5));
+        let taken = table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
+        let answer = vec![half(maker, taker, 0, 3, 10)];
+        let answered = table.write(1, 400, &[taken], answer);
+        table.write(2, 450, &[answered], Vec::new());
+        table.write_heartbeats(2, 451, since);
+        let again = vec![half(taker, other, 0, 2, 11)];
+        assert_eq!(table.may_write(2, 10_000, &[], again), frees);
+    }
 }

@@ -83,6 +83,16 @@ impl Table {
         id
     }
 
+    /// An author writes so many operations that say nothing, one each millisecond.
+    pub fn write_heartbeats(&mut self, author: u8, from_ms: u64, count: usize) {
+        for at_ms in (from_ms..).take(count) {
+            let operation = self.sign(author, at_ms, &[], Vec::new());
+            assert_eq!(self.submit(&operation), None);
+            self.heads.insert(author, operation.clone());
+            self.written.push(operation);
+        }
+    }
+
     /// An author writes an operation that places one order; that order.
     pub fn place(&mut self, author: u8, at_ms: u64, action: Action) -> OrderId {
         OrderId::new(&self.write(author, at_ms, &[], vec![action]), 0)
