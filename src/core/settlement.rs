@@ -130,6 +130,18 @@ enum Step {
     Appear,
 }
 
+impl Step {
+    /// If nothing is to be done, waits for whichever comes first.
+    fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Wait(first), Self::Wait(second)) => {
+                Self::Wait(first.into_iter().chain(second).min())
+            }
+            (step, _) => step,
+        }
+    }
+}
+
 /// The settlement of one node.
 pub(crate) struct Settlement {
     config: SettlementConfig,
@@ -345,14 +357,17 @@ impl Settlement {
             return appear;
         }
         if let (Some(trade), Some((_, _, since_ms)), false) = (trade, watch.shown, refused) {
-            return self.step_shown(now, scene, (own, other), (trade, since_ms, release_at_ms));
+            let trade = (trade, since_ms, release_at_ms);
+            return self
+                .step_shown(now, scene, (own, other), trade)
+                .or_sooner(appear);
         }
         let waits_for_answer = Self::open_half(scene, &own, &other).is_some();
         if waits_for_answer && !refused {
             return if now.monotonic_ms >= release_at_ms {
                 Step::Refuse
             } else {
-                Step::Wait(Some(release_at_ms))
+                Step::Wait(Some(release_at_ms)).or_sooner(appear)
             };
         }
         let is_done = refused || scene.confirmations.is_complete(&own, &other);

@@ -216,3 +216,20 @@ fn a_late_last_word_before_a_silence_lapses_too() {
     assert_eq!(table.order(&first).ended, None);
     assert_eq!(table.order(&second).ended, None);
 }
+
+/// The orders of an author may come to a market late, when it is known already that they lapse.
+#[test]
+fn a_lapse_that_is_known_holds_in_a_market_that_is_new_to_its_author() {
+    let mut table = Table::new();
+    let first = table.write(1, 50, &[], Vec::new());
+    let known = table.place(1, 100, limit(Side::Sell, 10, 5));
+    table.write(1, 2_500, &[], Vec::new());
+    table.fork(1, &first);
+    let Action::Place(mut place) = limit(Side::Sell, 10, 5) else {
+        panic!("a limit order is placed");
+    };
+    place.market = MarketIndex(1);
+    let late = table.place(1, 90, Action::Place(place));
+    assert_eq!(table.order(&known).ended, Some(EndReason::Lapsed));
+    assert_eq!(table.order(&late).ended, Some(EndReason::Lapsed));
+}

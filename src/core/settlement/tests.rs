@@ -275,6 +275,9 @@ fn a_trade_with_a_late_order_takes_twice_the_hold_down_or_is_never_signed() {
             LatePolicy::Refuse => TradeStatus::Tentative,
         };
         assert_eq!(world.statuses(0), [status]);
+        world.pass(15_000);
+        let is_refused = world.trades(0).is_empty();
+        assert_eq!(is_refused, late_policy == LatePolicy::Refuse);
     }
 }
 
@@ -394,6 +397,9 @@ fn a_half_is_answered_until_shortly_before_its_time_ends() {
         assert_eq!(written.any(|action| action.half().is_some()), is_answered);
         let is_final = world.statuses(0) == [TradeStatus::Final];
         assert_eq!(is_final, is_answered);
+        // Whoever does not answer says something when it is too late, and gives the half back.
+        let last = world.written[0].last().expect("it placed an order");
+        assert_eq!(last.body().time.unix_ms() > BEGIN_MS + end_ms, !is_answered);
     }
 }
 
@@ -420,5 +426,27 @@ fn what_a_half_leans_on_is_named_by_heartbeats_where_it_does_not_fit() {
     let mut written = world.written[0].iter().map(|operation| operation.body());
     let leans = |body: &Body| body.actions.is_empty() && body.refs.len() >= PROOFS_MAX;
     assert!(written.any(leans), "they fit");
+    world.assert_equal();
+}
+
+#[test]
+fn a_half_is_answered_with_no_more_than_is_shown() {
+    let mut world = World::new(3);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.cut = vec![(1, 2)];
+    world.place(2, Side::Buy, 2);
+    world.pass(100);
+    // This node does not know of the other buyer, is shown a trade of 5 and signs that.
+    world.place(1, Side::Buy, 5);
+    world.pass(2_000);
+    world.cut.clear();
+    world.pass(1_000);
+    let trades = world.trades(0);
+    let quantities: Vec<Lots> = trades.iter().map(|row| row.quantity).collect();
+    assert_eq!(quantities, [Lots(2), Lots(3)]);
+    assert_eq!(world.statuses(0), [TradeStatus::Final; 2]);
+    let mut signed = world.written[1].iter().flat_map(|it| &it.body().actions);
+    assert!(signed.any(|action| action.half().is_some_and(|half| half.quantity == Lots(5))));
     world.assert_equal();
 }
