@@ -53,10 +53,30 @@ fn is_released(peer: &Peer, order: &OrderId) -> bool {
     actions.any(|action| matches!(action, Action::Release { own, .. } if own == order))
 }
 
+/// Whether the owner of an order that replaced another has signed more of it than was left: what may
+/// be promised of it is its new total, and that includes what was filled before it was replaced. A
+/// node by itself signs what it is shown, but authors here sign other quantities too.
+fn is_promised_beyond_the_rest(peer: &Peer, order: &OrderId) -> bool {
+    let made_by_replace = peer.applied.iter().any(|operation| {
+        let mut actions = operation.body().actions.iter().zip(0..);
+        actions.any(|(action, index)| {
+            let is_replace = matches!(action, Action::Replace { .. });
+            is_replace && OrderId::new(&operation.id(), index) == *order
+        })
+    });
+    let confirmations = peer.exchange.confirmations();
+    let partners = confirmations.partners(order);
+    let halves = partners.flat_map(|other| confirmations.halves(order, &other));
+    let promised: u64 = halves.map(|half| half.quantity.0).sum();
+    let row = peer.exchange.replica().order(order);
+    made_by_replace && row.is_some_and(|row| promised > row.quantity.0)
+}
+
 /// Whether more may be promised of an order than there is: its owner, or the owner of one that he
-/// signed for, is a proven forker, or he took a half back by hand and was answered all the same.
+/// signed for, is a proven forker, or he took a half back by hand and was answered all the same, or
+/// he signed away what a replaced order had filled.
 fn may_be_overfilled(peer: &Peer, order: &OrderId) -> bool {
-    if is_released(peer, order) {
+    if is_released(peer, order) || is_promised_beyond_the_rest(peer, order) {
         return true;
     }
     let dag = peer.exchange.dag();
