@@ -226,7 +226,7 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let dag = Dag::new(genesis.bucket_ms);
+        let dag = Dag::new(genesis.bucket_ms, &secret);
         let confirmations = Confirmations::new(genesis.answer_ms);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);

@@ -50,7 +50,7 @@ impl Facts {
     pub fn from_scratch(operations: &[Verified], genesis: &Genesis) -> Self {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(&genesis, &[7; 32], engines);
-        let mut dag = Dag::new(genesis.bucket_ms);
+        let mut dag = Dag::new(genesis.bucket_ms, &[7; 32]);
         for operation in operations {
             let index = dag.insert(operation);
             replica.stage(operation, dag.author(index), dag.position(index), 0);

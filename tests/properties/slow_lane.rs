@@ -42,7 +42,7 @@ impl Filled {
         let engines = markets().map(|_| Book::new(&[7; 32]));
         Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
-            dag: Dag::new(genesis.bucket_ms),
+            dag: Dag::new(genesis.bucket_ms, &[7; 32]),
             operations: Vec::new(),
             genesis,
         }
