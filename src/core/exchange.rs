@@ -16,18 +16,20 @@
 //! before anything new is written, a node whose key is not new writes nothing before it has what a
 //! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
+mod errors;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 
+pub use self::errors::{InvalidError, RestoreError, SubmitError};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
-use crate::confirmation::{ConfirmationError, Confirmations};
-use crate::dag::{Admission, AncestryError, Dag, OpIndex};
+use crate::confirmation::Confirmations;
+use crate::dag::{Admission, Dag, OpIndex};
 use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
-use crate::op::{Action, Body, OPERATION_VERSION, Operation, OperationError, REFS_MAX, Verified};
+use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::replica::Replica;
 use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
@@ -87,86 +89,6 @@ pub enum Output {
         second: OpId,
     },
 }
-
-/// How an operation contradicts its ancestors, so that nobody will ever apply it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidError {
-    /// In its place or time.
-    Ancestry(AncestryError),
-    /// In what it confirms or refuses.
-    Confirmation(ConfirmationError),
-}
-
-impl fmt::Display for InvalidError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ancestry(error) => write!(out, "{error}"),
-            Self::Confirmation(error) => write!(out, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for InvalidError {}
-
-/// Why nothing was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubmitError {
-    /// The next operation would be dated this much ahead of the clock, in milliseconds.
-    ClockAhead(u64),
-    /// The node has to wait a little (see [`Exchange::may_write`]).
-    NotYet,
-    /// The actions break a rule.
-    Operation(OperationError),
-    /// What is confirmed or refused cannot be.
-    Invalid(InvalidError),
-    /// An order that is confirmed or refused is not known here.
-    Unknown,
-}
-
-impl fmt::Display for SubmitError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ClockAhead(by_ms) => write!(
-                out,
-                "the newest known operation is dated {by_ms} ms ahead of this node's clock: \
-                 check the clock, or wait that long"
-            ),
-            Self::NotYet => write!(
-                out,
-                "peers are still being asked for this node's own newest operation, or its clock \
-                 has to catch up with theirs"
-            ),
-            Self::Operation(error) => write!(out, "{error}"),
-            Self::Invalid(error) => write!(out, "{error}"),
-            Self::Unknown => out.write_str("the order is not known here"),
-        }
-    }
-}
-
-impl core::error::Error for SubmitError {}
-
-/// Why an operation in the own store is not what it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestoreError {
-    /// It is no operation of this network.
-    Operation(OperationError),
-    /// It contradicts its ancestors.
-    Invalid(InvalidError),
-    /// It is there twice, or before its ancestors.
-    Order,
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Operation(error) => write!(out, "{error}"),
-            Self::Invalid(error) => write!(out, "{error}"),
-            Self::Order => out.write_str("operation is stored twice or before its ancestors"),
-        }
-    }
-}
-
-impl core::error::Error for RestoreError {}
 
 /// Whether the own chain may be longer than the store shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -704,49 +626,4 @@ impl<E: Engine> Exchange<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::genesis::tests::test_genesis;
-    use crate::matching::Book;
-    use crate::types::Source;
-
-    fn at(unix_ms: u64) -> Now {
-        Now {
-            monotonic_ms: unix_ms,
-            unix_ms,
-        }
-    }
-
-    /// A node that has applied an operation of another author dated `ahead_ms` ahead of its clock.
-    fn node_behind_by(ahead_ms: u64) -> Exchange<Book> {
-        let genesis = test_genesis();
-        let mut other = Exchange::new(genesis.clone(), SigningKey::from([2; 32]), Book::new);
-        other
-            .submit(at(100_000 + ahead_ms), Vec::new())
-            .expect("written");
-        let operation = other.unwritten.pop_front().expect("one operation").1;
-        let mut node = Exchange::new(genesis, SigningKey::from([1; 32]), Book::new);
-        let source = Source::push(LinkId(1));
-        node.receive(at(100_000 + ahead_ms), source, alloc::vec![operation]);
-        node
-    }
-
-    #[test]
-    fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it() {
-        let mut level = node_behind_by(AHEAD_MS - 1);
-        assert!(level.submit(at(100_000), Vec::new()).is_ok());
-        let mut behind = node_behind_by(AHEAD_MS + 300);
-        assert_eq!(behind.may_write(at(100_000)), Err(100_300));
-        assert_eq!(
-            behind.submit(at(100_000), Vec::new()),
-            Err(SubmitError::NotYet)
-        );
-        assert!(behind.submit(at(100_300), Vec::new()).is_ok());
-        let mut far = node_behind_by(AHEAD_MS + CLOCK_WAIT_MS + 1);
-        assert_eq!(far.may_write(at(100_000)), Ok(()));
-        assert_eq!(
-            far.submit(at(100_000), Vec::new()),
-            Err(SubmitError::ClockAhead(1_501))
-        );
-    }
-}
+mod tests;

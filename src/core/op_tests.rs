@@ -109,86 +109,93 @@ fn with_place(body: &mut Body, change: fn(&mut Place)) {
     }
 }
 
+/// Bodies that break a rule of the operation.
+const BAD_BODIES: [(Mutation, OperationError); 11] = [
+    (|body| body.version = 2, OperationError::Unsupported),
+    (|body| body.checkpoint = 1, OperationError::Unsupported),
+    (
+        |body| body.refs = (0..5).map(|n| OpId([n; 32])).collect(),
+        OperationError::Limits,
+    ),
+    (
+        |body| body.refs = alloc::vec![OpId([1; 32]); 2],
+        OperationError::Limits,
+    ),
+    (
+        |body| body.actions = alloc::vec![body.actions[0].clone(); 65],
+        OperationError::Limits,
+    ),
+    (|body| body.seq = 1, OperationError::Chain),
+    (
+        |body| body.prev = Some(OpId([1; 32])),
+        OperationError::Chain,
+    ),
+    (
+        |body| with_place(body, |place| place.market.0 = 1),
+        OperationError::Market,
+    ),
+    (
+        |body| with_place(body, |place| place.quantity.0 = 0),
+        OperationError::Market,
+    ),
+    (
+        |body| with_place(body, |place| place.quantity.0 = u64::MAX),
+        OperationError::Market,
+    ),
+    (
+        |body| with_place(body, |place| place.pricing = Pricing::Limit(Ticks(0))),
+        OperationError::Market,
+    ),
+];
+
+/// Bodies with an action that breaks a rule.
+const BAD_ACTIONS: [(Mutation, OperationError); 4] = [
+    (
+        |body| {
+            body.actions = alloc::vec![Action::Replace {
+                market: MarketIndex(0),
+                order: OrderId([0; 32]),
+                side: Side::Buy,
+                price: None,
+                quantity: Lots(0),
+            }];
+        },
+        OperationError::Market,
+    ),
+    (
+        |body| {
+            body.actions = alloc::vec![Action::Decline {
+                market: MarketIndex(0),
+                own: OrderId([1; 32]),
+                other: OrderId([1; 32]),
+            }];
+        },
+        OperationError::Pair,
+    ),
+    (
+        |body| {
+            body.time = HybridTime::from_unix_ms(2);
+            with_place(body, |place| place.expires_ms = Some(2));
+        },
+        OperationError::Expiry,
+    ),
+    (
+        |body| {
+            with_place(body, |place| {
+                place.expires_ms = Some(1 << 47);
+                place.time_in_force = TimeInForce::FillOrKill;
+            });
+        },
+        OperationError::Expiry,
+    ),
+];
+
 #[test]
 fn every_limit_is_checked() {
     let genesis = test_genesis();
     let key = SigningKey::from([7; 32]);
-    let cases: [(Mutation, OperationError); 15] = [
-        (|body| body.version = 2, OperationError::Unsupported),
-        (|body| body.checkpoint = 1, OperationError::Unsupported),
-        (
-            |body| body.refs = (0..5).map(|n| OpId([n; 32])).collect(),
-            OperationError::Limits,
-        ),
-        (
-            |body| body.refs = alloc::vec![OpId([1; 32]); 2],
-            OperationError::Limits,
-        ),
-        (
-            |body| body.actions = alloc::vec![body.actions[0].clone(); 65],
-            OperationError::Limits,
-        ),
-        (|body| body.seq = 1, OperationError::Chain),
-        (
-            |body| body.prev = Some(OpId([1; 32])),
-            OperationError::Chain,
-        ),
-        (
-            |body| with_place(body, |place| place.market.0 = 1),
-            OperationError::Market,
-        ),
-        (
-            |body| with_place(body, |place| place.quantity.0 = 0),
-            OperationError::Market,
-        ),
-        (
-            |body| with_place(body, |place| place.quantity.0 = u64::MAX),
-            OperationError::Market,
-        ),
-        (
-            |body| with_place(body, |place| place.pricing = Pricing::Limit(Ticks(0))),
-            OperationError::Market,
-        ),
-        (
-            |body| {
-                body.actions = alloc::vec![Action::Replace {
-                    market: MarketIndex(0),
-                    order: OrderId([0; 32]),
-                    side: Side::Buy,
-                    price: None,
-                    quantity: Lots(0),
-                }];
-            },
-            OperationError::Market,
-        ),
-        (
-            |body| {
-                body.actions = alloc::vec![Action::Decline {
-                    market: MarketIndex(0),
-                    own: OrderId([1; 32]),
-                    other: OrderId([1; 32]),
-                }];
-            },
-            OperationError::Pair,
-        ),
-        (
-            |body| {
-                body.time = HybridTime::from_unix_ms(2);
-                with_place(body, |place| place.expires_ms = Some(2));
-            },
-            OperationError::Expiry,
-        ),
-        (
-            |body| {
-                with_place(body, |place| {
-                    place.expires_ms = Some(1 << 47);
-                    place.time_in_force = TimeInForce::FillOrKill;
-                });
-            },
-            OperationError::Expiry,
-        ),
-    ];
-    for (number, (mutate, expected)) in cases.into_iter().enumerate() {
+    let cases = BAD_BODIES.into_iter().chain(BAD_ACTIONS);
+    for (number, (mutate, expected)) in cases.enumerate() {
         let mut body = sample_body(&key, 0);
         mutate(&mut body);
         assert_eq!(check_body(&body, &genesis), Err(expected), "case {number}");

@@ -1,0 +1,46 @@
+//! When a node may write.
+
+use super::*;
+use crate::genesis::tests::test_genesis;
+use crate::matching::Book;
+use crate::types::Source;
+
+fn at(unix_ms: u64) -> Now {
+    Now {
+        monotonic_ms: unix_ms,
+        unix_ms,
+    }
+}
+
+/// A node that has applied an operation of another author dated `ahead_ms` ahead of its clock.
+fn node_behind_by(ahead_ms: u64) -> Exchange<Book> {
+    let genesis = test_genesis();
+    let mut other = Exchange::new(genesis.clone(), SigningKey::from([2; 32]), Book::new);
+    other
+        .submit(at(100_000 + ahead_ms), Vec::new())
+        .expect("written");
+    let operation = other.unwritten.pop_front().expect("one operation").1;
+    let mut node = Exchange::new(genesis, SigningKey::from([1; 32]), Book::new);
+    let source = Source::push(LinkId(1));
+    node.receive(at(100_000 + ahead_ms), source, alloc::vec![operation]);
+    node
+}
+
+#[test]
+fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it() {
+    let mut level = node_behind_by(AHEAD_MS - 1);
+    assert!(level.submit(at(100_000), Vec::new()).is_ok());
+    let mut behind = node_behind_by(AHEAD_MS + 300);
+    assert_eq!(behind.may_write(at(100_000)), Err(100_300));
+    assert_eq!(
+        behind.submit(at(100_000), Vec::new()),
+        Err(SubmitError::NotYet)
+    );
+    assert!(behind.submit(at(100_300), Vec::new()).is_ok());
+    let mut far = node_behind_by(AHEAD_MS + CLOCK_WAIT_MS + 1);
+    assert_eq!(far.may_write(at(100_000)), Ok(()));
+    assert_eq!(
+        far.submit(at(100_000), Vec::new()),
+        Err(SubmitError::ClockAhead(1_501))
+    );
+}
