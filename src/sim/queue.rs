@@ -55,7 +55,8 @@ impl Queue {
         let at = window.checked_sub(self.first);
         let at = at.expect("an event is never in a window that is over") as usize;
         while self.windows.len() <= at {
-            self.windows.push_back(self.spare.pop().unwrap_or_default());
+            let window = self.spare();
+            self.windows.push_back(window);
         }
         self.windows[at].push(event);
         self.length += 1;
@@ -82,6 +83,11 @@ impl Queue {
         self.length -= events.len();
         events.sort_unstable_by_key(Event::rank);
         events
+    }
+
+    /// An empty list, with memory if there is some.
+    pub fn spare(&mut self) -> Vec<Event> {
+        self.spare.pop().unwrap_or_default()
     }
 
     /// Takes back an emptied list.
