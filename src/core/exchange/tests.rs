@@ -1,4 +1,4 @@
-//! When a node may write.
+//! When a node may write, and when it wants to be called.
 
 use super::*;
 use crate::genesis::tests::test_genesis;
@@ -43,4 +43,13 @@ fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it(
         far.submit(at(100_000), Vec::new()),
         Err(SubmitError::ClockAhead(1_501))
     );
+}
+
+#[test]
+fn what_was_staged_waits_for_the_drivers_tick_and_names_no_time_of_its_own() {
+    let mut node = node_behind_by(0);
+    assert_eq!(node.dag().len(), 1, "it was applied");
+    assert_eq!(node.next_deadline_ms(at(100_000)), None);
+    node.handle_tick(at(100_020));
+    assert_eq!(node.next_deadline_ms(at(100_020)), None);
 }
