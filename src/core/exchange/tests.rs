@@ -3,7 +3,8 @@
 use super::*;
 use crate::genesis::tests::test_genesis;
 use crate::matching::Book;
-use crate::types::Source;
+use crate::op::tests::sign_sample;
+use crate::types::{OrderId, Source};
 
 fn at(unix_ms: u64) -> Now {
     Now {
@@ -47,9 +48,14 @@ fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it(
 
 #[test]
 fn what_was_staged_waits_for_the_drivers_tick_and_names_no_time_of_its_own() {
-    let mut node = node_behind_by(0);
-    assert_eq!(node.dag().len(), 1, "it was applied");
-    assert_eq!(node.next_deadline_ms(at(100_000)), None);
-    node.handle_tick(at(100_020));
-    assert_eq!(node.next_deadline_ms(at(100_020)), None);
+    let operation = sign_sample(&SigningKey::from([2; 32]), 1);
+    let order = OrderId::new(&operation.id(), 0);
+    let now = at(operation.body().time.unix_ms());
+    let mut node = Exchange::new(test_genesis(), SigningKey::from([1; 32]), Book::new);
+    node.receive(now, Source::push(LinkId(1)), alloc::vec![operation]);
+    assert!(node.replica().order(&order).is_none(), "it is staged");
+    assert_eq!(node.next_deadline_ms(now), None);
+    node.handle_tick(now);
+    assert!(node.replica().order(&order).is_some());
+    assert_eq!(node.next_deadline_ms(now), None);
 }
