@@ -150,7 +150,7 @@ impl<E: Engine> Exchange<E> {
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
         let dag = Dag::new(genesis.bucket_ms, &secret);
-        let confirmations = Confirmations::new(genesis.answer_ms);
+        let confirmations = Confirmations::new(genesis.answer_ms, &secret);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
         Self {
