@@ -431,19 +431,17 @@ impl Dag {
         let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.author));
         let mut heads = Vec::new();
         for (author, owner) in self.owner_of.range((from, Bound::Unbounded)) {
-            let mut of_author: Vec<Head> = self.chains[owner.0 as usize]
-                .heads()
-                .map(|head| Head {
-                    author: *author,
-                    seq: self.seq(head),
-                    id: self.id(head),
-                })
-                .collect();
-            of_author.sort_unstable_by_key(|head| head.id);
+            let of_author = self.chains[owner.0 as usize].heads().map(|head| Head {
+                author: *author,
+                seq: self.seq(head),
+                id: self.id(head),
+            });
             let is_behind = |head: &Head| {
                 after.is_none_or(|cursor| (head.author, head.id) > (cursor.author, cursor.id))
             };
-            heads.extend(of_author.into_iter().filter(is_behind));
+            let before = heads.len();
+            heads.extend(of_author.filter(is_behind));
+            heads[before..].sort_unstable_by_key(|head: &Head| head.id);
             if heads.len() >= limit {
                 heads.truncate(limit);
                 break;

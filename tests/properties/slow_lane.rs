@@ -63,6 +63,11 @@ impl Filled {
         filled
     }
 
+    /// How many bytes the set of operations takes.
+    pub(crate) fn set_bytes(&self) -> usize {
+        self.dag.memory_bytes()
+    }
+
     /// Stages an operation of the author with this number.
     pub(crate) fn stage(
         &mut self,

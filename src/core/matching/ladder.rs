@@ -8,7 +8,8 @@
 //! Both sides are kept as *keys* of which the least is the best: an ask's key is its price, a
 //! bid's key is the price with all bits flipped. So nothing here asks which side it is.
 //!
-//! The first window is a small part of that: most markets are quiet. The window follows the market, but not at any price: a move costs as much as the levels that it
+//! The first window is a small part of that: most markets are quiet. The window grows to its full
+//! size and follows the market, but not at any price: a move costs as much as the levels that it
 //! carries, so it waits until at least as many accesses went past the window. Then a hostile
 //! pattern of prices costs what a tree costs, and moving adds at most a constant factor to it.
 
