@@ -96,17 +96,15 @@ fn open_halves<E: Engine>(
         let row = replica.order(&own)?;
         let is_meant = row.author == exchange.author() && (low..=high).contains(&&id);
         let is_open = || confirmations.is_open(signed, &own, &other, exchange.dag());
-        (is_meant && is_open()).then(|| WaitingTrade {
-            id,
-            half: Half {
-                market: row.market,
-                own,
-                other,
-                piece: signed.piece,
-                quantity: signed.quantity,
-                price: signed.price,
-            },
-        })
+        let half = Half {
+            market: row.market,
+            own,
+            other,
+            piece: signed.piece,
+            quantity: signed.quantity,
+            price: signed.price,
+        };
+        (is_meant && is_open()).then_some(WaitingTrade { id, half })
     });
     open.collect()
 }

@@ -349,3 +349,6 @@ pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Ans
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

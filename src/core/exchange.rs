@@ -440,8 +440,11 @@ impl<E: Engine> Exchange<E> {
         let Some(wish) = wish else {
             return;
         };
-        let written = self.write(now, self.valid_only(now, &wish), &wish.refs);
-        if let (Err(_), Some(settlement)) = (written, &mut self.settlement) {
+        let actions = self.valid_only(now, &wish);
+        // What is wanted and invalid must not make a stream of empty operations.
+        let is_idle = actions.is_empty() && !wish.actions.is_empty() && wish.refs.is_empty();
+        let is_written = !is_idle && self.write(now, actions, &wish.refs).is_ok();
+        if let (false, Some(settlement)) = (is_written, &mut self.settlement) {
             settlement.postpone(now);
         }
     }

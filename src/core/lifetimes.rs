@@ -184,7 +184,7 @@ impl Lifetimes {
         let (due, coming): (Vec<_>, Vec<_>) = lapses.partition(|(bucket, _)| *bucket < clock);
         let due: BTreeMap<u64, OperationPlace> = due.into_iter().collect();
         for (bucket, after) in &tenant.told {
-            if !due.contains_key(bucket) {
+            if due.get(bucket) != Some(after) {
                 turns.extend(tenant.markets.iter().map(|market| {
                     (
                         *market,
@@ -194,7 +194,7 @@ impl Lifetimes {
             }
         }
         for (bucket, after) in &due {
-            if !tenant.told.contains_key(bucket) {
+            if tenant.told.get(bucket) != Some(after) {
                 turns.extend(tenant.markets.iter().map(|market| {
                     (
                         *market,
@@ -203,12 +203,7 @@ impl Lifetimes {
                 }));
             }
         }
-        let told = core::mem::take(&mut tenant.told);
         tenant.told = due;
-        // The operation that names a lapse in the log stays the one that did so first.
-        for (bucket, after) in told {
-            tenant.told.entry(bucket).and_modify(|named| *named = after);
-        }
         if let Some((bucket, _)) = coming.first().filter(|_| !tenant.markets.is_empty()) {
             self.leases_due.insert((*bucket, owner));
         }

@@ -111,8 +111,8 @@ impl LogEntry {
         }
     }
 
-    /// What happens at the end of a bucket by an action of this operation or its absence. It stands behind all
-    /// actions of the bucket, and a withdrawal just before what it withdraws.
+    /// What happens at the end of a bucket by an action of this operation or its absence. It
+    /// stands behind all actions of the bucket, and a withdrawal just before what it withdraws.
     pub(crate) fn end(bucket: u64, (operation, index): (OperationPlace, u8), deed: Deed) -> Self {
         let (class, index) = match deed {
             Deed::Withdraw(_) => (Class::Other, 0),

@@ -378,7 +378,7 @@ impl<E: Engine> Replica<E> {
                     (_, matching::Action::Replace(replacement)) => {
                         self.execute_replace(index, at, replacement);
                     }
-                    (Deed::Lapse(owner), _) => self.execute_lapse(index, owner),
+                    (Deed::Lapse(owner), _) => self.execute_lapse(index, at, owner),
                     (Deed::Expire(order), _) => self.execute_expiry(index, order),
                     _ => {
                         let own = market.log[at].own;
@@ -523,15 +523,18 @@ impl<E: Engine> Replica<E> {
             .end(&id, EndReason::Expired, &mut market.effects);
     }
 
-    /// Ends all resting orders of an author.
-    fn execute_lapse(&mut self, index: usize, owner: Owner) {
+    /// Ends all resting orders of an author that he placed before he fell silent.
+    fn execute_lapse(&mut self, index: usize, at: usize, owner: Owner) {
         let market = &mut self.markets[index];
+        let operations = &self.orders.operations;
+        let last_word = operations.row(market.log[at].operation).time.unix_ms();
         for seat in market.seats_of.get(&owner).into_iter().flatten() {
-            let is_open = self
-                .orders
-                .order(*seat)
-                .is_some_and(|seat| seat.ended().is_none());
-            if is_open {
+            let lapses = self.orders.order(*seat).is_some_and(|seat| {
+                // What he placed after his silence may stand in the same bucket.
+                let placed = operations.row(seat.operation).time.unix_ms();
+                seat.ended().is_none() && placed <= last_word
+            });
+            if lapses {
                 let id = self.orders.id(*seat);
                 market
                     .engine
@@ -577,17 +580,16 @@ impl<E: Engine> Replica<E> {
             });
         }
         for (trade, change) in reports {
-            self.report_trade(index, &trade, change, cause, changes);
+            self.report_trade((index, cause), &trade, change, changes);
         }
     }
 
     /// Reports what happened to a trade.
     fn report_trade(
         &mut self,
-        index: usize,
+        (index, cause): (usize, OpId),
         trade: &TapeEntry,
         change: TradeChange,
-        cause: OpId,
         changes: &mut Vec<Change>,
     ) {
         let id = self.id_of(trade);

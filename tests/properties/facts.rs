@@ -52,7 +52,7 @@ impl Facts {
     /// The facts that follow from operations, computed in one go.
     pub fn from_scratch(operations: &[Verified], genesis: &Genesis) -> Self {
         let engines = markets().map(|_| Oracle::new());
-        let mut replica = Replica::new(&genesis, &[7; 32], engines);
+        let mut replica = Replica::new(genesis, &[7; 32], engines);
         let mut dag = Dag::new(genesis.bucket_ms, &[7; 32]);
         let mut confirmations = Confirmations::new(genesis.answer_ms, &[7; 32]);
         let mut pairs = BTreeSet::new();

@@ -100,7 +100,7 @@ type Key = (u64, u64, u8, u64, u64, usize, OpId);
 enum Event<'a> {
     Act(&'a Verified, usize),
     Expire(OrderId),
-    Lapse(AuthorKey),
+    Lapse(Vec<OrderId>),
 }
 
 /// What follows from a set of operations.
@@ -148,7 +148,7 @@ pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
                 markets.act(id, operation.body().author, action);
             }
             Event::Expire(order) => markets.expire(order),
-            Event::Lapse(author) => markets.lapse(&author),
+            Event::Lapse(orders) => markets.lapse(&orders),
         }
     }
     markets
@@ -176,8 +176,18 @@ fn ends<'a>(
             }
         }
     }
-    for (author, at_ms) in promises.lapses(u64::from(genesis.lease_ms)) {
-        ends.extend(behind(at_ms, 1).map(|key| (key, Event::Lapse(author))));
+    let lease_ms = u64::from(genesis.lease_ms);
+    for (author, at_ms) in promises.lapses(lease_ms) {
+        let before = operations.iter().filter(|operation| {
+            let body = operation.body();
+            body.author == author && body.time.unix_ms() + lease_ms <= at_ms
+        });
+        let orders = before.flat_map(|operation| {
+            let actions = 0..operation.body().actions.len();
+            actions.map(|index| order_of(operation, index))
+        });
+        let orders = orders.collect();
+        ends.extend(behind(at_ms, 1).map(|key| (key, Event::Lapse(orders))));
     }
     ends
 }
@@ -311,9 +321,9 @@ impl NaiveMarkets {
         }
     }
 
-    fn lapse(&mut self, author: &AuthorKey) {
+    fn lapse(&mut self, orders: &[OrderId]) {
         for at in 0..self.orders.len() {
-            if self.orders[at].author == *author && self.orders[at].lives() {
+            if orders.contains(&self.orders[at].id) && self.orders[at].lives() {
                 self.cut(at, EndReason::Lapsed);
             }
         }

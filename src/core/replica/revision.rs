@@ -201,7 +201,7 @@ impl<E: Engine> Replica<E> {
                 .zip(after.into_iter().flatten())
             {
                 if old.status != new.status && new.status == TradeStatus::Final {
-                    self.report_trade(index, &new, TradeChange::Confirmed, cause, changes);
+                    self.report_trade((index, cause), &new, TradeChange::Confirmed, changes);
                 }
             }
         }
