@@ -30,6 +30,7 @@ use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
+use crate::outputs::Outputs;
 use crate::replica::Replica;
 use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
@@ -134,7 +135,7 @@ pub struct Exchange<E> {
     settlement: Option<Settlement>,
     /// The latest time that it was told.
     seen: Now,
-    outputs: VecDeque<Output>,
+    outputs: Outputs<Output>,
 }
 
 impl<E: Engine> Exchange<E> {
@@ -148,8 +149,8 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let dag = Dag::new(genesis.bucket_ms);
-        let confirmations = Confirmations::new(genesis.answer_ms);
+        let dag = Dag::new(genesis.bucket_ms, &secret);
+        let confirmations = Confirmations::new(genesis.answer_ms, &secret);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
         Self {
@@ -168,7 +169,7 @@ impl<E: Engine> Exchange<E> {
             write_gate: WriteGate::Open,
             settlement: None,
             seen: Now::default(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -315,9 +316,10 @@ impl<E: Engine> Exchange<E> {
 
     /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
     fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
-        let mut ready = VecDeque::from([(operation, source)]);
+        let mut ready = VecDeque::new();
+        let mut next = Some((operation, source));
         let mut gap = false;
-        while let Some((operation, source)) = ready.pop_front() {
+        while let Some((operation, source)) = next {
             let id = operation.id();
             match self.admit(&operation) {
                 Err(error) => {
@@ -339,6 +341,7 @@ impl<E: Engine> Exchange<E> {
                     ready.extend(self.delivery.release(&id));
                 }
             }
+            next = ready.pop_front();
         }
         gap
     }
@@ -465,7 +468,7 @@ impl<E: Engine> Exchange<E> {
     }
 
     /// When [`Exchange::handle_tick`] has something to do without new input, in milliseconds of
-    /// the monotonic clock.
+    /// the monotonic clock. What [`Exchange::receive`] brought in is due at the driver's next tick.
     pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
         let unpark = self
             .delivery

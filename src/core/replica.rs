@@ -249,11 +249,13 @@ impl<E: Engine> Replica<E> {
             };
             let revisions = self.take_revisions(index, &incoming, now_ms);
             self.merge_market(index, incoming, revisions, &mut changes);
+            self.markets[index].note_left();
         }
         changes
     }
 
-    /// When something staged will be due that is not due now.
+    /// When what the last merge left for the slow lane is due. What was staged since then is due
+    /// whenever the caller merges.
     pub fn next_merge_ms(&self) -> Option<u64> {
         self.markets
             .iter()

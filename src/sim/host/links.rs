@@ -215,6 +215,7 @@ impl Host {
                 session,
                 operations,
             } => {
+                let operations: Vec<Parcel> = operations.into();
                 step.tally.copies += operations.len() as u64;
                 let frame = Frame::Ops(bitfitech_core::wire::Ops { operations });
                 self.on_frame(step, from, session, frame);
@@ -343,7 +344,7 @@ impl Host {
         let (bytes, message) = match frame {
             Frame::Ops(pushed) => {
                 let bytes = push_bytes(pushed.operations.iter().map(Payload::size_bytes));
-                let operations = pushed.operations;
+                let operations = pushed.operations.into();
                 (
                     bytes,
                     Message::Push {
