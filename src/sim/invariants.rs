@@ -9,6 +9,7 @@ mod bounds;
 mod causality;
 mod crossed;
 mod equal_sets;
+mod finals;
 mod folding;
 mod forgery;
 mod forks;
@@ -17,6 +18,7 @@ mod limits;
 mod reach;
 mod restart;
 mod self_trade;
+pub(crate) mod settled;
 
 use std::collections::BTreeMap;
 
@@ -88,7 +90,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 9] = [
+const OF_RUNS: [OfRuns; 11] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -98,6 +100,8 @@ const OF_RUNS: [OfRuns; 9] = [
     causality::check,
     folding::check,
     bounds::check,
+    settled::check,
+    finals::check,
 ];
 
 const OF_BOOKS: [OfBooks; 4] = [
@@ -123,6 +127,11 @@ pub fn check_all(evidence: &Evidence<'_>) -> Vec<String> {
             .for_each(|check| check(&books, &mut findings));
     }
     findings.into_list()
+}
+
+/// How many final trades that were shown are no longer there.
+pub fn final_lost(evidence: &Evidence<'_>) -> u64 {
+    finals::lost(evidence).len() as u64
 }
 
 impl<'a> Evidence<'a> {

@@ -1,8 +1,7 @@
 //! A run from its beginning to its report.
 //!
 //! Windows of time follow each other; in each of them all threads let their hosts live, then they
-//! hand over what was sent. When users have stopped and everything is healed, the run goes on until
-//! all honest hosts have applied the same set, or for so long that something must be wrong.
+//! hand over what was sent. When it ends is a matter of [`crate::course`].
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,6 +12,7 @@ use std::time::Instant;
 use bitfitech_core::view::{Change, Digests};
 
 use crate::config::{Config, Pace};
+use crate::course::Course;
 use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
 use crate::invariants::{self, Evidence};
 use crate::memory;
@@ -111,19 +111,14 @@ fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -
         }
         let mut shards = shards;
         let window_us = world.network.latency_us.0;
-        let healed_us = world.healed_us();
-        let last_us = healed_us + world.config.settle_us_max();
+        let healed_us = world.healed_us;
+        let mut course = Course::new(world);
         let mut count = 0;
-        let mut converged_us = None;
         let mut passed_us = 0;
         while let Some(window) = shards.iter().filter_map(|it| it.next_window()).min() {
             let now_us = window * window_us;
-            if now_us >= last_us {
-                break;
-            }
-            if now_us >= healed_us && is_agreed(world, &shards) {
-                // Nothing has happened since the window before.
-                converged_us = Some(passed_us.max(healed_us));
+            // Nothing has happened since the window before.
+            if course.is_over(world, &mut shards, passed_us, now_us) {
                 break;
             }
             shards = run_window(world, shards, &others, window);
@@ -137,7 +132,7 @@ fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -
         Outcome {
             shards,
             passed_us,
-            converged_us,
+            converged_us: course.converged_us,
         }
     })
 }
@@ -198,17 +193,6 @@ fn exchange(shards: &mut [Shard]) {
     }
 }
 
-/// Whether all honest hosts are up and have applied the same set.
-fn is_agreed(world: &World, shards: &[Shard]) -> bool {
-    let hosts = shards.iter().flat_map(|shard| shard.hosts());
-    let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
-    let mut sets = honest.map(|host| host.set());
-    let Some(Some(first)) = sets.next() else {
-        return false;
-    };
-    sets.all(|set| set == Some(first))
-}
-
 /// Digests of all, counts of all, and what is wrong.
 fn judge(world: &World, outcome: Outcome) -> Report {
     let Outcome {
@@ -247,7 +231,8 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         is_converged: converged_us.is_some() && distinct.len() == 1,
         distinct_digests: distinct.len() as u64,
         violations,
-        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us()) / MS),
+        final_lost: invariants::final_lost(&evidence),
+        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us) / MS),
         tally,
         ..Report::new(&world.config)
     }

@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use bitfitech_core::types::OpId;
 
 use crate::event::Micros;
+use crate::finals::Finals;
 use crate::histogram::Histogram;
 
 /// Takes the first bytes of an id, which are random already.
@@ -65,6 +66,8 @@ pub struct Tally {
     pub unwritten: u64,
     /// Sessions that ended.
     pub sessions_ended: u64,
+    /// Final trades that honest nodes have shown.
+    pub finals: Finals,
     /// What was seen to be wrong while it happened, at most [`VIOLATIONS_MAX`].
     pub violations: Vec<String>,
 }
@@ -119,6 +122,7 @@ impl Tally {
         self.executions += other.executions;
         self.unwritten += other.unwritten;
         self.sessions_ended += other.sessions_ended;
+        self.finals.merge(&other.finals);
         self.violations.extend(other.violations.iter().cloned());
     }
 

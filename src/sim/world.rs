@@ -1,12 +1,15 @@
 //! What all hosts of a simulation share and nothing changes: the plan.
 
+use std::collections::BTreeSet;
+
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::gossip::GossipConfig;
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::node::NodeConfig;
 use bitfitech_core::seen::SeenLimits;
+use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::sync::SyncConfig;
-use bitfitech_core::types::Digest;
+use bitfitech_core::types::{AuthorKey, Digest};
 use ed25519_zebra::SigningKey;
 
 use crate::adversaries;
@@ -37,6 +40,8 @@ pub struct Plan {
     pub liar: Option<adversaries::Kind>,
     /// The bug that is planted there.
     pub canary: Option<Canary>,
+    /// How its node settles by itself; `None` if it does not.
+    pub settlement: Option<SettlementConfig>,
 }
 
 /// The plan.
@@ -53,6 +58,8 @@ pub struct World {
     pub node_config: NodeConfig,
     /// How hosts fare.
     pub plans: Vec<Plan>,
+    /// When everything that was planned to go wrong is over, and users and liars have stopped.
+    pub healed_us: Micros,
 }
 
 impl World {
@@ -65,6 +72,7 @@ impl World {
         let dials = topology::random_graph(config.nodes, config.degree, config.seed);
         let plans = dials.into_iter().map(|dials| Plan {
             dials,
+            settlement: Some(SettlementConfig::default()),
             ..Plan::default()
         });
         let network = Network {
@@ -79,11 +87,13 @@ impl World {
             network,
             node_config: node_config(),
             plans: plans.collect(),
+            healed_us: 0,
             config,
         };
         world.choose_liars();
         world.plant_bugs();
         world.make_trouble();
+        world.healed_us = world.end_of_trouble_us();
         world
     }
 
@@ -92,8 +102,12 @@ impl World {
         WARM_UP_US + self.config.duration_us
     }
 
-    /// When everything that was planned to go wrong is over.
-    pub fn healed_us(&self) -> Micros {
+    /// The same by a clock that is right, in Unix milliseconds.
+    pub fn healed_unix_ms(&self) -> u64 {
+        Clock::default().unix_ms(self.healed_us)
+    }
+
+    fn end_of_trouble_us(&self) -> Micros {
         let down = self.plans.iter().flat_map(|plan| &plan.down);
         let up_us = down.map(|(_, until_us)| *until_us).max().unwrap_or(0);
         self.network.healed_us().max(up_us).max(self.end_us())
@@ -105,6 +119,23 @@ impl World {
         hasher.update(&self.config.seed.to_le_bytes());
         hasher.update(&host.to_le_bytes());
         SigningKey::from(*hasher.finalize().as_bytes())
+    }
+
+    /// The author of a host.
+    pub fn author(&self, host: HostIndex) -> AuthorKey {
+        let key = self.key(host);
+        AuthorKey(ed25519_zebra::VerificationKeyBytes::from(&key).into())
+    }
+
+    /// Whether a host does not lie.
+    pub fn is_honest(&self, host: HostIndex) -> bool {
+        self.plans[host as usize].liar.is_none()
+    }
+
+    /// The authors of all hosts that do not lie.
+    pub fn honest_authors(&self) -> BTreeSet<AuthorKey> {
+        let honest = (0..self.config.nodes).filter(|host| self.is_honest(*host));
+        honest.map(|host| self.author(host)).collect()
     }
 
     /// A moment of the time in which users write.
