@@ -287,8 +287,16 @@ impl Settlement {
                         quantity,
                         price: trade.price,
                     };
-                    if self.sign(scene, half, body, &mut wish) == Signing::Postponed {
-                        due_ms = Some(0);
+                    match self.sign(scene, half, body, &mut wish) {
+                        Signing::Signed => {}
+                        Signing::Postponed => due_ms = Some(0),
+                        Signing::Impossible if self.is_over_time(now, pair) => {
+                            wish.actions.push(half.refusal());
+                        }
+                        Signing::Impossible => {
+                            let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
+                            due_ms = Some(due_ms.map_or(again_ms, |due_ms| due_ms.min(again_ms)));
+                        }
                     }
                 }
             }
@@ -396,10 +404,15 @@ impl Settlement {
         }
         match answerable {
             Some(_) if !is_taker && !distrusts => Step::Sign(trade, most),
-            _ if is_taker => Step::Wait(None),
             _ if is_over_time => Step::Refuse,
             _ => Step::Wait(Some(release_at_ms)),
         }
+    }
+
+    /// Whether a pair has had its time.
+    fn is_over_time(&self, now: Now, pair: (OrderId, OrderId)) -> bool {
+        let first_shown_ms = self.watched[&pair].first_shown_ms;
+        now.monotonic_ms >= first_shown_ms.saturating_add(self.config.release_ms)
     }
 
     /// Whether an order may still be spent on another: as long as it is not over, or if the other
@@ -460,6 +473,15 @@ impl Settlement {
                 .proofs(&half, (body, &wish.actions), scene.dag, scene.replica);
         proofs.retain(|proof| !wish.refs.contains(proof));
         if wish.refs.len() + proofs.len() <= PROOFS_MAX {
+            let body = Body {
+                refs: [&wish.refs[..], &proofs].concat().iter().map(|at| scene.dag.id(*at)).collect(),
+                actions: [&wish.actions[..], &[Action::Confirm(half)]].concat(),
+                ..body.clone()
+            };
+            let checked = scene.confirmations.check(&body, scene.dag, scene.replica);
+            if checked.is_err() {
+                return Signing::Impossible;
+            }
             wish.refs.extend(proofs);
             wish.actions.push(Action::Confirm(half));
             return Signing::Signed;
@@ -551,6 +573,8 @@ enum Signing {
     Signed,
     /// It comes with a later one.
     Postponed,
+    /// It would be invalid: more is promised of the order already than the books show.
+    Impossible,
 }
 
 #[cfg(test)]

@@ -129,6 +129,20 @@ pub fn check_all(evidence: &Evidence<'_>) -> Vec<String> {
     findings.into_list()
 }
 
+/// What two nodes see differently.
+fn difference(one: &Digests, other: &Digests) -> String {
+    let parts = [
+        ("set", one.set == other.set),
+        ("books", one.book == other.book),
+        ("trades", one.trades == other.trades),
+        ("final trades", one.final_trades == other.final_trades),
+        ("orders", one.orders == other.orders),
+    ];
+    let different = parts.iter().filter(|(_, is_equal)| !is_equal);
+    let names: Vec<&str> = different.map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
 /// How many final trades that were shown are no longer there.
 pub fn final_lost(evidence: &Evidence<'_>) -> u64 {
     finals::lost(evidence).len() as u64
