@@ -37,7 +37,7 @@ use crate::matcher::{AskClock, AskDigests, AskStats};
 use crate::matcher_submission::Submit;
 use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError};
 use crate::node;
-use crate::orderbook::Ask;
+use crate::orderbook::{Ask, CountTrades, ExplainTrade};
 use crate::peer::Close;
 use crate::supervised;
 use crate::supervisor::{StartChild, StopChild};
@@ -282,7 +282,9 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
 async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
     let refs = &node.refs;
     match command {
-        Command::Place(place) => submit(node, Submit::Place(place)).await,
+        Command::Place(order) => submit(node, Submit::Place(order)).await,
+        Command::Confirm(trade) => about_trade(node, trade, Submit::Confirm(trade)).await,
+        Command::Release(trade) => about_trade(node, trade, Submit::Release(trade)).await,
         Command::Cancel(order) => submit(node, Submit::Cancel(order)).await,
         Command::CancelAll => cancel_all(node).await,
         Command::Replace(replace) => submit(node, Submit::Replace(replace)).await,
@@ -365,6 +367,19 @@ async fn submit(node: &NodeContext, submit: Submit) -> Answer {
     answer.map_err(|error| query_error(&error))?
 }
 
+/// Confirms or releases a trade. The matcher knows what can be signed; if it finds nothing, the
+/// orderbook knows why.
+async fn about_trade(node: &NodeContext, trade: IdPrefix, wanted: Submit) -> Answer {
+    let answer = submit(node, wanted).await;
+    match answer {
+        Err(error) if error.code == ErrorCode::UnknownTrade => {
+            let explained = || node.refs.orderbook.query(ExplainTrade(trade), ASK_MS);
+            Err(insist(explained).await.unwrap_or(error))
+        }
+        answer => answer,
+    }
+}
+
 /// Cancels own open orders until none is left: one operation ends as many as it can hold.
 async fn cancel_all(node: &NodeContext) -> Answer {
     let mut ended = Vec::new();
@@ -432,6 +447,9 @@ async fn disconnect(node: &NodeContext, prefix: IdPrefix) -> Answer {
 /// Numbers about the node.
 async fn stats(node: &NodeContext) -> Answer {
     let mut numbers = insist(|| node.refs.matcher.query(AskStats, ASK_MS)).await?;
+    let (tentative, finals) = insist(|| node.refs.orderbook.query(CountTrades, ASK_MS)).await?;
+    numbers.push(("trades_tentative".to_string(), tentative));
+    numbers.push(("trades_final".to_string(), finals));
     numbers.push(("peers".to_string(), node.directory.len() as u64));
     numbers.push(("actors".to_string(), node.environment.board.count() as u64));
     let uptime_ms = node.clock.now().monotonic_ms;

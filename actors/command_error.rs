@@ -111,6 +111,18 @@ pub enum CommandError {
         /// What was written.
         word: String,
     },
+    /// Not the beginning of a trade's id.
+    TradeId {
+        /// What was written.
+        word: String,
+    },
+    /// Not a time for which an order may rest.
+    Ttl {
+        /// The command.
+        command: &'static str,
+        /// What was written.
+        word: String,
+    },
     /// Not the beginning of a node's key.
     PeerId {
         /// What was written.
@@ -132,10 +144,12 @@ impl CommandError {
             Self::Missing { .. }
             | Self::Unexpected { .. }
             | Self::Repeated { .. }
+            | Self::Ttl { .. }
             | Self::Count { .. } => ErrorCode::BadCommand,
             Self::Amount { .. } => ErrorCode::BadAmount,
             Self::UnknownPair { .. } => ErrorCode::UnknownPair,
             Self::OrderId { .. } => ErrorCode::BadOrderId,
+            Self::TradeId { .. } => ErrorCode::BadTradeId,
             Self::PeerId { .. } => ErrorCode::BadPeerId,
             Self::Address { .. } => ErrorCode::BadAddress,
         }
@@ -147,6 +161,7 @@ impl CommandError {
             Self::Missing { command, .. }
             | Self::Unexpected { command, .. }
             | Self::Repeated { command, .. }
+            | Self::Ttl { command, .. }
             | Self::Count { command, .. } => Some(command),
             _ => None,
         }
@@ -271,14 +286,15 @@ impl CommandError {
                     "{word} is no market of this network, which has {known}"
                 )
             }
-            Self::OrderId { word } => {
-                let expected = expected_id("its id", "orders");
-                write!(out, "{} is no order: {expected}", quoted(word))
-            }
-            Self::PeerId { word } => {
-                let expected = expected_id("its key", "peers");
-                write!(out, "{} is no peer: {expected}", quoted(word))
-            }
+            Self::OrderId { word } => write_id(out, word, "order", "its id"),
+            Self::TradeId { word } => write_id(out, word, "trade", "its id"),
+            Self::Ttl { word, .. } => write!(
+                out,
+                "ttl={}: expected a whole number with ms, s, m, h or d, from 1ms to 365d, such as \
+                 ttl=30s",
+                quoted(word)
+            ),
+            Self::PeerId { word } => write_id(out, word, "peer", "its key"),
             Self::Address { word } => write!(
                 out,
                 "{} is no address: expected HOST:PORT, such as 192.0.2.7:3000 or [::1]:3000",
@@ -288,9 +304,14 @@ impl CommandError {
     }
 }
 
-/// What an id should have looked like, and which command shows it.
-fn expected_id(id: &str, command: &str) -> String {
-    format!("expected the first 8 to 64 hexadecimal digits of {id}, as `{command}` shows them")
+/// Writes what an id should have looked like, and which command shows it.
+fn write_id(out: &mut fmt::Formatter<'_>, word: &str, kind: &str, id: &str) -> fmt::Result {
+    write!(
+        out,
+        "{} is no {kind}: expected the first 8 to 64 hexadecimal digits of {id}, as `{kind}s` \
+         shows them",
+        quoted(word)
+    )
 }
 
 impl std::error::Error for CommandError {}

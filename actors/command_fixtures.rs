@@ -10,7 +10,7 @@ use bitfitech_core::view::{BookView, Digests, OrderRow, TradeRow, TradeStatus};
 
 use crate::messages::{
     ActorChange, ActorEvent, BreakerRow, BreakerState, Direction, Event, PeerChange, PeerEvent,
-    PeerRow, Ready, SyncEvent, TradeEvent, TreeNode,
+    PeerRow, Ready, SyncEvent, TradeEvent, TradeReason, TradeView, TreeNode,
 };
 
 /// A market with everyday limits.
@@ -74,6 +74,14 @@ pub(crate) fn ended_row() -> OrderRow {
         ended: Some(EndReason::Unfilled),
         late_ms: 1_500,
         ..order_row()
+    }
+}
+
+/// A tentative trade of the first order, as users see it.
+pub(crate) fn trade() -> TradeView {
+    TradeView {
+        row: trade_row(),
+        is_unsafe: false,
     }
 }
 
@@ -198,12 +206,15 @@ pub(crate) fn ready() -> Event {
 /// A trade that a late operation took away.
 pub(crate) fn busted() -> Event {
     Event::Trade(TradeEvent {
-        row: TradeRow {
-            status: TradeStatus::Busted,
-            revision: 2,
-            ..trade_row()
+        trade: TradeView {
+            row: TradeRow {
+                status: TradeStatus::Busted,
+                revision: 2,
+                ..trade_row()
+            },
+            is_unsafe: false,
         },
-        reason: Some("late"),
+        reason: Some(TradeReason::LateOperation),
         cause: Some(OpId([0xcc; 32])),
     })
 }

@@ -16,11 +16,12 @@ use bitfitech_core::op::Place;
 use bitfitech_core::types::{MarketIndex, Side};
 use bitfitech_io::config::LogLevel;
 
+use crate::command_duration::parse_duration_ms;
 use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
 use crate::command_model::{
-    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, OrdersScope, Replace,
-    TRADES_DEFAULT, TRADES_MAX,
+    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, NewOrder, OrdersScope,
+    Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
 };
 
 /// Longest line that is read, in bytes. A guess: many times the longest command.
@@ -206,7 +207,7 @@ fn read_place(
     } else {
         return Err(words.unexpected(kind, "`@ PRICE` or `market`"));
     };
-    Ok(Command::Place(Place {
+    let place = Place {
         market: index,
         side,
         pricing: terms.pricing,
@@ -214,7 +215,9 @@ fn read_place(
         time_in_force: terms.time_in_force,
         self_trade: terms.self_trade,
         expires_ms: None,
-    }))
+    };
+    let ttl_ms = terms.ttl_ms;
+    Ok(Command::Place(NewOrder { place, ttl_ms }))
 }
 
 /// What follows QTY and PAIR.
@@ -222,6 +225,7 @@ struct PlaceTerms {
     pricing: Pricing,
     time_in_force: TimeInForce,
     self_trade: SelfTrade,
+    ttl_ms: Option<u64>,
 }
 
 /// The market of an order: the word after QTY names it if it has the form of a pair or stands
@@ -242,26 +246,47 @@ fn read_place_market<'g>(
 
 /// `PRICE` and the options of a limit order; the `@` is read.
 fn read_limit_terms(words: &mut Words<'_>, market: &Market) -> Result<PlaceTerms, CommandError> {
-    const OPTIONS: &str = "ioc, fok, post or stp=newest|oldest|both";
+    const OPTIONS: &str = "ioc, fok, post, stp=newest|oldest|both or ttl=TIME";
+    const OF_RESTING: &str = "no ttl= (only an order that may wait in the book expires)";
     let price = words.need("PRICE")?;
     let price = market
         .parse_price(price)
         .map_err(|error| words.refused(Amount::Price, market, error))?;
     let mut time_in_force = None;
     let mut self_trade = None;
+    let mut ttl = None;
     while let Some(word) = words.take() {
         if let Some(policy) = parse_self_trade(word) {
             words.set_once(&mut self_trade, policy, "stp=")?;
+        } else if let Some(text) = option_value(word, "ttl") {
+            words.set_once(&mut ttl, (word, read_ttl(words, text)?), "ttl=")?;
         } else if let Some(terms) = parse_time_in_force(word) {
             words.set_once(&mut time_in_force, terms, "one of ioc, fok and post")?;
         } else {
             return Err(words.unexpected(word, OPTIONS));
         }
     }
-    Ok(PlaceTerms {
-        pricing: Pricing::Limit(price),
-        time_in_force: time_in_force.unwrap_or(TimeInForce::GoodTillCancel),
-        self_trade: self_trade.unwrap_or(SelfTrade::CancelNewest),
+    let time_in_force = time_in_force.unwrap_or(TimeInForce::GoodTillCancel);
+    let never_rests = [TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
+    match ttl {
+        Some((word, _)) if never_rests.contains(&time_in_force) => {
+            Err(words.unexpected(word, OF_RESTING))
+        }
+        ttl => Ok(PlaceTerms {
+            pricing: Pricing::Limit(price),
+            time_in_force,
+            self_trade: self_trade.unwrap_or(SelfTrade::CancelNewest),
+            ttl_ms: ttl.map(|(_, ttl_ms)| ttl_ms),
+        }),
+    }
+}
+
+/// For how long an order may rest.
+fn read_ttl(words: &Words<'_>, text: &str) -> Result<u64, CommandError> {
+    let ttl_ms = parse_duration_ms(text).filter(|ttl_ms| (1..=TTL_MAX_MS).contains(ttl_ms));
+    ttl_ms.ok_or_else(|| CommandError::Ttl {
+        command: words.command,
+        word: text.to_string(),
     })
 }
 
@@ -286,6 +311,7 @@ fn read_market_terms(words: &mut Words<'_>, market: &Market) -> Result<PlaceTerm
         pricing: Pricing::Market(protection),
         time_in_force: TimeInForce::ImmediateOrCancel,
         self_trade: self_trade.unwrap_or(SelfTrade::CancelNewest),
+        ttl_ms: None,
     })
 }
 
@@ -359,6 +385,22 @@ pub(crate) fn read_cancel(words: &mut Words<'_>, _: &Genesis) -> Result<Command,
         return Ok(Command::CancelAll);
     }
     parse_order(words.need("ORDER or `all`")?).map(Command::Cancel)
+}
+
+/// The beginning of a trade's id.
+fn read_trade(words: &mut Words<'_>) -> Result<IdPrefix, CommandError> {
+    let word = words.need("TRADE")?;
+    IdPrefix::parse(word).ok_or_else(|| CommandError::TradeId {
+        word: word.to_string(),
+    })
+}
+
+pub(crate) fn read_confirm(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    read_trade(words).map(Command::Confirm)
+}
+
+pub(crate) fn read_release(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    read_trade(words).map(Command::Release)
 }
 
 pub(crate) fn read_replace(

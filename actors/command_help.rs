@@ -36,7 +36,7 @@ pub const COMMANDS: &[CommandHelp] = &[
     CommandHelp {
         word: "buy",
         syntax: &[
-            "buy QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both]",
+            "buy QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both] [ttl=TIME]",
             "buy QTY [PAIR] market [limit=PRICE] [stp=newest|oldest|both]",
         ],
         summary: "place an order to buy",
@@ -60,7 +60,7 @@ pub const COMMANDS: &[CommandHelp] = &[
     CommandHelp {
         word: "sell",
         syntax: &[
-            "sell QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both]",
+            "sell QTY [PAIR] @ PRICE [ioc|fok|post] [stp=newest|oldest|both] [ttl=TIME]",
             "sell QTY [PAIR] market [limit=PRICE] [stp=newest|oldest|both]",
         ],
         summary: "place an order to sell",
@@ -71,6 +71,10 @@ pub const COMMANDS: &[CommandHelp] = &[
                 "sell 0.5 at 30000 or more, the rest waits in the book",
             ),
             ("sell 0.5 @ 30000 post", "only wait in the book, never take"),
+            (
+                "sell 0.5 @ 30000 ttl=30s",
+                "what is left after 30 seconds expires",
+            ),
             ("sell 0.5 market", "sell 0.5 at whatever is bid"),
         ],
         read: grammar::read_sell,
@@ -86,6 +90,30 @@ pub const COMMANDS: &[CommandHelp] = &[
             ("cancel all", "cancel every own open order"),
         ],
         read: grammar::read_cancel,
+    },
+    CommandHelp {
+        word: "confirm",
+        syntax: &["confirm TRADE"],
+        summary: "confirm an own trade by hand",
+        meaning: "Signs a tentative trade of an own order at once, as the node does by itself\n\
+                  after exchange.settle_ms. It is final when the other owner has signed it too.\n\
+                  Needed only where the node does not sign: trades with late orders if\n\
+                  exchange.late_policy is refuse, and trades with a proven forker. Whoever\n\
+                  placed the earlier order refuses what has no answer after\n\
+                  exchange.release_ms, so do not wait longer.",
+        examples: &[("confirm 77aa01d2", "the trade whose id begins so")],
+        read: grammar::read_confirm,
+    },
+    CommandHelp {
+        word: "release",
+        syntax: &["release TRADE"],
+        summary: "free what waits for another's confirmation, at your risk",
+        meaning: "Refuses a trade that is not final, and frees at once what an unanswered\n\
+                  confirmation of yours holds back for it. Without this it is freed when the\n\
+                  other owner is heard of again. The risk: if he did answer, and the answer is\n\
+                  still under way, your order fills beyond its quantity.",
+        examples: &[("release 77aa01d2", "the trade whose id begins so")],
+        read: grammar::read_release,
     },
     CommandHelp {
         word: "replace",
@@ -139,8 +167,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         summary: "list trades, newest last",
         meaning: "Lists the newest N trades (default 50, at most 1000000). A tentative trade\n\
                   can still change when a late operation arrives; a final one is confirmed by\n\
-                  both owners and never changes. No trade becomes final before the confirmation\n\
-                  of trades is built in.",
+                  both owners and never changes. Nodes confirm by themselves what stood unchanged\n\
+                  for exchange.settle_ms. `unsafe`: one of the owners has signed two histories.",
         examples: &[
             ("trades", "the last 50"),
             ("trades BTC/USD 1000", "the last 1000"),
@@ -282,7 +310,7 @@ book, unless the order says otherwise:
   post  only wait in the book: rejected if it would take
 A market order takes at any price, or up to limit=PRICE, and never waits.
 stp says what is cancelled when it meets an own order: the newest (default), the oldest
-or both.";
+or both. ttl ends what still waits in the book after so long: 500ms, 30s, 5m, 2h or 1d.";
 
 /// The row of a command, by its name in any case.
 pub fn find_command(word: &str) -> Option<&'static CommandHelp> {
@@ -329,8 +357,8 @@ fn overview_text() -> String {
     let lines: String = lines.collect();
     format!(
         "Commands, one a line, in upper or lower case. `help COMMAND` explains one.\n\n{lines}\n\
-         QTY and PRICE are plain decimals such as 0.5. ORDER and PEER are the first 8 or more\n\
-         hexadecimal digits. [ ] may be left out, | separates choices, # starts a comment.\n"
+         QTY and PRICE are plain decimals such as 0.5. ORDER, TRADE and PEER are the first 8 or\n\
+         more hexadecimal digits. [ ] may be left out, | separates choices, # starts a comment.\n"
     )
 }
 

@@ -14,12 +14,12 @@ use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::Level;
 use bitfitech_core::types::{AuthorKey, MarketIndex};
-use bitfitech_core::view::{BookView, Digests, OrderRow, TradeRow};
+use bitfitech_core::view::{BookView, Digests, OrderRow};
 use serde::{Serialize, Serializer};
 
 use crate::messages::{
     ActorEvent, Answer, BreakerRow, Event, PeerEvent, PeerRow, PlaceReply, Ready, Reply, SyncEvent,
-    TradeEvent, TreeNode,
+    TradeEvent, TradeReason, TradeView, TreeNode,
 };
 
 /// The line that answers a command, without a line break. `word` is the command as
@@ -127,8 +127,9 @@ enum Body<'a> {
     },
     Book(BookFields<'a>),
     Trades {
-        trades: Rows<'a, TradeRow>,
+        trades: Rows<'a, TradeView>,
     },
+    Trade(TradeFields<'a>),
     Peers {
         peers: Rows<'a, PeerRow>,
     },
@@ -182,6 +183,7 @@ impl<'a> Body<'a> {
             Reply::Trades(rows) => Self::Trades {
                 trades: Rows { rows, genesis },
             },
+            Reply::Trade(trade) => Self::Trade(trade.fields(genesis)),
             Reply::Peers(rows) => Self::Peers {
                 peers: Rows { rows, genesis },
             },
@@ -307,24 +309,28 @@ struct TradeFields<'a> {
     status: &'static str,
     time_ms: u64,
     rev: u32,
+    #[serde(rename = "unsafe")]
+    is_unsafe: bool,
 }
 
-impl Row for TradeRow {
+impl Row for TradeView {
     type Fields<'a> = TradeFields<'a>;
 
     fn fields<'a>(&'a self, genesis: &'a Genesis) -> TradeFields<'a> {
-        let market = market_of(genesis, self.market);
+        let row = &self.row;
+        let market = market_of(genesis, row.market);
         TradeFields {
-            id: self.trade.to_hex(),
+            id: row.trade.to_hex(),
             pair: market.pair(),
-            price: market.price_text(self.price),
-            quantity: market.quantity_text(u128::from(self.quantity.0)),
-            buy: self.buy.to_hex(),
-            sell: self.sell.to_hex(),
-            taker: self.taker.name(),
-            status: self.status.name(),
-            time_ms: self.time.unix_ms(),
-            rev: self.revision,
+            price: market.price_text(row.price),
+            quantity: market.quantity_text(u128::from(row.quantity.0)),
+            buy: row.buy.to_hex(),
+            sell: row.sell.to_hex(),
+            taker: row.taker.name(),
+            status: row.status.name(),
+            time_ms: row.time.unix_ms(),
+            rev: row.revision,
+            is_unsafe: self.is_unsafe,
         }
     }
 }
@@ -336,7 +342,7 @@ struct PlaceFields<'a> {
     reason: Option<&'static str>,
     filled: String,
     remaining: String,
-    trades: Rows<'a, TradeRow>,
+    trades: Rows<'a, TradeView>,
 }
 
 impl<'a> PlaceFields<'a> {
@@ -521,8 +527,8 @@ struct TradeEventFields<'a> {
 impl<'a> TradeEventFields<'a> {
     fn new(event: &'a TradeEvent, genesis: &'a Genesis) -> Self {
         Self {
-            row: event.row.fields(genesis),
-            reason: event.reason,
+            row: event.trade.fields(genesis),
+            reason: event.reason.map(TradeReason::name),
             cause: event.cause.map(|operation| operation.to_hex()),
         }
     }

@@ -14,6 +14,7 @@ use bitfitech_core::op::Place;
 use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
 use bitfitech_io::config::{HostPort, LogLevel};
 
+use crate::command_duration::exact_text;
 use crate::command_error::{Amount, CommandError};
 
 /// Levels of each side that `book` shows when no depth is given. A guess: more than a screen.
@@ -28,6 +29,9 @@ pub const TRADES_DEFAULT: u32 = 50;
 /// Most trades that `trades` shows.
 pub const TRADES_MAX: u32 = 1_000_000;
 
+/// Longest time that an order may rest with `ttl=`: a year. Without it there is no limit.
+pub const TTL_MAX_MS: u64 = 365 * 86_400_000;
+
 /// Fewest hexadecimal digits that name an order or a peer.
 pub const ID_DIGITS_MIN: usize = 8;
 
@@ -35,11 +39,15 @@ pub const ID_DIGITS_MIN: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// `buy`, `sell`.
-    Place(Place),
+    Place(NewOrder),
     /// `cancel ORDER`.
     Cancel(IdPrefix),
     /// `cancel all`: every own open order.
     CancelAll,
+    /// `confirm`: a trade by the beginning of its id.
+    Confirm(IdPrefix),
+    /// `release`: the same.
+    Release(IdPrefix),
     /// `replace`.
     Replace(Replace),
     /// `order`.
@@ -89,6 +97,15 @@ pub enum Command {
     Help(Option<&'static str>),
     /// `quit`.
     Quit,
+}
+
+/// An order to be placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Its terms; when it expires stays open until its operation is dated.
+    pub place: Place,
+    /// How long it may rest, 1 to [`TTL_MAX_MS`]; `None`: until it is cancelled.
+    pub ttl_ms: Option<u64>,
 }
 
 /// Which own orders `orders` shows.
@@ -229,7 +246,9 @@ impl Command {
     pub fn text(&self, genesis: &Genesis) -> String {
         let pair = |market: &MarketIndex| genesis.market(*market).map_or("?", Market::pair);
         match self {
-            Self::Place(place) => place_text(place, genesis),
+            Self::Place(order) => order_text(order, genesis),
+            Self::Confirm(trade) => format!("confirm {trade}"),
+            Self::Release(trade) => format!("release {trade}"),
             Self::Cancel(order) => format!("cancel {order}"),
             Self::CancelAll => "cancel all".to_string(),
             Self::Replace(replace) => replace.text(),
@@ -265,7 +284,7 @@ impl Command {
 }
 
 /// The line that parses to this order.
-fn place_text(place: &Place, genesis: &Genesis) -> String {
+fn order_text(NewOrder { place, ttl_ms }: &NewOrder, genesis: &Genesis) -> String {
     let side = place.side.name();
     let Some(market) = genesis.market(place.market) else {
         return format!("{side} ?");
@@ -288,5 +307,8 @@ fn place_text(place: &Place, genesis: &Genesis) -> String {
         SelfTrade::CancelOldest => " stp=oldest",
         SelfTrade::CancelBoth => " stp=both",
     };
-    format!("{side} {quantity} {pair} {pricing}{time_in_force}{self_trade}")
+    let ttl = ttl_ms.map_or(String::new(), |ttl_ms| {
+        format!(" ttl={}", exact_text(ttl_ms))
+    });
+    format!("{side} {quantity} {pair} {pricing}{time_in_force}{self_trade}{ttl}")
 }

@@ -11,14 +11,15 @@ use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::Level;
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, Side, Ticks};
-use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow, TradeStatus};
+use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeStatus};
 
 use crate::command_error::harmless;
 use crate::command_json::market_of;
 use crate::command_table::{Align, Cell, Paint, ShortIds, Style, Table, duration_text, time_text};
 use crate::messages::{
     ActorChange, ActorEvent, Answer, BreakerRow, BreakerState, Event, PeerChange, PeerEvent,
-    PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent, TradeEvent, TreeNode,
+    PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent, TradeEvent, TradeReason,
+    TradeView, TreeNode,
 };
 
 /// Orders that came later than this are shown as late (PROTOCOL, "Late operations").
@@ -69,6 +70,7 @@ impl Pen<'_> {
             Reply::Orders(rows) => self.orders(rows),
             Reply::Book(book) => self.book(book),
             Reply::Trades(rows) => self.trades(rows),
+            Reply::Trade(trade) => self.trades(std::slice::from_ref(trade)),
             Reply::Peers(rows) => self.peers(rows),
             Reply::Connect { address } => format!("dialling {}\n", harmless(address)),
             Reply::Disconnect { node } => format!("closing the session with {}\n", node.short()),
@@ -122,7 +124,7 @@ impl Pen<'_> {
         let remaining = self.quantity(place.market, place.remaining);
         let status = self
             .style
-            .paint(status_paint(place.status), place.status.name());
+            .paint(status_paint(place.status), status_text(place.status));
         let outcome = match (place.status, place.filled) {
             (OrderStatus::Open, Lots(0)) => format!("{status}, {remaining} to trade"),
             (OrderStatus::Open, filled) => {
@@ -148,7 +150,7 @@ impl Pen<'_> {
     fn cancel(&self, row: &OrderRow) -> String {
         let status = self
             .style
-            .paint(status_paint(row.status()), row.status().name());
+            .paint(status_paint(row.status()), status_text(row.status()));
         let reason = explained(row.reason());
         let filled = self.filled(row.market, row.filled);
         format!("order {} {status}{reason}, {filled}\n", row.order.short())
@@ -247,12 +249,13 @@ impl Pen<'_> {
         format!("{pair}\n{}digest {digest}\n", table.text(self.style))
     }
 
-    fn trades(&self, rows: &[TradeRow]) -> String {
-        if rows.is_empty() {
+    fn trades(&self, trades: &[TradeView]) -> String {
+        if trades.is_empty() {
             return "no trades\n".to_string();
         }
-        let trades = ShortIds::new(rows.iter().map(|row| row.trade.0));
-        let orders = ShortIds::new(rows.iter().flat_map(|row| [row.buy.0, row.sell.0]));
+        let rows = || trades.iter().map(|trade| &trade.row);
+        let ids = ShortIds::new(rows().map(|row| row.trade.0));
+        let orders = ShortIds::new(rows().flat_map(|row| [row.buy.0, row.sell.0]));
         let mut table = Table::new(&[
             ("trade", Align::Left),
             ("time (UTC)", Align::Left),
@@ -264,9 +267,10 @@ impl Pen<'_> {
             ("sell order", Align::Left),
             ("status", Align::Left),
         ]);
-        for row in rows {
+        for trade in trades {
+            let row = &trade.row;
             table.push([
-                trades.short(&row.trade.0).into(),
+                ids.short(&row.trade.0).into(),
                 time_text(row.time).into(),
                 self.market(row.market).pair().into(),
                 self.price(row.market, row.price).into(),
@@ -274,7 +278,7 @@ impl Pen<'_> {
                 side_cell(row.taker),
                 orders.short(&row.buy.0).into(),
                 orders.short(&row.sell.0).into(),
-                Cell::new(trade_paint(row.status), row.status.name()),
+                Cell::new(trade_paint(trade), trade_status_text(trade)),
             ]);
         }
         table.text(self.style)
@@ -399,14 +403,16 @@ impl Pen<'_> {
     }
 
     fn trade_event(&self, event: &TradeEvent) -> String {
-        let row = &event.row;
-        let status = self.style.paint(trade_paint(row.status), row.status.name());
+        let (trade, row) = (&event.trade, &event.trade.row);
+        let status = self
+            .style
+            .paint(trade_paint(trade), &trade_status_text(trade));
         let orders = ShortIds::new([row.buy.0, row.sell.0]);
-        let cause = event
-            .cause
-            .map_or(String::new(), |cause| format!(" by {}", cause.short()));
+        let cause = event.cause.map_or(String::new(), |cause| {
+            format!(" (operation {})", cause.short())
+        });
         let why = match event.reason {
-            Some(reason) => format!(": {reason}{cause}"),
+            Some(reason) => format!(": {}{cause}", trade_reason_text(reason)),
             None => String::new(),
         };
         format!(
@@ -424,7 +430,7 @@ impl Pen<'_> {
     fn order_event(&self, row: &OrderRow) -> String {
         let status = self
             .style
-            .paint(status_paint(row.status()), row.status().name());
+            .paint(status_paint(row.status()), status_text(row.status()));
         let limit = row.price.map_or("market".to_string(), |price| {
             format!("@ {}", self.price(row.market, price))
         });
@@ -545,19 +551,52 @@ fn status_paint(status: OrderStatus) -> Paint {
     }
 }
 
-fn trade_paint(status: TradeStatus) -> Paint {
-    match status {
-        TradeStatus::Final => Paint::Good,
+fn trade_paint(trade: &TradeView) -> Paint {
+    match trade.row.status {
         TradeStatus::Busted => Paint::Bad,
+        _ if trade.is_unsafe => Paint::Bad,
+        TradeStatus::Final => Paint::Good,
         TradeStatus::Tentative | TradeStatus::Amended => Paint::Unsure,
+    }
+}
+
+/// How sure a trade is, in words.
+fn trade_status_text(trade: &TradeView) -> String {
+    let status = match trade.row.status {
+        TradeStatus::Final => "final: confirmed by both",
+        status => status.name(),
+    };
+    if trade.is_unsafe {
+        format!("{status} (unsafe: an owner signed two histories)")
+    } else {
+        status.to_string()
+    }
+}
+
+/// Why a trade changed, in words.
+fn trade_reason_text(reason: TradeReason) -> &'static str {
+    match reason {
+        TradeReason::LateOperation => "an operation came late",
+        TradeReason::Declined => "an owner did not confirm in time, or refused",
+        TradeReason::Released => "an owner released it by hand",
+        TradeReason::Confirmation => "an order is confirmed for another trade",
+    }
+}
+
+/// What an order is, in words.
+fn status_text(status: OrderStatus) -> &'static str {
+    match status {
+        OrderStatus::Expired => "expired: its time was over",
+        OrderStatus::Lapsed => "lapsed: its owner fell silent",
+        status => status.name(),
     }
 }
 
 fn status_cell(row: &OrderRow) -> Cell {
     let status = row.status();
     let text = match row.reason() {
-        Some(reason) => format!("{} ({reason})", status.name()),
-        None => status.name().to_string(),
+        Some(reason) => format!("{} ({reason})", status_text(status)),
+        None => status_text(status).to_string(),
     };
     Cell::new(status_paint(status), text)
 }
@@ -571,6 +610,7 @@ fn explained(reason: Option<&str>) -> String {
         Some("replaced") => "a new order took its place",
         Some("fok") => "not all of it could fill at once",
         Some("post") => "it would have taken",
+        Some("not_placed") => "the order that it replaces was over",
         Some(other) => other,
     };
     format!(" ({words})")

@@ -80,7 +80,9 @@ impl Vocabulary {
             ("book" | "trades", 0) | ("buy" | "sell", 1) => self.pairs.clone(),
             ("cancel", 0) => [vec!["all".to_owned()], ids()].concat(),
             ("orders", 0) => vec!["all".to_owned()],
-            ("order" | "replace" | "disconnect", 0) | ("clock", 0 | 1) => ids(),
+            ("order" | "replace" | "confirm" | "release" | "disconnect", 0) | ("clock", 0 | 1) => {
+                ids()
+            }
             ("log", 0) => LogLevel::ALL.map(|level| level.name().to_owned()).to_vec(),
             _ => Vec::new(),
         }

@@ -9,6 +9,7 @@
 pub mod breaker;
 pub mod child;
 pub mod command;
+mod command_duration;
 pub mod command_error;
 #[cfg(test)]
 mod command_fixtures;
@@ -29,6 +30,7 @@ mod gossip_intake;
 pub mod listener;
 pub mod mailbox;
 pub mod matcher;
+mod matcher_confirmation;
 pub mod matcher_submission;
 pub mod messages;
 pub mod node;
@@ -40,3 +42,4 @@ pub mod root;
 pub mod status;
 pub mod store;
 pub mod supervisor;
+mod trade_news;

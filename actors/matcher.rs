@@ -21,9 +21,11 @@ use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::Verified;
-use bitfitech_core::types::{Digest, LinkId, MarketIndex, Now, OpId, Source};
+use bitfitech_core::settlement::{self, SettlementConfig};
+use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
 use bitfitech_core::wire::{Head, HeadCursor, WantEntry};
+use bitfitech_io::config::LatePolicy;
 use tokio::sync::oneshot;
 
 use crate::child::{Child, ChildContext, ExitNote, Started};
@@ -35,6 +37,7 @@ use crate::messages::{Answer, ErrorCode, ReplyError};
 use crate::orderbook::Update;
 use crate::store::{Append, Load};
 use crate::supervised;
+use crate::trade_news;
 
 /// How long the store may take for a batch or a page.
 const STORE_MS: u64 = 30_000;
@@ -113,6 +116,8 @@ pub struct SnapshotReply {
     pub changes: Vec<Change>,
     /// Digests of all books.
     pub digests: Vec<(MarketIndex, Digest)>,
+    /// Proven forkers.
+    pub forked: Vec<AuthorKey>,
 }
 
 /// A query: all digests.
@@ -265,7 +270,7 @@ impl MatcherActor {
                     applied.push((id, Arc::clone(operation.wire()), from));
                 }
                 Output::Written(id) => self.acknowledge(&id),
-                Output::Changed(changes) => self.update_orderbook(changes),
+                Output::Changed(changes) => self.update_orderbook(changes, None),
                 Output::Gap(link) => self.ask_for_gap(link),
                 Output::Invalid { link, id, error } => {
                     let reason = error.to_string();
@@ -275,13 +280,16 @@ impl MatcherActor {
                     author,
                     first,
                     second,
-                } => tracing::warn!(
-                    target: "matcher",
-                    "author {} forked his chain: operations {} and {} have the same place",
-                    author.short(),
-                    first.short(),
-                    second.short()
-                ),
+                } => {
+                    tracing::warn!(
+                        target: "matcher",
+                        "author {} forked his chain: operations {} and {} have the same place",
+                        author.short(),
+                        first.short(),
+                        second.short()
+                    );
+                    self.update_orderbook(Vec::new(), Some(author));
+                }
             }
         }
         if !applied.is_empty() {
@@ -340,12 +348,14 @@ impl MatcherActor {
     }
 
     /// Tells the orderbook what is different.
-    fn update_orderbook(&mut self, changes: Vec<Change>) {
+    fn update_orderbook(&mut self, changes: Vec<Change>, forked: Option<AuthorKey>) {
         self.update_number += 1;
         let update = Update {
             number: self.update_number,
             digests: self.book_digests(&changes),
+            reasons: trade_news::reasons(&self.exchange, &changes),
             changes,
+            forked,
         };
         let sent = self.node.refs.orderbook.try_data(update);
         self.orderbook = match sent {
@@ -371,7 +381,7 @@ impl MatcherActor {
         self.submit_waiting(now);
         self.handle_outputs(context);
         if self.orderbook == OrderbookLink::Stale {
-            self.update_orderbook(Vec::new());
+            self.update_orderbook(Vec::new(), None);
         }
     }
 
@@ -443,12 +453,24 @@ fn failed_write(reason: &str) -> Option<u64> {
 /// An exchange without operations.
 fn empty_exchange(node: &NodeContext) -> NodeExchange {
     let key = *node.identity.signing_key();
-    Exchange::new(node.genesis.clone(), key, Book::new)
+    let mut exchange = Exchange::new(node.genesis.clone(), key, Book::new);
+    let settings = &node.settings.exchange;
+    exchange.settle_by_itself(SettlementConfig {
+        settle_ms: settings.settle_ms,
+        release_ms: settings.release_ms,
+        late_policy: match settings.late_policy {
+            LatePolicy::Settle => settlement::LatePolicy::Settle,
+            LatePolicy::Refuse => settlement::LatePolicy::Refuse,
+        },
+    });
+    exchange
 }
 
 /// Reads the store from its beginning.
 async fn load_exchange(node: Arc<NodeContext>) -> Result<NodeExchange, String> {
     let mut exchange = empty_exchange(&node);
+    // What is unanswered in the store gets its full time from now on.
+    exchange.handle_tick(node.clock.now());
     loop {
         let from = exchange.dag().len() as u64;
         let page = match node.refs.store.query(Load { from }, STORE_MS).await {
@@ -590,6 +612,7 @@ impl Handler<Snapshot> for MatcherActor {
             digests: markets
                 .map(|market| (market, replica.book_digest(market)))
                 .collect(),
+            forked: self.exchange.dag().forkers().collect(),
         }
     }
 }

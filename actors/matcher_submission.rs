@@ -7,12 +7,13 @@ use bitfitech_core::board::only_one;
 use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, SubmitError};
 use bitfitech_core::matching::Engine;
-use bitfitech_core::op::{ACTIONS_MAX, Action, Place};
-use bitfitech_core::types::{OpId, OrderId};
+use bitfitech_core::op::{ACTIONS_MAX, Action, Half, Place};
+use bitfitech_core::types::{Now, OpId, OrderId};
 use bitfitech_core::view::OrderRow;
 use tokio::sync::oneshot;
 
-use crate::command_model::{ClockQuery, IdPrefix, Replace};
+use crate::command_model::{ClockQuery, IdPrefix, NewOrder, Replace};
+use crate::matcher_confirmation::{confirming, release, releasing, trade_of, views};
 use crate::messages::{Answer, ErrorCode, PlaceReply, Reply, ReplyError};
 use crate::orderbook::find_error;
 
@@ -21,13 +22,25 @@ use crate::orderbook::find_error;
 #[rtype(result = "Answer")]
 pub enum Submit {
     /// Places an order.
-    Place(Place),
+    Place(NewOrder),
+    /// Confirms an own trade.
+    Confirm(IdPrefix),
+    /// Refuses an own trade and takes back what was confirmed of it.
+    Release(IdPrefix),
     /// Cancels an own order.
     Cancel(IdPrefix),
     /// Cancels own open orders, as many as one operation can. Empty answer: none was left.
     CancelAll,
     /// Changes an own order.
     Replace(Replace),
+}
+
+impl Submit {
+    /// Whether it has an operation of its own: what is said about trades can turn out to be
+    /// invalid, and then the operation is not written.
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Confirm(_) | Self::Release(_))
+    }
 }
 
 /// A user who waits, and what for.
@@ -48,6 +61,7 @@ enum Subject {
     Cancelled(OrderId),
     CancelledAll(Vec<OrderId>),
     Replaced { old: OrderId, new: OrderId },
+    Trade(Half),
 }
 
 /// Actions of one operation to be, and who waits for them.
@@ -64,6 +78,8 @@ enum Intent {
     Cancel(OrderId),
     CancelAll(Vec<OrderId>),
     Replace(OrderId),
+    Confirm(Half),
+    Release(Half),
 }
 
 /// The error for users whose answer was lost with the actor.
@@ -81,17 +97,24 @@ pub(crate) fn lost() -> ReplyError {
 /// when nothing is waiting, or nothing may be written yet.
 pub(crate) fn write_batch<E: Engine>(
     exchange: &mut Exchange<E>,
-    now: bitfitech_core::types::Now,
+    now: Now,
     submissions: &mut std::collections::VecDeque<Submission>,
 ) -> Option<(OpId, Vec<Acknowledgement>)> {
     let mut batch = Batch::default();
     while let Some(next) = submissions.front() {
-        match prepare(exchange, &next.submit) {
+        let is_alone = next.submit.is_alone();
+        if is_alone && !batch.waiting.is_empty() {
+            break;
+        }
+        match prepare(exchange, now, &next.submit) {
             Ok((_, actions)) if batch.actions.len() + actions.len() > ACTIONS_MAX => break,
             Ok((intent, actions)) => {
                 let Submission { tell, .. } = submissions.pop_front()?;
                 batch.waiting.push((batch.actions.len(), intent, tell));
                 batch.actions.extend(actions);
+                if is_alone {
+                    break;
+                }
             }
             Err(answer) => {
                 let Submission { tell, .. } = submissions.pop_front()?;
@@ -134,11 +157,26 @@ fn submit_error(error: &SubmitError) -> ReplyError {
 /// The actions that do what a user wants, or at once the answer.
 fn prepare<E: Engine>(
     exchange: &Exchange<E>,
+    now: Now,
     submit: &Submit,
 ) -> Result<(Intent, Vec<Action>), Box<Answer>> {
     let refuse = |error: ReplyError| Box::new(Err(error));
     match submit {
-        Submit::Place(place) => Ok((Intent::Place, vec![Action::Place(place.clone())])),
+        Submit::Place(order) => {
+            let place = Place {
+                expires_ms: order.ttl_ms.map(|ttl_ms| expiry_ms(exchange, now, ttl_ms)),
+                ..order.place.clone()
+            };
+            Ok((Intent::Place, vec![Action::Place(place)]))
+        }
+        Submit::Confirm(prefix) => {
+            let half = confirming(exchange, *prefix).map_err(refuse)?;
+            Ok((Intent::Confirm(half), vec![Action::Confirm(half)]))
+        }
+        Submit::Release(prefix) => {
+            let half = releasing(exchange, *prefix).map_err(refuse)?;
+            Ok((Intent::Release(half), vec![release(&half)]))
+        }
         Submit::Cancel(prefix) => {
             let row = own_open_order(exchange, *prefix).map_err(refuse)?;
             let (market, order) = (row.market, row.order);
@@ -165,6 +203,14 @@ fn prepare<E: Engine>(
             Ok((Intent::Replace(row.order), vec![action]))
         }
     }
+}
+
+/// When an order that is placed now and may rest so long expires. Counted from the time of its
+/// operation, which may be a little ahead of the clock: it lies behind all that is known.
+fn expiry_ms<E: Engine>(exchange: &Exchange<E>, now: Now, ttl_ms: u64) -> u64 {
+    let next = exchange.dag().latest_time().next();
+    let placed_ms = next.map_or(now.unix_ms, |next| next.unix_ms().max(now.unix_ms));
+    placed_ms.saturating_add(ttl_ms)
 }
 
 /// The action that changes an order as wanted. What only reduces at the same price is written
@@ -246,6 +292,7 @@ impl Acknowledgement {
             Intent::Cancel(order) => Subject::Cancelled(order),
             Intent::CancelAll(orders) => Subject::CancelledAll(orders),
             Intent::Replace(old) => Subject::Replaced { old, new: made },
+            Intent::Confirm(half) | Intent::Release(half) => Subject::Trade(half),
         };
         Self { subject, tell }
     }
@@ -255,7 +302,7 @@ impl Acknowledgement {
         let replica = exchange.replica();
         let row = |order: &OrderId| replica.order(order);
         let placed = |row: OrderRow| {
-            let trades = replica.trades_on_entry(&row.order);
+            let trades = views(exchange, replica.trades_on_entry(&row.order));
             Reply::Place(PlaceReply::new(&row, trades))
         };
         let reply = match &self.subject {
@@ -265,6 +312,7 @@ impl Acknowledgement {
                 Some(Reply::CancelAll(orders.iter().filter_map(row).collect()))
             }
             Subject::Replaced { old, new } => row(new).or_else(|| row(old)).map(placed),
+            Subject::Trade(half) => trade_of(exchange, half).map(Reply::Trade),
         };
         // A user who no longer waits needs no answer.
         drop(self.tell.send(reply.ok_or_else(lost)));

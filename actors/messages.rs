@@ -39,7 +39,9 @@ pub enum Reply {
     /// `book`.
     Book(BookView),
     /// `trades`: in log order, newest last.
-    Trades(Vec<TradeRow>),
+    Trades(Vec<TradeView>),
+    /// `confirm`, `release`: the trade as it is now.
+    Trade(TradeView),
     /// `peers`: established sessions.
     Peers(Vec<PeerRow>),
     /// `connect`: the address is being dialled, or a session with it exists already.
@@ -98,12 +100,22 @@ pub struct PlaceReply {
     /// What is left to trade.
     pub remaining: Lots,
     /// The trades that it made at once.
-    pub trades: Vec<TradeRow>,
+    pub trades: Vec<TradeView>,
+}
+
+/// A trade, and whether it can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeView {
+    /// The trade.
+    pub row: TradeRow,
+    /// Whether the owner of one of its orders is a proven forker, so that what he confirmed may
+    /// not be all that he signed.
+    pub is_unsafe: bool,
 }
 
 impl PlaceReply {
     /// The reply for an order in its present state, and its trades so far.
-    pub fn new(row: &OrderRow, trades: Vec<TradeRow>) -> Self {
+    pub fn new(row: &OrderRow, trades: Vec<TradeView>) -> Self {
         Self {
             order: row.order,
             market: row.market,
@@ -163,8 +175,16 @@ pub enum ErrorCode {
     UnknownCommand,
     /// A price or quantity that its market does not allow.
     BadAmount,
-    /// What is to be confirmed or released cannot be.
+    /// The trade cannot be confirmed or released as it is now.
     BadTrade,
+    /// Not 8 to 64 hexadecimal digits.
+    BadTradeId,
+    /// No trade begins with these digits.
+    UnknownTrade,
+    /// Several trades begin with these digits.
+    AmbiguousTrade,
+    /// The trade is final: nothing changes it.
+    TradeFinal,
     /// No such market in this network.
     UnknownPair,
     /// Not 8 to 64 hexadecimal digits.
@@ -205,11 +225,15 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::BadCommand,
         Self::UnknownCommand,
         Self::BadAmount,
         Self::BadTrade,
+        Self::BadTradeId,
+        Self::UnknownTrade,
+        Self::AmbiguousTrade,
+        Self::TradeFinal,
         Self::UnknownPair,
         Self::BadOrderId,
         Self::BadPeerId,
@@ -237,6 +261,10 @@ impl ErrorCode {
             Self::UnknownCommand => "UNKNOWN_COMMAND",
             Self::BadAmount => "BAD_AMOUNT",
             Self::BadTrade => "BAD_TRADE",
+            Self::BadTradeId => "BAD_TRADE_ID",
+            Self::UnknownTrade => "UNKNOWN_TRADE",
+            Self::AmbiguousTrade => "AMBIGUOUS_TRADE",
+            Self::TradeFinal => "TRADE_FINAL",
             Self::UnknownPair => "UNKNOWN_PAIR",
             Self::BadOrderId => "BAD_ORDER_ID",
             Self::BadPeerId => "BAD_PEER_ID",
@@ -322,15 +350,40 @@ pub struct Ready {
     pub network: String,
 }
 
-/// A trade as it is now (in `row.status` also whether it was amended or busted), and why.
+/// A trade as it is now (in its status also whether it was amended or busted), and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TradeEvent {
     /// The trade.
-    pub row: TradeRow,
-    /// Why it changed, one word; `None` when it is new or final.
-    pub reason: Option<&'static str>,
-    /// The operation that changed it.
+    pub trade: TradeView,
+    /// Why it changed; `None` when it is new or final, or where the reason is not clear.
+    pub reason: Option<TradeReason>,
+    /// The operation that changed it; `None` when it is new.
     pub cause: Option<OpId>,
+}
+
+/// Why a trade changed or vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TradeReason {
+    /// An operation that belongs before it came after it.
+    LateOperation,
+    /// One of the owners does not let his order trade with the other.
+    Declined,
+    /// One of the owners took his confirmation back by hand.
+    Released,
+    /// What an owner has confirmed is no longer there for others.
+    Confirmation,
+}
+
+impl TradeReason {
+    /// The word that programs compare.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LateOperation => "late_operation",
+            Self::Declined => "declined",
+            Self::Released => "released",
+            Self::Confirmation => "confirmation",
+        }
+    }
 }
 
 /// What happened to a session.

@@ -4,20 +4,23 @@
 //! tells users of trades and of their own orders. Updates are numbered: when one is missing (this
 //! actor was restarted, or its mailbox was full) it asks the matcher for everything anew.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{Actor, AsyncContext, Context, Handler, Message};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use bitfitech_core::board::{Board, FindError};
-use bitfitech_core::types::{Digest, Lots, MarketIndex, OrderId};
-use bitfitech_core::view::{Change, OrderRow, TradeChange, TradeRow};
+use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, OrderId, TradeId};
+use bitfitech_core::view::{Change, OrderRow, TradeChange, TradeRow, TradeStatus};
 
 use crate::child::{Child, Started};
 use crate::command_model::{IdPrefix, OrdersScope};
 use crate::context::NodeContext;
 use crate::mailbox::Data;
 use crate::matcher::{Snapshot, SnapshotReply};
-use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError, TradeEvent};
+use crate::messages::{
+    Answer, ErrorCode, Event, Reply, ReplyError, TradeEvent, TradeReason, TradeView,
+};
 use crate::supervised;
 
 /// How long the matcher may take to tell everything.
@@ -35,7 +38,21 @@ pub struct Update {
     pub changes: Vec<Change>,
     /// Digests of the books that changed.
     pub digests: Vec<(MarketIndex, Digest)>,
+    /// Why trades changed, where that is known.
+    pub reasons: BTreeMap<TradeId, TradeReason>,
+    /// An author who turned out to have forked his chain.
+    pub forked: Option<AuthorKey>,
 }
+
+/// A query: how many tentative trades there are, and how many final ones.
+#[derive(Message)]
+#[rtype(result = "(u64, u64)")]
+pub struct CountTrades;
+
+/// A query: why a trade cannot be confirmed or released here.
+#[derive(Message)]
+#[rtype(result = "ReplyError")]
+pub struct ExplainTrade(pub IdPrefix);
 
 /// A query of a user.
 #[derive(Message)]
@@ -65,6 +82,8 @@ pub enum Ask {
 pub struct OrderbookActor {
     node: Arc<NodeContext>,
     board: Board,
+    /// Proven forkers, at most as many as there are authors.
+    forked: BTreeSet<AuthorKey>,
     last_number: u64,
 }
 
@@ -75,6 +94,7 @@ impl OrderbookActor {
         Self {
             node,
             board,
+            forked: BTreeSet::new(),
             last_number: 0,
         }
     }
@@ -107,6 +127,7 @@ impl OrderbookActor {
         let markets = self.node.genesis.markets.len();
         self.board = Board::new(self.node.identity.author(), markets);
         self.last_number = snapshot.number;
+        self.forked = snapshot.forked.into_iter().collect();
         let changes = snapshot.changes.iter();
         changes.for_each(|change| self.board.apply(change));
         for (market, digest) in snapshot.digests {
@@ -121,7 +142,7 @@ impl OrderbookActor {
     }
 
     /// Takes a change in and tells users of it.
-    fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change, reasons: &BTreeMap<TradeId, TradeReason>) {
         self.board.apply(&change);
         match change {
             Change::Order(row) => {
@@ -134,15 +155,63 @@ impl OrderbookActor {
                 row, change, cause, ..
             } if change != TradeChange::Moved => {
                 self.log_trade(&row);
-                let late = change != TradeChange::New;
+                let is_revised = matches!(change, TradeChange::Amended | TradeChange::Busted);
+                let reason = reasons.get(&row.trade).copied();
                 self.node.tell(Event::Trade(TradeEvent {
-                    row,
-                    reason: late.then_some("late_operation"),
-                    cause: late.then_some(cause),
+                    trade: self.view(row),
+                    reason: reason.filter(|_| is_revised),
+                    cause: (change != TradeChange::New).then_some(cause),
                 }));
             }
             Change::OrderGone(_) | Change::Trade { .. } => {}
         }
+    }
+
+    /// A trade, and whether it can be relied on.
+    fn view(&self, row: TradeRow) -> TradeView {
+        let is_forked = |order| {
+            let row = self.board.order(order);
+            row.is_some_and(|row| self.forked.contains(&row.author))
+        };
+        let is_unsafe = !self.forked.is_empty() && (is_forked(&row.buy) || is_forked(&row.sell));
+        TradeView { row, is_unsafe }
+    }
+
+    /// Why the matcher found no own trade to sign or release.
+    fn explain(&self, prefix: IdPrefix) -> ReplyError {
+        let (low, high) = (TradeId(prefix.low()), TradeId(prefix.high()));
+        let mut found = self.board.trades_between(low, high);
+        let (first, second) = (found.next(), found.next());
+        let own = self.node.identity.author();
+        let is_own = |order| self.board.order(order).is_some_and(|row| row.author == own);
+        let (code, text) = match (first, second) {
+            (None, _) => (
+                ErrorCode::UnknownTrade,
+                format!("no trade begins with {prefix}: `trades` lists them"),
+            ),
+            (Some(first), Some(second)) => {
+                return ambiguous_trade(prefix, first.trade, second.trade);
+            }
+            (Some(row), None) if row.status == TradeStatus::Final => (
+                ErrorCode::TradeFinal,
+                format!(
+                    "trade {} is final: both owners confirmed it",
+                    row.trade.short()
+                ),
+            ),
+            (Some(row), None) if is_own(&row.buy) || is_own(&row.sell) => (
+                ErrorCode::BadTrade,
+                format!(
+                    "trade {} has just changed: look at it again",
+                    row.trade.short()
+                ),
+            ),
+            (Some(row), None) => (
+                ErrorCode::NotOwner,
+                format!("trade {} is between other owners", row.trade.short()),
+            ),
+        };
+        ReplyError::new(code, text)
     }
 
     fn log_order(&self, row: &OrderRow) {
@@ -206,6 +275,13 @@ pub(crate) fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
     }
 }
 
+/// A prefix that several trades have.
+pub(crate) fn ambiguous_trade(prefix: IdPrefix, first: TradeId, second: TradeId) -> ReplyError {
+    let text =
+        format!("{prefix} begins several trades, such as {first} and {second}: type more of it");
+    ReplyError::new(ErrorCode::AmbiguousTrade, text)
+}
+
 impl Actor for OrderbookActor {
     type Context = Context<Self>;
 }
@@ -231,8 +307,9 @@ impl Handler<Data<Update>> for OrderbookActor {
             return;
         }
         self.last_number = update.number;
+        self.forked.extend(update.forked);
         for change in update.changes {
-            self.apply(change);
+            self.apply(change, &update.reasons);
         }
         for (market, digest) in update.digests {
             self.board.set_digest(market, digest);
@@ -246,12 +323,32 @@ impl Handler<Ask> for OrderbookActor {
     fn handle(&mut self, ask: Ask, _context: &mut Context<Self>) -> Answer {
         Ok(match ask {
             Ask::Book { market, depth } => Reply::Book(self.board.book(market, depth)),
-            Ask::Trades { market, limit } => Reply::Trades(self.board.trades(market, limit)),
+            Ask::Trades { market, limit } => {
+                let rows = self.board.trades(market, limit).into_iter();
+                Reply::Trades(rows.map(|row| self.view(row)).collect())
+            }
             Ask::Orders(scope) => {
                 let shown = |row: &&OrderRow| scope == OrdersScope::All || row.ended.is_none();
                 Reply::Orders(self.board.own_orders().filter(shown).cloned().collect())
             }
             Ask::Order(prefix) => Reply::Order(self.find(prefix)?.clone()),
         })
+    }
+}
+
+impl Handler<CountTrades> for OrderbookActor {
+    type Result = MessageResult<CountTrades>;
+
+    fn handle(&mut self, _count: CountTrades, _context: &mut Context<Self>) -> Self::Result {
+        let (all, final_count) = (self.board.trade_count(), self.board.final_count());
+        MessageResult(((all - final_count) as u64, final_count as u64))
+    }
+}
+
+impl Handler<ExplainTrade> for OrderbookActor {
+    type Result = MessageResult<ExplainTrade>;
+
+    fn handle(&mut self, explain: ExplainTrade, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.explain(explain.0))
     }
 }

@@ -25,6 +25,12 @@ fn refusal(line: &str) -> (ErrorCode, String) {
     }
 }
 
+/// The command that places an order without a time limit.
+fn placing(place: Place) -> Command {
+    let ttl_ms = None;
+    Command::Place(NewOrder { place, ttl_ms })
+}
+
 /// A resting limit order in the first market.
 fn limit_buy(price: u64, quantity: u64) -> Place {
     Place {
@@ -61,7 +67,7 @@ fn blank_lines_and_comments_are_no_commands() {
 
 #[test]
 fn blanks_case_and_comments_do_not_matter() {
-    let expected = Command::Place(limit_buy(3_000_000, 50_000_000));
+    let expected = placing(limit_buy(3_000_000, 50_000_000));
     for line in [
         "buy 0.5 @ 30000",
         "buy 0.5 @30000",
@@ -76,7 +82,7 @@ fn blanks_case_and_comments_do_not_matter() {
 
 #[test]
 fn limit_orders_take_their_options_in_any_order() {
-    let expected = Command::Place(Place {
+    let expected = placing(Place {
         side: Side::Sell,
         market: MarketIndex(1),
         pricing: Pricing::Limit(Ticks(20_001)),
@@ -95,11 +101,57 @@ fn limit_orders_take_their_options_in_any_order() {
             time_in_force,
             ..limit_buy(100, 100_000_000)
         };
-        assert_eq!(
-            command(&format!("buy 1 @ 1 {option}")),
-            Command::Place(expected)
-        );
+        assert_eq!(command(&format!("buy 1 @ 1 {option}")), placing(expected));
     }
+}
+
+#[test]
+fn orders_that_wait_may_have_a_time_limit() {
+    let (gtc, post) = (TimeInForce::GoodTillCancel, TimeInForce::PostOnly);
+    for (options, time_in_force, ttl_ms) in [
+        ("ttl=30s", gtc, 30_000),
+        ("TTL=500MS post", post, 500),
+        ("post stp=newest ttl=365d", post, TTL_MAX_MS),
+        ("ttl=1ms", gtc, 1),
+    ] {
+        let place = Place {
+            time_in_force,
+            ..limit_buy(100, 100_000_000)
+        };
+        let ttl_ms = Some(ttl_ms);
+        let expected = Command::Place(NewOrder { place, ttl_ms });
+        assert_eq!(command(&format!("buy 1 @ 1 {options}")), expected);
+    }
+    for (options, words) in [
+        ("ttl=0s", "ttl=`0s`: expected a whole number"),
+        ("ttl=366d", "from 1ms to 365d"),
+        ("ttl=", "ttl=``"),
+        ("ttl=30", "such as ttl=30s"),
+        ("ttl=1s ttl=1s", "ttl= is given twice"),
+        ("ttl=1s ioc", "expected no ttl="),
+        ("fok ttl=1s", "instead of `ttl=1s`"),
+    ] {
+        let (code, text) = refusal(&format!("buy 1 @ 1 {options}"));
+        assert_eq!(code, ErrorCode::BadCommand, "{options}");
+        assert!(text.contains(words), "{options}: {text}");
+    }
+    let (code, _) = refusal("buy 1 market ttl=1s");
+    assert_eq!(code, ErrorCode::BadCommand);
+}
+
+#[test]
+fn trades_are_named_like_orders() {
+    let trade = prefix("77aa01d2");
+    assert_eq!(command("confirm 77AA01d2"), Command::Confirm(trade));
+    assert_eq!(command("release 77aa01d2"), Command::Release(trade));
+    assert_eq!(refusal("confirm").0, ErrorCode::BadCommand);
+    assert_eq!(refusal("release 77aa01d2 x").0, ErrorCode::BadCommand);
+    let (code, text) = refusal("confirm 77aa");
+    assert_eq!(code, ErrorCode::BadTradeId);
+    assert!(
+        text.contains("`77aa` is no trade") && text.contains("`trades`"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -109,17 +161,14 @@ fn market_orders_have_a_protection_price_if_given() {
         time_in_force: TimeInForce::ImmediateOrCancel,
         ..limit_buy(0, 25_000_000)
     };
-    assert_eq!(
-        command("buy 0.25 market"),
-        Command::Place(unprotected.clone())
-    );
+    assert_eq!(command("buy 0.25 market"), placing(unprotected.clone()));
     let protected = Place {
         pricing: Pricing::Market(Some(Ticks(3_100_050))),
         self_trade: SelfTrade::CancelOldest,
         ..unprotected
     };
     let line = "buy 0.25 BTC/USD MARKET limit=31000.5 stp=oldest";
-    assert_eq!(command(line), Command::Place(protected));
+    assert_eq!(command(line), placing(protected));
 }
 
 #[test]
@@ -315,9 +364,9 @@ const REFUSED: &[(&str, ErrorCode, &str)] = &[
     ("buy 1 @", ErrorCode::BadCommand, "expected PRICE"),
     ("buy 1 at 5", ErrorCode::BadCommand, "instead of `at`"),
     (
-        "buy 1 @ 5 ttl=30s",
+        "buy 1 @ 5 gtd=30s",
         ErrorCode::BadCommand,
-        "expected ioc, fok, post or stp=",
+        "expected ioc, fok, post, stp=",
     ),
     ("buy 1 @ 5 ioc fok", ErrorCode::BadCommand, "given twice"),
     (
@@ -499,23 +548,29 @@ fn place() -> impl Strategy<Value = Command> {
         1..=1_000_000_000_u64,
         terms,
         policies,
+        prop::option::of(1..=TTL_MAX_MS),
     )
-        .prop_map(|(market, side, pricing, quantity, terms, self_trade)| {
-            let time_in_force = match pricing {
-                Pricing::Limit(_) => terms,
-                Pricing::Market(_) => TimeInForce::ImmediateOrCancel,
-            };
-            let (market, quantity) = (MarketIndex(market), Lots(quantity));
-            Command::Place(Place {
-                market,
-                side,
-                pricing,
-                quantity,
-                time_in_force,
-                self_trade,
-                expires_ms: None,
-            })
-        })
+        .prop_map(
+            |(market, side, pricing, quantity, terms, self_trade, ttl_ms)| {
+                let time_in_force = match pricing {
+                    Pricing::Limit(_) => terms,
+                    Pricing::Market(_) => TimeInForce::ImmediateOrCancel,
+                };
+                let (market, quantity) = (MarketIndex(market), Lots(quantity));
+                let rests = [TimeInForce::GoodTillCancel, TimeInForce::PostOnly];
+                let place = Place {
+                    market,
+                    side,
+                    pricing,
+                    quantity,
+                    time_in_force,
+                    self_trade,
+                    expires_ms: None,
+                };
+                let ttl_ms = ttl_ms.filter(|_| rests.contains(&time_in_force));
+                Command::Place(NewOrder { place, ttl_ms })
+            },
+        )
 }
 
 fn other_command() -> impl Strategy<Value = Command> {
@@ -527,6 +582,8 @@ fn other_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         id_prefix().prop_map(Command::Cancel),
         id_prefix().prop_map(Command::Order),
+        id_prefix().prop_map(Command::Confirm),
+        id_prefix().prop_map(Command::Release),
         id_prefix().prop_map(Command::Disconnect),
         id_prefix().prop_map(|one| Command::Clock(ClockQuery::Of(one))),
         (id_prefix(), id_prefix())

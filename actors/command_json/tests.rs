@@ -2,7 +2,7 @@
 
 use bitfitech_core::matching::EndReason;
 use bitfitech_core::types::{AuthorKey, Lots};
-use bitfitech_core::view::{OrderRow, TradeStatus};
+use bitfitech_core::view::{OrderRow, TradeRow, TradeStatus};
 
 use super::*;
 use crate::command_fixtures as fixtures;
@@ -57,12 +57,12 @@ fn ended_fields() -> String {
 
 #[test]
 fn placing_shows_the_order_and_its_trades() {
-    let place = PlaceReply::new(&fixtures::order_row(), vec![fixtures::trade_row()]);
+    let place = PlaceReply::new(&fixtures::order_row(), vec![fixtures::trade()]);
     let (order, trade, time_ms) = (hex("3f"), trade_fields(), fixtures::TIME_MS);
     let expected = format!(
         "{{'reply':'buy','ok':true,'order':'{order}','status':'open','reason':null,\
          'filled':'0.3','remaining':'0.2','trades':[{{{trade},'status':'tentative',\
-         'time_ms':{time_ms},'rev':1}}]}}"
+         'time_ms':{time_ms},'rev':1,'unsafe':false}}]}}"
     );
     assert_eq!(answered("buy", Reply::Place(place)), expected);
     let rejected = OrderRow {
@@ -115,15 +115,29 @@ fn books_are_levels_of_price_quantity_and_count() {
 }
 
 #[test]
-fn trades_have_full_ids() {
+fn a_confirmed_or_released_trade_is_one_row_at_the_top_level() {
     let expected = format!(
-        "{{'reply':'trades','ok':true,'trades':[{{{},'status':'tentative','time_ms':{},\
-         'rev':1}}]}}",
+        "{{'reply':'confirm','ok':true,{},'status':'tentative','time_ms':{},'rev':1,\
+         'unsafe':false}}",
         trade_fields(),
         fixtures::TIME_MS
     );
     assert_eq!(
-        answered("trades", Reply::Trades(vec![fixtures::trade_row()])),
+        answered("confirm", Reply::Trade(fixtures::trade())),
+        expected
+    );
+}
+
+#[test]
+fn trades_have_full_ids() {
+    let expected = format!(
+        "{{'reply':'trades','ok':true,'trades':[{{{},'status':'tentative','time_ms':{},\
+         'rev':1,'unsafe':false}}]}}",
+        trade_fields(),
+        fixtures::TIME_MS
+    );
+    assert_eq!(
+        answered("trades", Reply::Trades(vec![fixtures::trade()])),
         expected
     );
 }
@@ -289,22 +303,25 @@ fn trade_events_are_rows_with_reason_and_cause() {
     let (trade, time_ms) = (trade_fields(), fixtures::TIME_MS);
     let expected = format!(
         "{{'event':'trade',{trade},'status':'busted','time_ms':{time_ms},'rev':2,\
-         'reason':'late','cause':'{}'}}",
+         'unsafe':false,'reason':'late_operation','cause':'{}'}}",
         hex("cc")
     );
     assert_eq!(reported(&fixtures::busted()), expected);
-    let row = TradeRow {
-        status: TradeStatus::Final,
-        ..fixtures::trade_row()
+    let trade_of_forker = TradeView {
+        row: TradeRow {
+            status: TradeStatus::Final,
+            ..fixtures::trade_row()
+        },
+        is_unsafe: true,
     };
     let event = Event::Trade(TradeEvent {
-        row,
+        trade: trade_of_forker,
         reason: None,
         cause: None,
     });
     let expected = format!(
         "{{'event':'trade',{trade},'status':'final','time_ms':{time_ms},'rev':1,\
-         'reason':null,'cause':null}}"
+         'unsafe':true,'reason':null,'cause':null}}"
     );
     assert_eq!(reported(&event), expected);
 }

@@ -1,7 +1,8 @@
 //! What people read, line by line.
 
 use bitfitech_core::matching::EndReason;
-use bitfitech_core::types::OrderId;
+use bitfitech_core::types::{OpId, OrderId};
+use bitfitech_core::view::TradeRow;
 
 use super::*;
 use crate::command_fixtures as fixtures;
@@ -56,11 +57,11 @@ fn placing_says_what_became_of_the_order() {
         ),
         (
             ended(EndReason::Expired, 1),
-            "order 3f3f3f3f expired, 0.00000001 filled before\n",
+            "order 3f3f3f3f expired: its time was over, 0.00000001 filled before\n",
         ),
         (
             ended(EndReason::Lapsed, 0),
-            "order 3f3f3f3f lapsed, nothing filled before\n",
+            "order 3f3f3f3f lapsed: its owner fell silent, nothing filled before\n",
         ),
     ] {
         assert_eq!(
@@ -72,7 +73,7 @@ fn placing_says_what_became_of_the_order() {
 
 #[test]
 fn placing_shows_the_trades_made_at_once() {
-    let place = PlaceReply::new(&fixtures::order_row(), vec![fixtures::trade_row()]);
+    let place = PlaceReply::new(&fixtures::order_row(), vec![fixtures::trade()]);
     let expected = "\
 order 3f3f3f3f open, 0.3 filled, 0.2 left
 trade     time (UTC)    pair     price  quantity  taker  buy order  sell order  status
@@ -80,6 +81,58 @@ trade     time (UTC)    pair     price  quantity  taker  buy order  sell order  
 ";
     assert_eq!(answered(Reply::Place(place)), expected);
     assert_eq!(answered(Reply::Trades(Vec::new())), "no trades\n");
+}
+
+#[test]
+fn a_trade_says_how_sure_it_is_and_why_it_changed() {
+    let view = |status, is_unsafe| TradeView {
+        row: TradeRow {
+            status,
+            ..fixtures::trade_row()
+        },
+        is_unsafe,
+    };
+    for (trade, words) in [
+        (view(TradeStatus::Tentative, false), "  tentative\n"),
+        (
+            view(TradeStatus::Final, false),
+            "  final: confirmed by both\n",
+        ),
+        (
+            view(TradeStatus::Final, true),
+            "  final: confirmed by both (unsafe: an owner signed two histories)\n",
+        ),
+    ] {
+        let text = answered(Reply::Trade(trade));
+        assert!(text.ends_with(words), "{text}");
+    }
+    for (reason, words) in [
+        (
+            Some(TradeReason::LateOperation),
+            ": an operation came late (operation cccccccc)\n",
+        ),
+        (
+            Some(TradeReason::Declined),
+            ": an owner did not confirm in time, or refused (operation cccccccc)\n",
+        ),
+        (
+            Some(TradeReason::Released),
+            ": an owner released it by hand (operation cccccccc)\n",
+        ),
+        (
+            Some(TradeReason::Confirmation),
+            ": an order is confirmed for another trade (operation cccccccc)\n",
+        ),
+        (None, "sell order 41414141\n"),
+    ] {
+        let event = Event::Trade(TradeEvent {
+            trade: view(TradeStatus::Busted, false),
+            reason,
+            cause: Some(OpId([0xcc; 32])),
+        });
+        let text = reported(&event);
+        assert!(text.ends_with(words), "{text}");
+    }
 }
 
 #[test]
@@ -292,7 +345,10 @@ fn events_are_sentences() {
         ..fixtures::trade_row()
     };
     let confirmed = Event::Trade(TradeEvent {
-        row: final_row,
+        trade: TradeView {
+            row: final_row,
+            is_unsafe: false,
+        },
         reason: None,
         cause: None,
     });
@@ -300,12 +356,12 @@ fn events_are_sentences() {
         (
             fixtures::busted(),
             "trade 77777777 busted, 0.3 BTC/USD @ 30000, taker buy, buy order 3f3f3f3f, \
-             sell order 41414141: late by cccccccc\n",
+             sell order 41414141: an operation came late (operation cccccccc)\n",
         ),
         (
             confirmed,
-            "trade 77777777 final, 0.3 BTC/USD @ 30000, taker buy, buy order 3f3f3f3f, \
-             sell order 41414141\n",
+            "trade 77777777 final: confirmed by both, 0.3 BTC/USD @ 30000, taker buy, \
+             buy order 3f3f3f3f, sell order 41414141\n",
         ),
         (
             Event::Order(fixtures::order_row()),
@@ -339,7 +395,7 @@ fn colours_change_no_character() {
     let answers = [
         Reply::Book(fixtures::book()),
         Reply::Orders(vec![fixtures::order_row(), fixtures::ended_row()]),
-        Reply::Trades(vec![fixtures::trade_row()]),
+        Reply::Trades(vec![fixtures::trade()]),
         Reply::Tree(fixtures::tree()),
         Reply::Breakers(fixtures::breakers()),
     ];

@@ -44,7 +44,16 @@ pub struct Board {
     orders: BTreeMap<OrderId, OrderRow>,
     /// Own orders by the time of their placing.
     own_orders: BTreeSet<(HybridTime, OrderId)>,
-    position_of: BTreeMap<TradeId, TradePosition>,
+    place_of: BTreeMap<TradeId, TradePlace>,
+    final_count: usize,
+}
+
+/// Where a trade is found.
+#[derive(Clone, Copy)]
+struct TradePlace {
+    market: MarketIndex,
+    position: TradePosition,
+    is_final: bool,
 }
 
 /// Why a prefix names no order.
@@ -66,7 +75,8 @@ impl Board {
             markets,
             orders,
             own_orders,
-            position_of: BTreeMap::new(),
+            place_of: BTreeMap::new(),
+            final_count: 0,
         }
     }
 
@@ -85,14 +95,12 @@ impl Board {
                 ..
             } => {
                 let market = &mut self.markets[usize::from(row.market.0)];
-                if let Some(old) = self.position_of.remove(&row.trade) {
+                if let Some(old) = self.place_of.remove(&row.trade) {
+                    self.final_count -= usize::from(old.is_final);
                     // Another trade may have moved to the old place already.
-                    if market
-                        .trades
-                        .get(&old)
-                        .is_some_and(|there| there.trade == row.trade)
-                    {
-                        market.trades.remove(&old);
+                    let there = market.trades.get(&old.position);
+                    if there.is_some_and(|there| there.trade == row.trade) {
+                        market.trades.remove(&old.position);
                     }
                 }
                 if *change != TradeChange::Busted {
@@ -105,7 +113,13 @@ impl Board {
                         ..row.clone()
                     };
                     market.trades.insert(*position, shown);
-                    self.position_of.insert(row.trade, *position);
+                    let place = TradePlace {
+                        market: row.market,
+                        position: *position,
+                        is_final: status == TradeStatus::Final,
+                    };
+                    self.final_count += usize::from(place.is_final);
+                    self.place_of.insert(row.trade, place);
                 }
             }
         }
@@ -175,7 +189,21 @@ impl Board {
 
     /// How many trades there are, over all markets.
     pub fn trade_count(&self) -> usize {
-        self.position_of.len()
+        self.place_of.len()
+    }
+
+    /// How many of them are final.
+    pub fn final_count(&self) -> usize {
+        self.final_count
+    }
+
+    /// The trades whose ids lie between these, both included.
+    pub fn trades_between(&self, low: TradeId, high: TradeId) -> impl Iterator<Item = &TradeRow> {
+        let places = self.place_of.range(low..=high);
+        places.filter_map(|(_, place)| {
+            let market = &self.markets[usize::from(place.market.0)];
+            market.trades.get(&place.position)
+        })
     }
 
     /// How many orders there have been.

@@ -430,6 +430,12 @@ impl Confirmations {
         Ok(())
     }
 
+    /// Whether two orders have a final trade.
+    pub fn is_complete(&self, own: &OrderId, other: &OrderId) -> bool {
+        let (low, high) = (self.halves(own, other), self.halves(other, own));
+        self.complete_piece(low, high, 0).is_some()
+    }
+
     /// Whether a half is neither part of a final trade nor given back.
     pub fn is_open(&self, half: &SignedHalf, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
         let theirs = self.halves(other, own).iter();

@@ -505,7 +505,26 @@ impl<E: Engine> Exchange<E> {
         self.seen = now;
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
-        self.write(now, actions, &[])
+        let proofs = self.proofs_of(now, &actions)?;
+        self.write(now, actions, &proofs)
+    }
+
+    /// What the halves among these actions lean on and the own chain does not name yet.
+    fn proofs_of(&self, now: Now, actions: &[Action]) -> Result<Vec<OpIndex>, SubmitError> {
+        let mut proofs = Vec::new();
+        for (at, action) in actions.iter().enumerate() {
+            let Action::Confirm(half) = action else {
+                continue;
+            };
+            let body = self.next_body(now, Vec::new(), &[])?;
+            let earlier = (&body, &actions[..at]);
+            let replica = &self.replica;
+            let of_half = self.confirmations.proofs(half, earlier, &self.dag, replica);
+            proofs.extend(of_half);
+        }
+        proofs.sort_unstable();
+        proofs.dedup();
+        Ok(proofs)
     }
 
     /// The same, naming these operations too, as many as fit.

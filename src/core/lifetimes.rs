@@ -94,10 +94,10 @@ impl Lifetimes {
             });
         } else {
             let tenant = &mut self.tenants[at];
-            let open_ends = tenant.lease.next_lapse_ms() / self.bucket_ms;
+            let open_end = tenant.lease.next_lapse_ms() / self.bucket_ms;
             gaps = tenant.lease.insert(sign.time_ms, sign.operation);
-            if tenant.told.contains_key(&open_ends) {
-                // The author was held for silent, and perhaps was not.
+            if tenant.told.contains_key(&open_end) {
+                // The log clock has passed the open end, and this one may move it.
                 gaps = Gaps::Changed;
             }
         }

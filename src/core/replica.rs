@@ -289,14 +289,12 @@ impl<E: Engine> Replica<E> {
     ) {
         changes.reserve(2 * incoming.len());
         let operations = &self.orders.operations;
-        let revised = revisions.iter();
-        let revised = revised.filter_map(|revision| Some((revision.back_to?, revision.cause)));
-        let news = incoming.first();
-        let news = news.map(|entry| (*entry, operations.row(entry.operation).id));
-        let earliest = revised
-            .chain(news)
-            .min_by(|(first, _), (second, _)| first.order(second, operations));
-        let Some((back_to, cause)) = earliest else {
+        let with_cause = |entry: &LogEntry| (*entry, operations.row(entry.operation).id);
+        let incoming_first = incoming.first().map(with_cause);
+        let back_to = revisions.iter().filter_map(Revision::back_to_with_cause);
+        let back_to = back_to.chain(incoming_first);
+        let back_to = back_to.min_by(|(first, _), (second, _)| first.order(second, operations));
+        let Some((back_to, cause)) = back_to else {
             return self.adopt(index, self.markets[index].log.len(), revisions, changes);
         };
         let undone = self.undo_behind(index, &back_to);
@@ -311,7 +309,7 @@ impl<E: Engine> Replica<E> {
             .for_each(|entry| log.push(entry));
         self.renew_promises(index, first);
         self.execute_from(index, first);
-        self.report_trades((index, first), undone.trades, cause, changes);
+        self.report_trades(index, (first, cause), undone.trades, changes);
         self.orders.report(changes);
     }
 
@@ -538,9 +536,9 @@ impl<E: Engine> Replica<E> {
     /// Reports how the trades from `first` on differ from those that were undone.
     fn report_trades(
         &mut self,
-        (index, first): (usize, usize),
+        index: usize,
+        (first, cause): (usize, OpId),
         mut undone: BTreeMap<Encounter, TapeEntry>,
-        cause: OpId,
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
@@ -646,13 +644,18 @@ impl<E: Engine> Replica<E> {
             taker: side,
             status,
             time: self.orders.operations.row(entry.action.operation).time,
-            revision: self.revisions.get(&trade).copied().unwrap_or(1),
+            revision: self.revision(&trade),
         }
     }
 
     /// A trade that stands in the tape, for users.
     fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
         self.trade_row(market, self.id_of(entry), entry, entry.status)
+    }
+
+    /// How often a trade was reported; 1 also for one that never was.
+    pub fn revision(&self, trade: &TradeId) -> u32 {
+        self.revisions.get(trade).copied().unwrap_or(1)
     }
 
     /// Digest of all trades in log order, market by market.

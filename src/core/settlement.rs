@@ -103,6 +103,8 @@ struct Watch {
     first_shown_ms: u64,
     /// The piece and price of the trade that is shown, and since when.
     shown: Option<(u32, Ticks, u64)>,
+    /// When to look at it again without news, on the monotonic clock.
+    due_ms: Option<u64>,
 }
 
 /// What to write.
@@ -196,19 +198,18 @@ impl Settlement {
                     let inherited = self.expiries.get(order).copied();
                     self.expiries.extend(inherited.map(|at_ms| (new, at_ms)));
                 }
-                Action::Confirm(half) if self.orders.contains(&half.other) => {
-                    self.watch(now, half.market, half.other, half.own);
-                }
-                Action::Confirm(half) if self.orders.contains(&half.own) => {
-                    self.watch(now, half.market, half.own, half.other);
-                }
                 _ => {}
+            }
+            if let Some((own, other)) = action.pair() {
+                self.watch_pair(now, action.market(), own, other);
             }
         }
     }
 
     /// The state has changed.
     pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change]) {
+        // Whoever's order has come or gone: it may be the next to be overdue.
+        self.due_ms = Some(0);
         for change in changes {
             match change {
                 Change::Order(row) if row.author == self.own => {
@@ -216,8 +217,8 @@ impl Settlement {
                         self.open.insert(row.order);
                     } else {
                         self.open.remove(&row.order);
+                        self.look_at(&row.order);
                     }
-                    self.due_ms = Some(0);
                 }
                 Change::OrderGone(order) => {
                     self.open.remove(order);
@@ -227,25 +228,36 @@ impl Settlement {
         }
         for change in changes {
             if let Change::Trade { row, .. } = change {
-                for (own, other) in [(row.buy, row.sell), (row.sell, row.buy)] {
-                    if self.orders.contains(&own) {
-                        self.watch(now, row.market, own, other);
-                    }
-                }
+                self.watch_pair(now, row.market, row.buy, row.sell);
             }
         }
     }
 
-    fn watch(&mut self, now: Now, market: MarketIndex, own: OrderId, other: OrderId) {
-        self.due_ms = Some(0);
-        if self.watched.len() >= WATCHED_MAX {
-            return;
+    /// There is news of a pair, one of which may be an own order.
+    fn watch_pair(&mut self, now: Now, market: MarketIndex, first: OrderId, second: OrderId) {
+        for pair in [(first, second), (second, first)] {
+            if !self.orders.contains(&pair.0) {
+                continue;
+            }
+            self.due_ms = Some(0);
+            if self.watched.len() < WATCHED_MAX || self.watched.contains_key(&pair) {
+                let watch = self.watched.entry(pair).or_insert(Watch {
+                    market,
+                    first_shown_ms: now.monotonic_ms,
+                    shown: None,
+                    due_ms: None,
+                });
+                watch.due_ms = Some(0);
+            }
         }
-        self.watched.entry((own, other)).or_insert(Watch {
-            market,
-            first_shown_ms: now.monotonic_ms,
-            shown: None,
-        });
+    }
+
+    /// All pairs of an own order are to be looked at.
+    fn look_at(&mut self, own: &OrderId) {
+        let pairs = (*own, OrderId([0; 32]))..=(*own, OrderId([0xff; 32]));
+        for (_, watch) in self.watched.range_mut(pairs) {
+            watch.due_ms = Some(0);
+        }
     }
 
     /// What to write now, if anything is due. `body` is that of the next operation, still empty.
@@ -259,20 +271,23 @@ impl Settlement {
             return None;
         }
         let mut wish = Wish::default();
-        let mut due_ms: Option<u64> = None;
         let mut appears = false;
-        let pairs: Vec<(OrderId, OrderId)> = self.watched.keys().copied().collect();
-        for pair in pairs {
+        let is_due = |watch: &Watch| watch.due_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
+        let due = self.watched.iter().filter(|(_, watch)| is_due(watch));
+        let due: Vec<(OrderId, OrderId)> = due.map(|(pair, _)| *pair).collect();
+        for pair in due {
             let step = self.step(now, scene, pair);
+            if let (Step::Wait(at_ms), Some(watch)) = (step, self.watched.get_mut(&pair)) {
+                watch.due_ms = at_ms;
+            }
             match step {
-                Step::Wait(at_ms) => due_ms = due_ms.into_iter().chain(at_ms).min(),
+                Step::Wait(_) => {}
                 Step::Forget => {
                     self.watched.remove(&pair);
                 }
                 Step::Appear => appears = true,
-                Step::Sign(..) | Step::Refuse if wish.actions.len() >= ACTIONS_OF_ONE => {
-                    due_ms = Some(0);
-                }
+                // The next operation has room for it.
+                Step::Sign(..) | Step::Refuse if wish.actions.len() >= ACTIONS_OF_ONE => {}
                 Step::Refuse => wish.actions.push(Action::Decline {
                     market: self.watched[&pair].market,
                     own: pair.0,
@@ -287,27 +302,26 @@ impl Settlement {
                         quantity,
                         price: trade.price,
                     };
-                    match self.sign(scene, half, body, &mut wish) {
-                        Signing::Signed => {}
-                        Signing::Postponed => due_ms = Some(0),
-                        Signing::Impossible if self.is_over_time(now, pair) => {
+                    if self.sign(scene, half, body, &mut wish) == Signing::Invalid {
+                        let watch = self.watched.get_mut(&pair).expect("it is watched");
+                        let release_ms = self.config.release_ms;
+                        let refuse_ms = watch.first_shown_ms.saturating_add(release_ms);
+                        let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
+                        if now.monotonic_ms >= refuse_ms {
                             wish.actions.push(half.refusal());
-                        }
-                        Signing::Impossible => {
-                            let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
-                            due_ms = Some(due_ms.map_or(again_ms, |due_ms| due_ms.min(again_ms)));
+                        } else {
+                            watch.due_ms = Some(again_ms.min(refuse_ms));
                         }
                     }
                 }
             }
         }
-        let (heartbeat, heartbeat_ms) = self.heartbeat(now, scene);
+        let heartbeat_ms = self.heartbeat_ms(now, scene);
+        // What is written for stays due: then it shows whether that was written.
+        let pairs = self.watched.values().filter_map(|watch| watch.due_ms);
+        self.due_ms = pairs.chain(heartbeat_ms).min();
+        let heartbeat = heartbeat_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
         let is_wanted = !wish.actions.is_empty() || !wish.refs.is_empty() || appears || heartbeat;
-        self.due_ms = due_ms.into_iter().chain(heartbeat_ms).min();
-        if is_wanted {
-            // What was asked for shows in the set, if it could be written.
-            self.due_ms = Some(now.monotonic_ms);
-        }
         is_wanted.then_some(wish)
     }
 
@@ -351,7 +365,9 @@ impl Settlement {
                 Step::Wait(Some(release_at_ms))
             };
         }
+        let is_done = refused || scene.confirmations.is_complete(&own, &other);
         match appear {
+            Step::Wait(None) if is_done => Step::Forget,
             Step::Wait(None) if now.monotonic_ms >= release_at_ms => Step::Forget,
             Step::Wait(None) => Step::Wait(Some(release_at_ms)),
             later => later,
@@ -409,12 +425,6 @@ impl Settlement {
         }
     }
 
-    /// Whether a pair has had its time.
-    fn is_over_time(&self, now: Now, pair: (OrderId, OrderId)) -> bool {
-        let first_shown_ms = self.watched[&pair].first_shown_ms;
-        now.monotonic_ms >= first_shown_ms.saturating_add(self.config.release_ms)
-    }
-
     /// Whether an order may still be spent on another: as long as it is not over, or if the other
     /// one was known before.
     fn may_sign<E: Engine>(&self, scene: &Scene<'_, E>, own: &OrderId, other: &OrderRow) -> bool {
@@ -459,7 +469,8 @@ impl Settlement {
         Step::Wait(Some(now.monotonic_ms.saturating_add(in_ms)))
     }
 
-    /// Adds a half to what is written, with what it leans on.
+    /// Adds a half to what is written, with what it leans on, or what it leans on alone: then the
+    /// half comes with a later operation.
     fn sign<E: Engine>(
         &self,
         scene: &Scene<'_, E>,
@@ -473,29 +484,28 @@ impl Settlement {
                 .proofs(&half, (body, &wish.actions), scene.dag, scene.replica);
         proofs.retain(|proof| !wish.refs.contains(proof));
         if wish.refs.len() + proofs.len() <= PROOFS_MAX {
+            let named = wish.refs.iter().chain(&proofs);
             let body = Body {
-                refs: [&wish.refs[..], &proofs].concat().iter().map(|at| scene.dag.id(*at)).collect(),
+                refs: named.map(|at| scene.dag.id(*at)).collect(),
                 actions: [&wish.actions[..], &[Action::Confirm(half)]].concat(),
                 ..body.clone()
             };
             let checked = scene.confirmations.check(&body, scene.dag, scene.replica);
             if checked.is_err() {
-                return Signing::Impossible;
+                return Signing::Invalid;
             }
             wish.refs.extend(proofs);
             wish.actions.push(Action::Confirm(half));
-            return Signing::Signed;
-        }
-        if wish.actions.is_empty() {
+        } else if wish.actions.is_empty() {
             // A heartbeat carries as many as it can; the rest is for the next one.
             proofs.truncate(PROOFS_MAX - wish.refs.len());
             wish.refs.extend(proofs);
         }
-        Signing::Postponed
+        Signing::UnderWay
     }
 
-    /// Whether a heartbeat is due, and when the next one is.
-    fn heartbeat<E: Engine>(&self, now: Now, scene: &Scene<'_, E>) -> (bool, Option<u64>) {
+    /// When the next heartbeat is due, on the monotonic clock.
+    fn heartbeat_ms<E: Engine>(&self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
         let owner = scene.dag.owner(&self.own);
         let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
         let alive_ms = latest_ms.saturating_add(scene.lease_ms / 3);
@@ -512,14 +522,9 @@ impl Settlement {
             end_ms.saturating_add(OVERDUE_MS + spread_ms)
         });
         let times = [alive_ms, own_end_ms, overdue_ms];
-        let next_ms = times.into_iter().flatten().min();
-        let Some(next_ms) = next_ms else {
-            return (false, None);
-        };
-        if now.unix_ms >= next_ms {
-            return (true, None);
-        }
-        (false, Some(now.monotonic_ms + (next_ms - now.unix_ms)))
+        let next_ms = times.into_iter().flatten().min()?;
+        let in_ms = next_ms.saturating_sub(now.unix_ms);
+        Some(now.monotonic_ms.saturating_add(in_ms))
     }
 
     /// By how much this node waits longer than others before it moves the log clock past a time.
@@ -567,14 +572,13 @@ pub struct WaitingTrade {
     pub half: Half,
 }
 
-/// Whether a half is part of the next operation.
+/// What becomes of a half that the node would sign.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Signing {
-    Signed,
-    /// It comes with a later one.
-    Postponed,
+    /// It is written, or what it leans on is written first.
+    UnderWay,
     /// It would be invalid: more is promised of the order already than the books show.
-    Impossible,
+    Invalid,
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ const ORDER: [&str; 10] = [
     "order", "author", "pair", "side", "price", "quantity", "filled", "status", "reason", "late_ms",
 ];
 
-const TRADE: [&str; 10] = [
-    "id", "pair", "price", "quantity", "buy", "sell", "taker", "status", "time_ms", "rev",
+const TRADE: [&str; 11] = [
+    "id", "pair", "price", "quantity", "buy", "sell", "taker", "status", "time_ms", "rev", "unsafe",
 ];
 
 /// Every field is there; `null` counts, for an absent value is said and not left out.

@@ -102,6 +102,9 @@ impl Reader {
             _ => self.trades.insert(row.trade, (position, row.clone())),
         };
         let amounts = before.as_ref().map(|(_, old)| (old.price, old.quantity));
+        let was_final = before
+            .as_ref()
+            .is_some_and(|(_, old)| old.status == TradeStatus::Final);
         let same_amounts = amounts == Some((row.price, row.quantity));
         match change {
             TradeChange::New => assert!(before.is_none(), "a known trade is new"),
@@ -118,7 +121,10 @@ impl Reader {
             TradeChange::Confirmed => assert!(same_amounts, "a trade is final unseen"),
         }
         let status = match change {
-            TradeChange::New | TradeChange::Moved => TradeStatus::Tentative,
+            TradeChange::New => TradeStatus::Tentative,
+            // As sure as it was, or it is said right behind that it is final now.
+            TradeChange::Moved if was_final => TradeStatus::Final,
+            TradeChange::Moved => row.status,
             TradeChange::Amended => TradeStatus::Amended,
             TradeChange::Busted => TradeStatus::Busted,
             TradeChange::Confirmed => TradeStatus::Final,

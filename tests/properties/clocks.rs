@@ -7,18 +7,19 @@ use bitfitech_core::op::Verified;
 use bitfitech_core::types::{AuthorKey, OpId};
 use bitfitech_core::vector_clock::{Relation, VectorClock};
 
+use crate::deals::named_by;
 use crate::network::Network;
 use crate::scenario::for_all_scenarios;
 
-/// The clock of every operation by the rule in its definition: the maximum over `prev` and `refs`,
+/// The clock of every operation by the rule in its definition: the maximum over all that it names,
 /// and the own chain's length.
 fn textbook_clocks(applied: &[Verified]) -> BTreeMap<OpId, VectorClock<AuthorKey>> {
     let mut clocks: BTreeMap<OpId, VectorClock<AuthorKey>> = BTreeMap::new();
     for operation in applied {
         let body = operation.body();
         let mut clock = VectorClock::default();
-        for ancestor in body.prev.iter().chain(&body.refs) {
-            clock.merge(&clocks[ancestor]);
+        for ancestor in named_by(operation, applied) {
+            clock.merge(&clocks[&ancestor]);
         }
         clock.raise(&body.author, body.seq + 1);
         clocks.insert(operation.id(), clock);
@@ -31,8 +32,8 @@ fn causal_pasts(applied: &[Verified]) -> BTreeMap<OpId, BTreeSet<OpId>> {
     let mut pasts: BTreeMap<OpId, BTreeSet<OpId>> = BTreeMap::new();
     for operation in applied {
         let mut past = BTreeSet::from([operation.id()]);
-        for ancestor in operation.body().prev.iter().chain(&operation.body().refs) {
-            past.extend(&pasts[ancestor]);
+        for ancestor in named_by(operation, applied) {
+            past.extend(&pasts[&ancestor]);
         }
         pasts.insert(operation.id(), past);
     }

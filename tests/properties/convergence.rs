@@ -3,9 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use bitfitech_core::confirmation::Confirmations;
+use bitfitech_core::dag::Dag;
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::matching::Oracle;
+use bitfitech_core::op::Verified;
+use bitfitech_core::replica::Replica;
 use bitfitech_core::types::OpId;
 
-use crate::facts::Facts;
+use crate::deals::named_by;
+use crate::facts::{Facts, markets};
 use crate::network::{BEGIN_MS, Network};
 use crate::scenario::for_all_scenarios;
 
@@ -41,31 +48,78 @@ fn exactly_the_valid_operations_are_applied() {
         let mut network = Network::run(&scenario);
         network.settle(scenario.shuffle);
         let mut valid: BTreeSet<OpId> = BTreeSet::new();
-        // Ancestors are published before their descendants.
-        for operation in &network.published {
+        // Not in the order of publication: a liar may sign for an order that he only guesses.
+        let mut by_time: Vec<&Verified> = network.published.iter().collect();
+        by_time.sort_by_key(|operation| operation.body().time);
+        for operation in by_time {
             let body = operation.body();
             let find = |id: &OpId| network.published.iter().find(|other| other.id() == *id);
             let follows = body.prev.as_ref().and_then(find).is_none_or(|prev| {
                 prev.body().author == body.author && prev.body().seq + 1 == body.seq
             });
-            let ancestors: Vec<OpId> = body.prev.iter().chain(&body.refs).copied().collect();
+            let ancestors = named_by(operation, &network.published);
             let later = ancestors
                 .iter()
                 .filter_map(find)
                 .all(|ancestor| ancestor.body().time < body.time);
-            let foreign_refs = body.refs.iter().filter_map(find);
-            let foreign = foreign_refs
-                .into_iter()
+            let foreign_ids = ancestors.iter().filter(|id| Some(**id) != body.prev);
+            let foreign = foreign_ids
+                .filter_map(find)
                 .all(|other| other.body().author != body.author);
-            if follows && later && foreign && ancestors.iter().all(|id| valid.contains(id)) {
+            let known = |stem| ancestors.iter().any(|id| id.stem() == stem);
+            let complete = ancestors.iter().all(|id| valid.contains(id));
+            let complete = complete && body.counterparts().all(known);
+            if follows
+                && later
+                && foreign
+                && complete
+                && is_signed_validly(operation, &network.published, &network.genesis)
+            {
                 valid.insert(operation.id());
             }
         }
         for peer in &network.peers {
             let applied: BTreeSet<OpId> = peer.applied.iter().map(|other| other.id()).collect();
-            assert_eq!(applied, valid);
+            let disputed: Vec<&Verified> = network
+                .published
+                .iter()
+                .filter(|other| applied.contains(&other.id()) != valid.contains(&other.id()))
+                .collect();
+            assert!(disputed.is_empty(), "{disputed:#?}");
         }
     });
+}
+
+/// Whether what an operation signs about trades is valid in a world that consists of nothing but
+/// its ancestors.
+fn is_signed_validly(operation: &Verified, published: &[Verified], genesis: &Genesis) -> bool {
+    if operation.body().counterparts().next().is_none() {
+        return true;
+    }
+    let mut past: BTreeSet<OpId> = BTreeSet::new();
+    let mut next = named_by(operation, published);
+    while let Some(id) = next.pop() {
+        if past.insert(id) {
+            let ancestor = published.iter().find(|other| other.id() == id);
+            next.extend(named_by(ancestor.expect("it is published"), published));
+        }
+    }
+    let mut replica = Replica::new(genesis, &[9; 32], markets().map(|_| Oracle::new()));
+    let mut dag = Dag::new(genesis.bucket_ms);
+    let mut confirmations = Confirmations::new(genesis.answer_ms);
+    let mut ancestors: Vec<&Verified> = published
+        .iter()
+        .filter(|other| past.contains(&other.id()))
+        .collect();
+    ancestors.sort_by_key(|ancestor| ancestor.body().time);
+    for ancestor in ancestors {
+        let index = dag.insert(ancestor);
+        replica.stage(ancestor, dag.author(index), dag.position(index), 0);
+        confirmations.insert(ancestor, index, &dag);
+    }
+    confirmations
+        .check(operation.body(), &dag, &replica)
+        .is_ok()
 }
 
 /// A driver that calls a node only when it says that something is due misses nothing, not even

@@ -1,11 +1,14 @@
 //! What must be equal where the sets of operations are equal, and nothing that need not be.
 
+use std::collections::BTreeSet;
+
+use bitfitech_core::confirmation::Confirmations;
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{Engine, Level, Oracle};
 use bitfitech_core::op::Verified;
 use bitfitech_core::replica::Replica;
-use bitfitech_core::types::{Digest, MarketIndex, OrderId, Side};
+use bitfitech_core::types::{Digest, MarketIndex, OpId, OrderId, Side};
 use bitfitech_core::view::{Change, OrderRow, TradeRow};
 
 use crate::network::MARKETS;
@@ -51,9 +54,16 @@ impl Facts {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(&genesis, &[7; 32], engines);
         let mut dag = Dag::new(genesis.bucket_ms);
+        let mut confirmations = Confirmations::new(genesis.answer_ms);
+        let mut pairs = BTreeSet::new();
         for operation in operations {
             let index = dag.insert(operation);
             replica.stage(operation, dag.author(index), dag.position(index), 0);
+            pairs.extend(confirmations.insert(operation, index, &dag));
+        }
+        for (market, pair) in pairs {
+            let terms = confirmations.terms(&pair, &dag);
+            replica.stage_terms(market, pair, terms, OpId::default());
         }
         replica.merge_all();
         Self::of(&replica)

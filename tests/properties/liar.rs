@@ -27,7 +27,7 @@ impl Liar {
 
     /// The operation that a lie describes; `None` where there is nothing to lie about yet.
     pub fn craft(
-        &mut self,
+        &self,
         lie: &Lie,
         actions: Vec<Action>,
         published: &[Verified],
@@ -58,11 +58,12 @@ impl Liar {
         };
         self.spoil(&mut body, lie.defect, latest, &others)?;
         let digest = genesis.digest();
-        let operation = Verified::sign(body, &self.key, genesis, &digest).ok()?;
-        if lie.defect.is_none() {
-            self.own.push(operation.clone());
-        }
-        Some(operation)
+        Verified::sign(body, &self.key, genesis, &digest).ok()
+    }
+
+    /// Remembers an operation that others accept, to follow it with more.
+    pub fn keep(&mut self, operation: Verified) {
+        self.own.push(operation);
     }
 
     /// Breaks a rule; `None` where it cannot be broken.

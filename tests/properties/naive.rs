@@ -1,13 +1,17 @@
 //! The rulebook once more, as naively as it can be said: sort all actions by a key that is
 //! computed here, keep all orders in one list, and look through the whole list for every fill.
 //!
-//! It shares no code with the core but the vocabulary: neither its keys nor its books.
+//! It shares no code with the core but the vocabulary: neither its keys nor its books. What was
+//! signed about trades it looks up in [`Promises`].
 
 use std::collections::BTreeMap;
 
+use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{EndReason, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{Action, Place, Verified};
 use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+
+use crate::promises::Promises;
 
 /// An order and what has become of it.
 #[derive(Clone, Debug)]
@@ -17,17 +21,41 @@ pub struct NaiveOrder {
     pub terms: Place,
     pub filled: u64,
     pub ended: Option<EndReason>,
-    /// When it came to rest, counted over all orders of all markets.
+    /// What is left of it in the book, or would be.
+    open: u64,
+    /// What of it only a named partner can have.
+    withheld: BTreeMap<OrderId, u64>,
+    /// When it came to rest, counted over all orders of all markets; none while it does not.
     rested: Option<u64>,
 }
 
 impl NaiveOrder {
-    fn left(&self) -> u64 {
-        self.terms.quantity.0 - self.filled
+    /// Whether it is in the book, if only as a remnant.
+    fn rests(&self) -> bool {
+        self.rested.is_some() && self.open > 0
     }
 
-    fn rests(&self) -> bool {
-        self.ended.is_none() && self.rested.is_some()
+    /// Whether it is in the book and not over.
+    fn lives(&self) -> bool {
+        self.rests() && self.ended.is_none()
+    }
+
+    /// What is left for anyone.
+    fn free(&self) -> u64 {
+        self.open.saturating_sub(self.withheld.values().sum())
+    }
+
+    /// What nobody can cut.
+    fn kept(&self) -> u64 {
+        self.open.min(self.withheld.values().sum())
+    }
+
+    /// Takes a quantity out for a partner, who was promised so much of it.
+    fn spend(&mut self, partner: &OrderId, quantity: u64, of_promised: u64) {
+        self.open = self.open.saturating_sub(quantity);
+        if let Some(withheld) = self.withheld.get_mut(partner) {
+            *withheld = withheld.saturating_sub(of_promised);
+        }
     }
 
     pub fn limit(&self) -> Option<Ticks> {
@@ -38,8 +66,17 @@ impl NaiveOrder {
     }
 }
 
-/// A trade: market, maker, taker, price, quantity.
-pub type NaiveTrade = (MarketIndex, OrderId, OrderId, Ticks, Lots);
+/// A trade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NaiveTrade {
+    pub market: MarketIndex,
+    pub maker: OrderId,
+    pub taker: OrderId,
+    pub piece: usize,
+    pub price: Ticks,
+    pub quantity: Lots,
+    pub is_final: bool,
+}
 
 /// All markets.
 #[derive(Clone, Debug, Default)]
@@ -47,45 +84,118 @@ pub struct NaiveMarkets {
     pub orders: Vec<NaiveOrder>,
     pub trades: Vec<NaiveTrade>,
     rested_count: u64,
+    promises: Promises,
+    /// Where the action that makes an order stands.
+    places: BTreeMap<OrderId, usize>,
+    /// The limit of every order that an action may make.
+    limits: BTreeMap<OrderId, Ticks>,
+    /// What an order was replaced by.
+    successors: BTreeMap<OrderId, OrderId>,
 }
 
 /// The place of an action in the total order.
 type Key = (u64, u64, u8, u64, u64, usize, OpId);
 
+/// What happens at a place.
+enum Event<'a> {
+    Act(&'a Verified, usize),
+    Expire(OrderId),
+    Lapse(AuthorKey),
+}
+
 /// What follows from a set of operations.
-pub fn replay(operations: &[Verified], genesis: &Digest, bucket_ms: u64) -> NaiveMarkets {
+pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
+    let (digest, bucket_ms) = (genesis.digest(), u64::from(genesis.bucket_ms));
     let by_id: BTreeMap<OpId, &Verified> = operations
         .iter()
         .map(|operation| (operation.id(), operation))
         .collect();
     let mut depths = BTreeMap::new();
-    let mut actions: Vec<(Key, &Verified)> = Vec::new();
+    let mut events: Vec<(Key, Event<'_>)> = Vec::new();
     for operation in operations {
         let body = operation.body();
         let depth = depth_of(operation, &by_id, bucket_ms, &mut depths);
         for (index, action) in body.actions.iter().enumerate() {
-            let same_market = body.actions[..=index]
-                .iter()
-                .filter(|earlier| earlier.market() == action.market());
-            let class = same_market.map(class_of).max().expect("itself at least");
+            let Some(class) = class_in(&body.actions[..=index]) else {
+                continue;
+            };
             let bucket = bucket_of(operation, bucket_ms);
-            let draw = draw(genesis, bucket, action.market(), &body.author);
+            let draw = draw(&digest, bucket, action.market(), &body.author);
             let key = (bucket, depth, class, draw, body.seq, index, operation.id());
-            actions.push((key, operation));
+            events.push((key, Event::Act(operation, index)));
         }
     }
-    actions.sort_by_key(|(key, _)| *key);
-    let mut markets = NaiveMarkets::default();
-    for (key, operation) in actions {
-        let index = key.5;
-        let id = OrderId::new(&operation.id(), u8::try_from(index).expect("at most 64"));
-        markets.act(
-            id,
-            operation.body().author,
-            &operation.body().actions[index],
-        );
+    let promises = Promises::of(operations, u64::from(genesis.answer_ms));
+    events.extend(ends(operations, &promises, genesis));
+    events.sort_by_key(|(key, _)| *key);
+    let mut markets = NaiveMarkets {
+        promises,
+        ..NaiveMarkets::default()
+    };
+    for (at, (_, event)) in events.iter().enumerate() {
+        if let Event::Act(operation, index) = event {
+            let id = order_of(operation, *index);
+            let limit = limit_of(&operation.body().actions[*index]);
+            markets.places.insert(id, at);
+            markets.limits.extend(limit.map(|limit| (id, limit)));
+        }
+    }
+    for (_, event) in events {
+        match event {
+            Event::Act(operation, index) => {
+                let action = &operation.body().actions[index];
+                let id = order_of(operation, index);
+                markets.act(id, operation.body().author, action);
+            }
+            Event::Expire(order) => markets.expire(order),
+            Event::Lapse(author) => markets.lapse(&author),
+        }
     }
     markets
+}
+
+/// The ends of orders by time: behind all actions of their bucket, once something later is known.
+fn ends<'a>(
+    operations: &[Verified],
+    promises: &Promises,
+    genesis: &Genesis,
+) -> Vec<(Key, Event<'a>)> {
+    let bucket_ms = u64::from(genesis.bucket_ms);
+    let behind = |time_ms: u64, class| {
+        let bucket = time_ms / bucket_ms;
+        let key = (bucket, u64::MAX, class, 0, 0, 0, OpId([0; 32]));
+        (bucket < promises.latest_ms() / bucket_ms).then_some(key)
+    };
+    let mut ends = Vec::new();
+    for operation in operations {
+        for (index, action) in operation.body().actions.iter().enumerate() {
+            if let Action::Place(place) = action {
+                let key = place.expires_ms.and_then(|at_ms| behind(at_ms, 0));
+                let order = order_of(operation, index);
+                ends.extend(key.map(|key| (key, Event::Expire(order))));
+            }
+        }
+    }
+    for (author, at_ms) in promises.lapses(u64::from(genesis.lease_ms)) {
+        ends.extend(behind(at_ms, 1).map(|key| (key, Event::Lapse(author))));
+    }
+    ends
+}
+
+/// The order that an action makes, if it makes one.
+fn order_of(operation: &Verified, index: usize) -> OrderId {
+    OrderId::new(&operation.id(), u8::try_from(index).expect("at most 64"))
+}
+
+fn limit_of(action: &Action) -> Option<Ticks> {
+    match action {
+        Action::Place(place) => match place.pricing {
+            Pricing::Limit(price) => Some(price),
+            Pricing::Market(protection) => protection,
+        },
+        Action::Replace { price, .. } => *price,
+        _ => None,
+    }
 }
 
 fn bucket_of(operation: &Verified, bucket_ms: u64) -> u64 {
@@ -114,16 +224,24 @@ fn depth_of(
 }
 
 /// Cancels and reductions, then post-only orders, then the rest.
-fn class_of(action: &Action) -> u8 {
+fn class_of(action: &Action) -> Option<u8> {
     match action {
-        Action::Cancel { .. } => 0,
-        Action::Replace { price, .. } => u8::from(price.is_some()) * 2,
-        Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => 1,
-        Action::Place(_) => 2,
-        Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {
-            unreachable!("none is written here")
-        }
+        Action::Cancel { .. } => Some(0),
+        Action::Replace { price, .. } => Some(u8::from(price.is_some()) * 2),
+        Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => Some(1),
+        Action::Place(_) => Some(2),
+        Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => None,
     }
+}
+
+/// The class of the last of these actions: no less than those before it in the same market.
+fn class_in(actions: &[Action]) -> Option<u8> {
+    let last = actions.last()?;
+    class_of(last)?;
+    let same_market = actions
+        .iter()
+        .filter(|action| action.market() == last.market());
+    same_market.filter_map(class_of).max()
 }
 
 /// The first 8 bytes of keyed BLAKE3 over bucket, market and author.
@@ -140,8 +258,8 @@ impl NaiveMarkets {
         match action {
             Action::Place(terms) => self.place(id, author, terms.clone()),
             Action::Cancel { market, order } => {
-                if let Some(at) = self.own_resting(*market, order, &author) {
-                    self.orders[at].ended = Some(EndReason::Cancelled);
+                if let Some(at) = self.own_living(*market, order, &author) {
+                    self.cut(at, EndReason::Cancelled);
                 }
             }
             Action::Replace {
@@ -151,82 +269,168 @@ impl NaiveMarkets {
                 price,
                 quantity,
             } => {
-                let found = self.own_resting(*market, order, &author);
-                if let Some(at) = found.filter(|at| self.orders[*at].terms.side == *side) {
-                    self.replace(id, at, *price, *quantity);
+                let found = self.own_living(*market, order, &author);
+                let found = found.filter(|at| self.orders[*at].terms.side == *side);
+                let is_made = found.is_some_and(|at| self.replace(id, at, *price, *quantity));
+                if let (false, Some(price)) = (is_made, price) {
+                    let terms = (*market, *side, *price);
+                    self.show_unplaced(id, author, terms);
                 }
             }
             Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {}
         }
     }
 
-    fn own_resting(&self, market: MarketIndex, id: &OrderId, author: &AuthorKey) -> Option<usize> {
+    fn own_living(&self, market: MarketIndex, id: &OrderId, author: &AuthorKey) -> Option<usize> {
         self.orders.iter().position(|order| {
             order.id == *id
-                && order.rests()
+                && order.lives()
                 && order.author == *author
                 && order.terms.market == market
         })
     }
 
-    /// Reduces in place, or retires the order and places a new one.
-    fn replace(&mut self, id: OrderId, at: usize, price: Option<Ticks>, total: Lots) {
+    /// Ends an order in the book, but for what is promised of it.
+    fn cut(&mut self, at: usize, reason: EndReason) {
+        let order = &mut self.orders[at];
+        order.open = order.kept();
+        order.ended = Some(reason);
+    }
+
+    fn expire(&mut self, mut id: OrderId) {
+        let end_of = |id: &OrderId| {
+            let order = self.orders.iter().find(|order| order.id == *id);
+            order.and_then(|order| order.ended)
+        };
+        while end_of(&id) == Some(EndReason::Replaced) {
+            id = self.successors[&id];
+        }
+        let found = self.orders.iter().position(|order| order.id == id);
+        if let Some(at) = found.filter(|at| self.orders[*at].lives()) {
+            self.cut(at, EndReason::Expired);
+        }
+    }
+
+    fn lapse(&mut self, author: &AuthorKey) {
+        for at in 0..self.orders.len() {
+            if self.orders[at].author == *author && self.orders[at].lives() {
+                self.cut(at, EndReason::Lapsed);
+            }
+        }
+    }
+
+    /// Reduces in place, ends the order, or retires it and places a new one: whether that one is.
+    fn replace(&mut self, id: OrderId, at: usize, price: Option<Ticks>, total: Lots) -> bool {
         let old = self.orders[at].clone();
         let reduces = total < old.terms.quantity;
         if price.is_none() && !reduces {
-            return;
+            return false;
         }
         let same_price = price.is_none() || price == old.limit();
-        if total.0 < old.filled {
-            self.orders[at].ended = Some(EndReason::Cancelled);
-        } else if total.0 == old.filled {
+        let bound = old.filled + old.kept();
+        if total.0 == old.filled && old.kept() == 0 {
             self.orders[at].terms.quantity = total;
-            self.orders[at].ended = Some(EndReason::Filled);
+            self.cut(at, EndReason::Filled);
+        } else if total.0 <= old.filled {
+            self.cut(at, EndReason::Cancelled);
         } else if same_price && reduces {
-            self.orders[at].terms.quantity = total;
+            let total = total.0.max(bound);
+            self.orders[at].terms.quantity = Lots(total);
+            self.orders[at].open = total - old.filled;
+        } else if total.0 <= bound {
+            self.cut(at, EndReason::Cancelled);
         } else {
-            self.orders[at].ended = Some(EndReason::Replaced);
+            self.cut(at, EndReason::Replaced);
+            self.successors.insert(old.id, id);
             let terms = Place {
                 pricing: price.map_or(old.terms.pricing, Pricing::Limit),
-                quantity: Lots(total.0 - old.filled),
+                quantity: Lots(total.0 - bound),
                 ..old.terms
             };
             self.place(id, old.author, terms);
+            return true;
         }
+        false
+    }
+
+    /// An order that never came to be is shown if it has final trades.
+    fn show_unplaced(
+        &mut self,
+        id: OrderId,
+        author: AuthorKey,
+        (market, side, price): (MarketIndex, Side, Ticks),
+    ) {
+        let partners = self.promises.partners(&id);
+        let complete = partners
+            .iter()
+            .flat_map(|other| self.promises.complete(&id, other));
+        let quantity = complete.sum();
+        if quantity == 0 {
+            return;
+        }
+        let terms = Place {
+            market,
+            side,
+            pricing: Pricing::Limit(price),
+            quantity: Lots(quantity),
+            time_in_force: TimeInForce::GoodTillCancel,
+            self_trade: SelfTrade::CancelNewest,
+            expires_ms: None,
+        };
+        let order = self.enter(id, author, terms);
+        self.orders[order].ended = Some(EndReason::NotPlaced);
+        self.state_rest(order, &[]);
+    }
+
+    /// A new order, with all that is promised of it, which does not rest yet.
+    fn enter(&mut self, id: OrderId, author: AuthorKey, terms: Place) -> usize {
+        let partners = self.promises.partners(&id).into_iter();
+        let withheld = partners.map(|other| (other, self.promises.withheld(&id, &other)));
+        self.orders.push(NaiveOrder {
+            id,
+            author,
+            filled: 0,
+            ended: None,
+            open: terms.quantity.0,
+            withheld: withheld.collect(),
+            rested: None,
+            terms,
+        });
+        self.orders.len() - 1
     }
 
     fn place(&mut self, id: OrderId, author: AuthorKey, terms: Place) {
-        let order = NaiveOrder {
-            id,
-            author,
-            terms,
-            filled: 0,
-            ended: None,
-            rested: None,
-        };
-        let taker = self.orders.len();
-        self.orders.push(order);
-        match self.orders[taker].terms.time_in_force {
-            TimeInForce::PostOnly if self.best_for(taker).is_some() => {
-                self.orders[taker].ended = Some(EndReason::WouldTake);
-            }
+        let taker = self.enter(id, author, terms);
+        let reason = match self.orders[taker].terms.time_in_force {
+            TimeInForce::PostOnly if self.would_take(taker) => Some(EndReason::WouldTake),
             TimeInForce::FillOrKill => {
                 let mut attempt = self.clone();
                 attempt.take(taker);
-                if attempt.orders[taker].left() == 0 {
-                    *self = attempt;
-                } else {
-                    self.orders[taker].ended = Some(EndReason::KilledUnfilled);
-                }
+                let is_filled = attempt.orders[taker].ended == Some(EndReason::Filled);
+                (!is_filled).then_some(EndReason::KilledUnfilled)
             }
-            _ => self.take(taker),
+            _ => None,
+        };
+        if reason.is_none() {
+            self.take(taker);
+        } else {
+            self.orders[taker].ended = reason;
+            self.state_rest(taker, &[]);
         }
     }
 
-    /// The order that has priority over all others that this one accepts.
-    fn best_for(&self, taker: usize) -> Option<usize> {
+    /// Whether an order that was not declined stands in the way of one that must not take.
+    fn would_take(&self, taker: usize) -> bool {
+        let id = &self.orders[taker].id;
+        let walk = self.walk(taker);
+        walk.iter()
+            .any(|maker| !self.promises.are_declined(id, &self.orders[*maker].id))
+    }
+
+    /// All resting orders that this one accepts, by their priority.
+    fn walk(&self, taker: usize) -> Vec<usize> {
         let order = &self.orders[taker];
-        let mut best: Option<usize> = None;
+        let mut walk: Vec<(u64, Option<u64>, usize)> = Vec::new();
         for (at, maker) in self.orders.iter().enumerate() {
             let opposite = maker.terms.side != order.terms.side;
             if !maker.rests() || !opposite || maker.terms.market != order.terms.market {
@@ -238,47 +442,45 @@ impl NaiveMarkets {
                 (Some(limit), Side::Buy) => price <= limit,
                 (Some(limit), Side::Sell) => price >= limit,
             };
-            let rank = |at: usize| {
-                let maker = &self.orders[at];
-                let price = maker.limit().expect("only limit orders rest").0;
-                let worse = if maker.terms.side == Side::Sell {
-                    price
-                } else {
-                    u64::MAX - price
-                };
-                (worse, maker.rested)
+            let worse = match maker.terms.side {
+                Side::Sell => price.0,
+                Side::Buy => u64::MAX - price.0,
             };
-            if acceptable && best.is_none_or(|best| rank(at) < rank(best)) {
-                best = Some(at);
+            if acceptable {
+                walk.push((worse, maker.rested, at));
             }
         }
-        best
+        walk.sort_unstable();
+        walk.into_iter().map(|(_, _, at)| at).collect()
     }
 
     fn take(&mut self, taker: usize) {
-        while self.orders[taker].left() > 0 {
-            let Some(maker) = self.best_for(taker) else {
+        let mut met = Vec::new();
+        let mut is_prevented = false;
+        for maker in self.walk(taker) {
+            if self.orders[taker].open == 0 || is_prevented {
                 break;
-            };
+            }
             if self.orders[maker].author == self.orders[taker].author {
                 let rule = self.orders[taker].terms.self_trade;
-                if rule != SelfTrade::CancelNewest {
-                    self.orders[maker].ended = Some(EndReason::SelfTrade);
+                if rule != SelfTrade::CancelNewest && self.orders[maker].lives() {
+                    self.cut(maker, EndReason::SelfTrade);
                 }
-                if rule != SelfTrade::CancelOldest {
-                    self.orders[taker].ended = Some(EndReason::SelfTrade);
-                    return;
-                }
-                continue;
+                is_prevented = rule != SelfTrade::CancelOldest;
+            } else {
+                met.push(self.orders[maker].id);
+                self.meet(maker, taker);
             }
-            self.trade(maker, taker);
         }
+        self.state_rest(taker, &met);
         let order = &mut self.orders[taker];
         let may_rest = matches!(
             order.terms.time_in_force,
             TimeInForce::GoodTillCancel | TimeInForce::PostOnly
         );
-        if order.left() == 0 {
+        if is_prevented {
+            order.ended = Some(EndReason::SelfTrade);
+        } else if order.open == 0 {
             order.ended = Some(EndReason::Filled);
         } else if may_rest && matches!(order.terms.pricing, Pricing::Limit(_)) {
             order.rested = Some(self.rested_count);
@@ -288,19 +490,102 @@ impl NaiveMarkets {
         }
     }
 
-    fn trade(&mut self, maker: usize, taker: usize) {
-        let quantity = self.orders[maker].left().min(self.orders[taker].left());
-        let price = self.orders[maker].limit().expect("only limit orders rest");
-        let (market, ids) = (
-            self.orders[taker].terms.market,
-            (self.orders[maker].id, self.orders[taker].id),
-        );
-        self.trades
-            .push((market, ids.0, ids.1, price, Lots(quantity)));
-        self.orders[maker].filled += quantity;
-        self.orders[taker].filled += quantity;
-        if self.orders[maker].left() == 0 {
-            self.orders[maker].ended = Some(EndReason::Filled);
+    /// Two orders trade what is complete, then what is promised between them and free.
+    fn meet(&mut self, maker: usize, taker: usize) {
+        let ids = [maker, taker].map(|at| self.orders[at].id);
+        let [maker_id, taker_id] = ids;
+        self.state(maker_id, taker);
+        if self.promises.are_declined(&maker_id, &taker_id) || self.orders[maker].open == 0 {
+            return;
         }
+        let halves = [(maker_id, taker_id), (taker_id, maker_id)]
+            .map(|(own, other)| self.promises.half(&own, &other));
+        let has = |at: usize, half: u64| {
+            let order = &self.orders[at];
+            order.open.min(order.free() + half)
+        };
+        let quantity = has(maker, halves[0]).min(has(taker, halves[1]));
+        if quantity == 0 {
+            return;
+        }
+        let piece = self.promises.complete(&maker_id, &taker_id).len();
+        self.report(maker_id, taker, (piece, quantity, false));
+        self.orders[taker].spend(&maker_id, quantity, quantity.min(halves[1]));
+        self.orders[maker].spend(&taker_id, quantity, quantity.min(halves[0]));
+        self.end_if_nothing_is_left(maker);
+    }
+
+    /// The complete trades of an order with those before it that it did not meet.
+    fn state_rest(&mut self, taker: usize, met: &[OrderId]) {
+        let id = self.orders[taker].id;
+        for other in self.promises.partners(&id) {
+            if self.places[&other] < self.places[&id] && !met.contains(&other) {
+                self.state(other, taker);
+            }
+        }
+    }
+
+    /// The complete trades of an order with one before it.
+    fn state(&mut self, maker: OrderId, taker: usize) {
+        let taker_id = self.orders[taker].id;
+        for (piece, quantity) in (0..).zip(self.promises.complete(&maker, &taker_id)) {
+            self.report(maker, taker, (piece, quantity, true));
+            self.orders[taker].spend(&maker, quantity, quantity);
+            let found = self.orders.iter().position(|order| order.id == maker);
+            if let Some(at) = found.filter(|at| self.orders[*at].rests()) {
+                self.orders[at].spend(&taker_id, quantity, quantity);
+                self.end_if_nothing_is_left(at);
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        maker: OrderId,
+        taker: usize,
+        (piece, quantity, is_final): (usize, u64, bool),
+    ) {
+        self.trades.push(NaiveTrade {
+            market: self.orders[taker].terms.market,
+            maker,
+            taker: self.orders[taker].id,
+            piece,
+            price: self.limits[&maker],
+            quantity: Lots(quantity),
+            is_final,
+        });
+        self.orders[taker].filled += quantity;
+        let found = self.orders.iter_mut().find(|order| order.id == maker);
+        if let Some(maker) = found {
+            maker.filled += quantity;
+        }
+    }
+
+    fn end_if_nothing_is_left(&mut self, maker: usize) {
+        let order = &mut self.orders[maker];
+        if order.open == 0 && order.ended.is_none() {
+            order.ended = Some(EndReason::Filled);
+        }
+    }
+
+    /// The best levels of a side: price, open quantity and number of orders.
+    pub fn levels(&self, market: MarketIndex, side: Side) -> Vec<(Ticks, u128, u32)> {
+        let mut levels: BTreeMap<Ticks, (u128, u32)> = BTreeMap::new();
+        for order in self.orders.iter().filter(|order| order.lives()) {
+            if (order.terms.market, order.terms.side) == (market, side) {
+                let price = order.limit().expect("only limit orders rest");
+                let level = levels.entry(price).or_default();
+                level.0 += u128::from(order.open);
+                level.1 += 1;
+            }
+        }
+        let levels = levels.into_iter();
+        let mut levels: Vec<_> = levels
+            .map(|(price, (quantity, orders))| (price, quantity, orders))
+            .collect();
+        if side == Side::Buy {
+            levels.reverse();
+        }
+        levels
     }
 }

@@ -10,19 +10,27 @@ use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{Action, Operation, Place, Verified};
 use bitfitech_core::types::{
-    AuthorKey, Digest, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source, Ticks,
+    AuthorKey, Digest, HybridTime, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source,
+    Ticks,
 };
 use bitfitech_core::view::Change;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
+use crate::deals::{KnownOrder, Signer};
 use crate::liar::Liar;
-use crate::scenario::{Draft, Scenario, Step};
+use crate::scenario::{Amount, Deal, Draft, Scenario, Step};
 
 /// The exchange of an honest node.
 pub type Node = Exchange<Book>;
 
 /// When every network begins.
 pub const BEGIN_MS: u64 = 1_700_000_000_000;
+
+/// For how long the orders of a silent author rest.
+pub const LEASE_MS: u32 = 2_000;
+
+/// How far apart in time two halves may be.
+pub const ANSWER_MS: u32 = 400;
 
 /// How many markets there are.
 pub const MARKETS: u16 = 2;
@@ -48,8 +56,9 @@ pub fn genesis(network: &str) -> Genesis {
         network: network.to_string(),
         markets: vec![market("AAA/ZZZ"), market("BBB/ZZZ")],
         bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
+        // Short, so that leases end and answers come too late within a scenario.
+        lease_ms: LEASE_MS,
+        answer_ms: ANSWER_MS,
         allow_list: Vec::new(),
     }
     .checked()
@@ -106,7 +115,10 @@ pub struct Network {
     pub published: Vec<Verified>,
     published_ids: BTreeSet<OpId>,
     /// Every order that anyone has ever placed.
-    orders: Vec<(AuthorKey, MarketIndex, Side, OrderId)>,
+    orders: Vec<KnownOrder>,
+    /// Hears of everything at once, whatever its date: what the liars are shown, and what says
+    /// whether a lie is applied at all.
+    pub witness: Node,
 }
 
 impl Network {
@@ -120,7 +132,6 @@ impl Network {
             .collect();
         let liars = usize::from(scenario.liars);
         Self {
-            genesis,
             digest,
             true_ms: BEGIN_MS,
             peers,
@@ -128,6 +139,8 @@ impl Network {
             published: Vec::new(),
             published_ids: BTreeSet::new(),
             orders: Vec::new(),
+            witness: new_node(&genesis, &key(255)),
+            genesis,
         }
     }
 
@@ -178,6 +191,14 @@ impl Network {
         let at = |node: &u8| usize::from(*node) % nodes;
         match step {
             Step::Submit { node, actions } => Some((at(node), self.submit(at(node), actions))),
+            Step::Agree {
+                node,
+                trade,
+                amounts,
+            } => {
+                let partner = self.agree(at(node), *trade, amounts);
+                Some((partner, Books::Merged))
+            }
             Step::Craft { liar, lie, actions } => {
                 self.craft(usize::from(*liar), lie, actions);
                 None
@@ -220,8 +241,13 @@ impl Network {
     /// A node writes, if it may.
     fn submit(&mut self, node: usize, drafts: &[Draft]) -> Books {
         let author = self.peers[node].author;
-        let actions = self.actions(&author, drafts);
         let now = self.now(node);
+        let Peer { exchange, key, .. } = &self.peers[node];
+        let after_all = exchange.dag().latest_time().next().expect("not the end");
+        let time = after_all.max(HybridTime::from_unix_ms(now.unix_ms));
+        let signer = self.signer(author, exchange);
+        let actions = self.actions(&signer, drafts, time.unix_ms());
+        let actions = signer.valid_only(actions, (key, time));
         let peer = &mut self.peers[node];
         let result = peer.exchange.submit(now, actions.clone());
         self.pump(node);
@@ -235,19 +261,58 @@ impl Network {
         }
     }
 
+    /// A node confirms a trade and its partner, if he is honest, answers; who wrote last.
+    fn agree(&mut self, node: usize, trade: u8, amounts: &[Amount; 2]) -> usize {
+        let hear_and_write = |network: &mut Self, node: usize, draft: Draft| {
+            network.receive(node, 0, network.published.clone());
+            network.tick(node);
+            network.submit(node, &[draft]);
+            network.persist(node, usize::MAX);
+        };
+        let (deal, amount) = (Deal::Shown(trade), amounts[0]);
+        hear_and_write(self, node, Draft::Confirm { deal, amount });
+        let newest = self.peers[node].applied.last();
+        let half = newest.and_then(|newest| newest.body().actions.iter().find_map(Action::half));
+        let owner = half.and_then(|half| self.orders.iter().find(|known| known.3 == half.other));
+        let partner = owner.and_then(|(author, ..)| {
+            let mut peers = self.peers.iter();
+            peers.position(|peer| peer.author == *author)
+        });
+        let Some(partner) = partner else {
+            return node;
+        };
+        let (deal, amount) = (Deal::Offered(0), amounts[1]);
+        hear_and_write(self, partner, Draft::Confirm { deal, amount });
+        partner
+    }
+
     /// A liar signs something and publishes it at once.
     fn craft(&mut self, liar: usize, lie: &crate::scenario::Lie, drafts: &[Draft]) {
         let count = self.liars.len().max(1);
         let Some(author) = self.liars.get(liar % count).map(|liar| liar.author) else {
             return;
         };
-        let actions = self.actions(&author, drafts);
+        self.witness.handle_tick(all_seeing(self.true_ms));
+        let signer = self.signer(author, &self.witness);
+        let actions = self.actions(&signer, drafts, self.true_ms);
         let context = (self.true_ms, &self.genesis);
-        let liar = &mut self.liars[liar % count];
-        let crafted = liar.craft(lie, actions.clone(), &self.published, context);
+        let crafted =
+            self.liars[liar % count].craft(lie, actions.clone(), &self.published, context);
         if let Some(operation) = crafted {
-            self.learn_orders(author, operation.id(), &actions);
-            self.publish(operation);
+            self.publish(operation.clone());
+            if self.witness.dag().find(&operation.id()).is_some() {
+                self.learn_orders(author, operation.id(), &actions);
+                self.liars[liar % count].keep(operation);
+            }
+        }
+    }
+
+    /// Someone who goes by what an exchange shows.
+    fn signer<'a>(&'a self, author: AuthorKey, exchange: &'a Node) -> Signer<'a> {
+        Signer {
+            author,
+            exchange,
+            orders: &self.orders,
         }
     }
 
@@ -371,6 +436,10 @@ impl Network {
     /// An operation leaves its author.
     pub fn publish(&mut self, operation: Verified) {
         if self.published_ids.insert(operation.id()) {
+            let now = all_seeing(self.true_ms);
+            self.witness
+                .receive(now, source(0), vec![operation.clone()]);
+            while self.witness.poll_output().is_some() {}
             self.published.push(operation);
         }
     }
@@ -415,39 +484,18 @@ impl Network {
         }
     }
 
-    fn actions(&self, author: &AuthorKey, drafts: &[Draft]) -> Vec<Action> {
-        drafts
-            .iter()
-            .map(|draft| self.action(author, draft))
-            .collect()
+    fn actions(&self, signer: &Signer<'_>, drafts: &[Draft], time_ms: u64) -> Vec<Action> {
+        let actions = drafts.iter();
+        let actions = actions.filter_map(|draft| self.action(signer, draft, time_ms));
+        actions.collect()
     }
 
-    fn action(&self, author: &AuthorKey, draft: &Draft) -> Action {
-        match *draft {
-            Draft::Limit {
-                market,
-                buys,
-                price,
-                quantity,
-                time_in_force,
-                self_trade,
-            } => {
-                let pricing = Pricing::Limit(Ticks(u64::from(price)));
-                place(market, buys, pricing, (quantity, time_in_force, self_trade))
-            }
-            Draft::Market {
-                market,
-                buys,
-                protection,
-                quantity,
-                time_in_force,
-                self_trade,
-            } => {
-                let pricing = Pricing::Market(protection.map(|price| Ticks(u64::from(price))));
-                place(market, buys, pricing, (quantity, time_in_force, self_trade))
-            }
+    fn action(&self, signer: &Signer<'_>, draft: &Draft, time_ms: u64) -> Option<Action> {
+        Some(match *draft {
+            Draft::Confirm { deal, amount } => return signer.confirm(deal, amount),
+            Draft::Decline { deal } => return signer.decline(deal),
             Draft::Cancel { order } => {
-                let (market, _, order) = self.target(author, order);
+                let (market, _, order) = self.target(&signer.author, order);
                 Action::Cancel { market, order }
             }
             Draft::Replace {
@@ -455,7 +503,7 @@ impl Network {
                 price,
                 quantity,
             } => {
-                let (market, side, order) = self.target(author, order);
+                let (market, side, order) = self.target(&signer.author, order);
                 Action::Replace {
                     market,
                     order,
@@ -469,7 +517,8 @@ impl Network {
                     quantity: Lots(quantity.map_or(1, u64::from)),
                 }
             }
-        }
+            _ => new_order(draft, time_ms),
+        })
     }
 }
 
@@ -499,12 +548,50 @@ pub fn decode(wire: &[u8], genesis: &Genesis, digest: &Digest) -> Verified {
         .trust()
 }
 
+/// The order that a draft of one describes, of an operation of about this time.
+fn new_order(draft: &Draft, time_ms: u64) -> Action {
+    let price = |price: u8| Ticks(u64::from(price));
+    match *draft {
+        Draft::Limit {
+            market,
+            buys,
+            price: limit,
+            quantity,
+            time_in_force,
+            self_trade,
+            expires,
+        } => {
+            let may_rest = matches!(time_in_force, 0 | 3);
+            let expires_ms = expires
+                .filter(|_| may_rest)
+                .map(|expires| time_ms + u64::from(expires));
+            let pricing = Pricing::Limit(price(limit));
+            let terms = (quantity, time_in_force, self_trade);
+            place(market, buys, pricing, terms, expires_ms)
+        }
+        Draft::Market {
+            market,
+            buys,
+            protection,
+            quantity,
+            time_in_force,
+            self_trade,
+        } => {
+            let pricing = Pricing::Market(protection.map(price));
+            let terms = (quantity, time_in_force, self_trade);
+            place(market, buys, pricing, terms, None)
+        }
+        _ => unreachable!("no draft of an order"),
+    }
+}
+
 /// A new order with these terms, by number.
 fn place(
     market: bool,
     buys: bool,
     pricing: Pricing,
     (quantity, time_in_force, self_trade): (u8, u8, u8),
+    expires_ms: Option<u64>,
 ) -> Action {
     Action::Place(Place {
         market: MarketIndex(u16::from(market)),
@@ -522,8 +609,16 @@ fn place(
             1 => SelfTrade::CancelOldest,
             _ => SelfTrade::CancelBoth,
         },
-        expires_ms: None,
+        expires_ms,
     })
+}
+
+/// The clocks of a node that parks nothing.
+fn all_seeing(true_ms: u64) -> Now {
+    Now {
+        monotonic_ms: true_ms - BEGIN_MS,
+        unix_ms: true_ms + 1_000_000,
+    }
 }
 
 /// A good-till-cancelled limit order in the first market.

@@ -2,7 +2,9 @@
 //! rulebook ([`crate::naive`]) on the same set of operations.
 
 use bitfitech_core::types::Side;
+use bitfitech_core::view::{TradeRow, TradeStatus};
 
+use crate::deals::piece_of;
 use crate::facts::{Facts, markets};
 use crate::naive::{self, NaiveTrade};
 use crate::network::{Network, Peer};
@@ -23,25 +25,26 @@ fn trades_and_orders_are_those_of_the_naive_rulebook() {
 }
 
 fn check_against_naive(network: &Network, peer: &Peer) {
-    let bucket_ms = u64::from(network.genesis.bucket_ms);
-    let expected = naive::replay(&peer.applied, &network.digest, bucket_ms);
+    let expected = naive::replay(&peer.applied, &network.genesis);
     let facts = Facts::of(peer.exchange.replica());
     for market in markets() {
         let of_market = facts.trades.iter().filter(|trade| trade.market == market);
-        let trades: Vec<NaiveTrade> = of_market
-            .map(|trade| {
-                let (maker, taker) = match trade.taker {
-                    Side::Buy => (trade.sell, trade.buy),
-                    Side::Sell => (trade.buy, trade.sell),
-                };
-                (market, maker, taker, trade.price, trade.quantity)
-            })
-            .collect();
-        let naive = expected.trades.iter().filter(|trade| trade.0 == market);
+        let trades: Vec<NaiveTrade> = of_market.map(naive_trade).collect();
+        let naive = expected.trades.iter();
+        let naive: Vec<&NaiveTrade> = naive.filter(|trade| trade.market == market).collect();
         assert!(
-            naive.eq(trades.iter()),
-            "{market:?}: {trades:?} instead of {expected:?}"
+            naive.iter().copied().eq(trades.iter()),
+            "{market:?}: {trades:#?} instead of {naive:#?}"
         );
+        for (side, levels) in [Side::Buy, Side::Sell]
+            .into_iter()
+            .zip(&facts.levels[usize::from(market.0)])
+        {
+            let levels = levels
+                .iter()
+                .map(|level| (level.price, level.quantity, level.orders));
+            assert_eq!(levels.collect::<Vec<_>>(), expected.levels(market, side));
+        }
     }
     assert_eq!(facts.orders.len(), expected.orders.len());
     for order in &expected.orders {
@@ -54,5 +57,22 @@ fn check_against_naive(network: &Network, peer: &Peer) {
             (order.terms.quantity, order.filled, order.ended),
             "{row:?}"
         );
+    }
+}
+
+/// A trade in the vocabulary of the naive rulebook.
+fn naive_trade(trade: &TradeRow) -> NaiveTrade {
+    let (maker, taker) = match trade.taker {
+        Side::Buy => (trade.sell, trade.buy),
+        Side::Sell => (trade.buy, trade.sell),
+    };
+    NaiveTrade {
+        market: trade.market,
+        maker,
+        taker,
+        piece: piece_of(trade) as usize,
+        price: trade.price,
+        quantity: trade.quantity,
+        is_final: trade.status == TradeStatus::Final,
     }
 }

@@ -29,6 +29,13 @@ pub struct Scenario {
 pub enum Step {
     /// A node writes an operation.
     Submit { node: u8, actions: Vec<Draft> },
+    /// A node hears of all that is published and confirms a trade, counted back from the newest;
+    /// its partner hears of that and answers.
+    Agree {
+        node: u8,
+        trade: u8,
+        amounts: [Amount; 2],
+    },
     /// A liar signs one.
     Craft {
         liar: u8,
@@ -62,6 +69,8 @@ pub enum Draft {
         quantity: u8,
         time_in_force: u8,
         self_trade: u8,
+        /// For how many milliseconds it may rest, if it may rest at all.
+        expires: Option<u16>,
     },
     /// A market order.
     Market {
@@ -80,6 +89,30 @@ pub enum Draft {
         price: Option<u8>,
         quantity: Option<u8>,
     },
+    /// Confirms a trade.
+    Confirm { deal: Deal, amount: Amount },
+    /// Refuses a pair.
+    Decline { deal: Deal },
+}
+
+/// Which two orders a confirmation or a refusal is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Deal {
+    /// Those of a trade that the author is shown, counted back from the newest.
+    Shown(u8),
+    /// Those of a half that another author has signed with an order of this author.
+    Offered(u8),
+    /// An own order and another one, counted back from the newest, and which piece of theirs.
+    Any { own: u8, other: u8, piece: u8 },
+}
+
+/// How much an author confirms.
+#[derive(Clone, Copy, Debug)]
+pub enum Amount {
+    /// What he is shown, or what the other has signed where that is less.
+    Shown,
+    /// So much.
+    Of(u8),
 }
 
 /// How a liar builds an operation.
@@ -139,6 +172,9 @@ fn step() -> impl Strategy<Value = Step> {
     let link = 0..3_u8;
     prop_oneof![
         12 => (node.clone(), drafts()).prop_map(|(node, actions)| Step::Submit { node, actions }),
+        6 => (node.clone(), 0..4_u8, amount(), amount()).prop_map(|(node, trade, half, answer)| {
+            Step::Agree { node, trade, amounts: [half, answer] }
+        }),
         5 => (0..2_u8, lie(), drafts())
             .prop_map(|(liar, lie, actions)| Step::Craft { liar, lie, actions }),
         9 => (node.clone(), link.clone(), vec(0..24_u8, 1..12))
@@ -146,6 +182,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (node.clone(), 0..8_u8).prop_map(|(node, count)| Step::Persist { node, count }),
         4 => node.clone().prop_map(|node| Step::Tick { node }),
         3 => (0..300_u16).prop_map(|ms| Step::Pass { ms }),
+        1 => prop_oneof![2 => 300..600_u16, 1 => 600..2_500_u16].prop_map(|ms| Step::Pass { ms }),
         1 => (node.clone(), link).prop_map(|(node, link)| Step::LinkDown { node, link }),
         1 => (node.clone(), 0..6_u8).prop_map(|(node, kept)| Step::Crash { node, kept }),
         1 => (node.clone(), node).prop_map(|(node, from)| Step::Synchronise { node, from }),
@@ -166,9 +203,9 @@ fn draft() -> impl Strategy<Value = Draft> {
     let quantity = 1..=6_u8;
     let terms = (prop_oneof![3 => Just(0_u8), 1 => 1..4_u8], 0..3_u8);
     prop_oneof![
-        10 => (market, any::<bool>(), price.clone(), quantity.clone(), terms.clone())
-            .prop_map(|(market, buys, price, quantity, (time_in_force, self_trade))| {
-                Draft::Limit { market, buys, price, quantity, time_in_force, self_trade }
+        10 => (market, any::<bool>(), price.clone(), quantity.clone(), terms.clone(), expires())
+            .prop_map(|(market, buys, price, quantity, (time_in_force, self_trade), expires)| {
+                Draft::Limit { market, buys, price, quantity, time_in_force, self_trade, expires }
             }),
         2 => (market, any::<bool>(), option::of(price.clone()), quantity.clone(), terms)
             .prop_map(|(market, buys, protection, quantity, (time_in_force, self_trade))| {
@@ -177,7 +214,26 @@ fn draft() -> impl Strategy<Value = Draft> {
         2 => (0..12_u8).prop_map(|order| Draft::Cancel { order }),
         4 => (0..12_u8, option::of(price), option::of(quantity))
             .prop_map(|(order, price, quantity)| Draft::Replace { order, price, quantity }),
+        9 => (deal(), amount()).prop_map(|(deal, amount)| Draft::Confirm { deal, amount }),
+        1 => deal().prop_map(|deal| Draft::Decline { deal }),
     ]
+}
+
+fn expires() -> impl Strategy<Value = Option<u16>> {
+    prop_oneof![5 => Just(None), 1 => (1..1_500_u16).prop_map(Some)]
+}
+
+fn deal() -> impl Strategy<Value = Deal> {
+    prop_oneof![
+        6 => (0..4_u8).prop_map(Deal::Shown),
+        6 => (0..3_u8).prop_map(Deal::Offered),
+        2 => (0..6_u8, 0..6_u8, 0..3_u8)
+            .prop_map(|(own, other, piece)| Deal::Any { own, other, piece }),
+    ]
+}
+
+fn amount() -> impl Strategy<Value = Amount> {
+    prop_oneof![3 => Just(Amount::Shown), 1 => (1..=4_u8).prop_map(Amount::Of)]
 }
 
 fn lie() -> impl Strategy<Value = Lie> {

@@ -38,7 +38,10 @@ fn immediate() -> Action {
 impl Filled {
     /// Markets without a history.
     pub(crate) fn empty() -> Self {
-        let genesis = genesis("slow");
+        let genesis = Genesis {
+            lease_ms: 90_000,
+            ..genesis("slow")
+        };
         let engines = markets().map(|_| Book::new(&[7; 32]));
         Self {
             replica: Replica::new(&genesis, &[7; 32], engines),

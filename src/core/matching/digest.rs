@@ -5,8 +5,8 @@
 //! keep the digests of the parts that did not change:
 //!
 //! - A *level* is `BLAKE3("L" ‖ side ‖ price ‖ order …)`, each order being its id, what remains
-//!   of it, its total quantity, what of it is promised, and a byte that is 1 if it is over. The side
-//!   is 0 for buy and 1 for sell; numbers are 64 bits, little endian.
+//!   of it, its total quantity, what of it is promised, and a byte that is 1 if it is over. The
+//!   side is 0 for buy and 1 for sell; numbers are 64 bits, little endian.
 //! - A *side* is a trie over its prices, read as 16 hexadecimal digits from the most significant.
 //!   A subtree with one level has the digest of that level; any other splits at the first digit in
 //!   which its prices differ and is `BLAKE3("B" ‖ child …)`, lowest digit first.

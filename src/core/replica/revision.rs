@@ -40,6 +40,13 @@ pub struct ShownTrade {
     pub taker: OrderId,
 }
 
+impl Revision {
+    /// Where matching may be another from, and the operation by which it is.
+    pub(super) fn back_to_with_cause(&self) -> Option<(LogEntry, OpId)> {
+        self.back_to.map(|entry| (entry, self.cause))
+    }
+}
+
 /// An order's action, and where it is.
 #[derive(Clone, Copy)]
 struct Standing {
@@ -121,7 +128,9 @@ impl<E: Engine> Replica<E> {
     /// From where on matching under new terms may differ from what was done.
     ///
     /// What a maker promises binds it from its beginning, so a promise of more than it traded with
-    /// that taker reaches back to the maker. Everything else shows first when the taker comes.
+    /// that taker reaches back to the maker. So does a promise that became less: it may have kept
+    /// others from the maker, or the maker in the book. Everything else shows first when the taker
+    /// comes.
     fn back_to(
         &self,
         index: usize,
@@ -142,12 +151,12 @@ impl<E: Engine> Replica<E> {
         });
         let traded = pieces.iter().map(|(_, quantity)| *quantity);
         let traded = traded.fold(0, u64::saturating_add);
-        let exceeds = |order: Slot| {
+        let weighs = |order: Slot| {
             let id = self.orders.id(order);
-            let promises = [old, terms].map(|terms| terms.withheld_of(pair, &id));
-            promises[0] != promises[1] && promises[0].max(promises[1]) > traded
+            let [before, now] = [old, terms].map(|terms| terms.withheld_of(pair, &id));
+            now < before || (now > before && now > traded)
         };
-        if exceeds(maker) {
+        if weighs(maker) {
             return Some(maker_standing.entry);
         }
         taker_standing.at?;
@@ -159,7 +168,7 @@ impl<E: Engine> Replica<E> {
             let next = u32::try_from(expected.len()).expect("pieces are numbered by 32 bits");
             expected.push((next, rest));
         }
-        let differs = expected != pieces || old.declined != terms.declined || exceeds(taker);
+        let differs = expected != pieces || old.declined != terms.declined || weighs(taker);
         differs.then_some(taker_standing.entry)
     }
 
@@ -234,6 +243,7 @@ impl<E: Engine> Replica<E> {
                 };
                 promised = promised.saturating_add(withheld);
             }
+            promised = promised.saturating_add(self.left_on_entry(index, maker));
             let engine = &mut self.markets[index].engine;
             engine.set_promised(&id, Lots(promised));
         }
@@ -283,7 +293,23 @@ impl<E: Engine> Replica<E> {
         Some((bucket + 1) * u64::from(self.bucket_ms))
     }
 
-    /// What of a maker's half a taker that has come did not take.
+    /// What an order promised to those before it and did not trade with them when it came.
+    fn left_on_entry(&self, index: usize, own: Slot) -> u64 {
+        let Some(at) = self.markets[index].place_of(own, self.bucket_of_order(own)) else {
+            return 0;
+        };
+        let id = self.orders.id(own);
+        let makers = self.markets[index].terms.makers(own);
+        let left = makers.map(|maker| {
+            let pair = OrderPair::new(id, self.orders.id(maker));
+            let terms = self.markets[index].terms.get(maker, own);
+            let half = terms.map_or(Lots(0), |terms| terms.half_of(&pair, &id));
+            self.left_of_half(index, at, maker, half)
+        });
+        left.fold(0, u64::saturating_add)
+    }
+
+    /// What of the half of either was left when a taker, which has come, had met a maker.
     fn left_of_half(&self, index: usize, at: usize, maker: Slot, half: Lots) -> u64 {
         let trades = self.trades_between(index, at, maker);
         let tentative = trades

@@ -54,9 +54,6 @@ const DHT: &str = "the DHT";
 /// What the rates wait for.
 const RATES: &str = "the limiting of rates";
 
-/// What the keys of the confirmation of trades wait for.
-const FINALITY: &str = "the confirmation of trades";
-
 /// What the keys of the HTTP API wait for.
 const API: &str = "the HTTP API";
 
@@ -361,22 +358,19 @@ pub(super) const KEYS: &[Key] = &[
         milliseconds(0, 3_600_000),
         "1000",
         "How long a trade must stand unchanged before it is confirmed",
-    )
-    .awaiting(FINALITY),
+    ),
     key(
         "exchange.release_ms",
         milliseconds(100, 86_400_000),
         "15000",
         "How long an unanswered trade binds its orders",
-    )
-    .awaiting(FINALITY),
+    ),
     key(
         "exchange.late_policy",
         Kind::Choice(&["settle", "refuse"]),
         "settle",
         "Trades with a late order: confirmed after twice settle_ms, or by hand alone",
-    )
-    .awaiting(FINALITY),
+    ),
     key(
         "gossip.flush_ms",
         milliseconds(0, 1_000),

@@ -369,12 +369,12 @@ fn a_key_that_waits_for_its_part_of_the_program_says_so() {
         .variable("MAX_ORDERS_PER_SECOND", "5")
         .variable("MAX_PEERS", "5")
         .assign("exchange.late_policy=refuse")
+        .assign("api.port=81")
         .load();
     assert_eq!(
         told.without_effect(),
         [
-            "-D exchange.late_policy: exchange.late_policy has no effect before the confirmation \
-             of trades is built in",
+            "-D api.port: api.port has no effect before the HTTP API is built in",
             "environment MAX_ORDERS_PER_SECOND: limits.orders_per_second has no effect before the \
              limiting of rates is built in",
         ]

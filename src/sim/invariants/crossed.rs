@@ -21,7 +21,10 @@ pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
         let met = bids.filter(|bid| bid.market == ask.market && bid.price >= ask.price);
         for bid in met.filter(|bid| meets(node, &bid.order, &ask.order)) {
             let (host, bid, ask) = (books.host.index(), bid.order.short(), ask.order.short());
-            findings.add("crossed", &format!("bid {bid} and ask {ask} on host {host}"));
+            findings.add(
+                "crossed",
+                &format!("bid {bid} and ask {ask} on host {host}"),
+            );
         }
     }
 }

@@ -23,7 +23,9 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
 /// Final trades that were shown and are no longer there, or are otherwise.
 pub(crate) fn lost<'a>(evidence: &Evidence<'a>) -> Vec<&'a FinalTrade> {
     let books = evidence.sample().map(Books::of);
-    let final_now: Vec<_> = books.map(|books| (final_trades(&books), books.host)).collect();
+    let final_now: Vec<_> = books
+        .map(|books| (final_trades(&books), books.host))
+        .collect();
     let stands = |trade: &&FinalTrade| {
         final_now.iter().all(|(finals, host)| {
             let now = finals.get(&trade.trade);

@@ -20,7 +20,10 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
         let restarted = exchange.digests();
         if let Some(digests) = evidence.digests.get(&host).filter(|it| **it != restarted) {
             let what = difference(digests, &restarted);
-            findings.add("restart", &format!("the disk of host {host} gives other {what}"));
+            findings.add(
+                "restart",
+                &format!("the disk of host {host} gives other {what}"),
+            );
         }
     }
 }

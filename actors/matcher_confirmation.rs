@@ -1,0 +1,170 @@
+//! Trades that users confirm and release by hand.
+//!
+//! A trade is found among those that wait for the own signature; for a release also among own
+//! confirmations that nobody answered, whose trade may be gone. Whether something else is wrong
+//! with an id (it names a final trade, or one of others) is known to the orderbook.
+
+use bitfitech_core::confirmation::Placements;
+use bitfitech_core::exchange::Exchange;
+use bitfitech_core::matching::Engine;
+use bitfitech_core::op::{Action, Half};
+use bitfitech_core::replica::trade_id;
+use bitfitech_core::settlement::WaitingTrade;
+use bitfitech_core::types::{OrderId, Side, TradeId};
+use bitfitech_core::view::{TradeRow, TradeStatus};
+
+use crate::command_model::IdPrefix;
+use crate::messages::{ErrorCode, ReplyError, TradeView};
+use crate::orderbook::ambiguous_trade;
+
+/// The half that confirms the trade which a prefix names.
+pub(crate) fn confirming<E: Engine>(
+    exchange: &Exchange<E>,
+    prefix: IdPrefix,
+) -> Result<Half, ReplyError> {
+    let (low, high) = range(prefix);
+    let half = only_half(prefix, exchange.waiting_trades(&low, &high))?;
+    let confirmations = exchange.confirmations();
+    let (own, other) = (&half.own, &half.other);
+    if confirmations.has_refused(own, other) || confirmations.has_refused(other, own) {
+        let text = "one of its owners has refused this trade: it cannot become final";
+        return Err(ReplyError::new(ErrorCode::BadTrade, text));
+    }
+    let mut signed = confirmations.halves(own, other).iter();
+    if signed.any(|signed| signed.piece == half.piece) {
+        let text = "this node has confirmed the trade already: it waits for the other owner";
+        return Err(ReplyError::new(ErrorCode::BadTrade, text));
+    }
+    Ok(half)
+}
+
+/// The half of the trade which a prefix names, to be released.
+pub(crate) fn releasing<E: Engine>(
+    exchange: &Exchange<E>,
+    prefix: IdPrefix,
+) -> Result<Half, ReplyError> {
+    let (low, high) = range(prefix);
+    let mut found = exchange.waiting_trades(&low, &high);
+    for open in open_halves(exchange, &low, &high) {
+        if found.iter().all(|waiting| waiting.id != open.id) {
+            found.push(open);
+        }
+    }
+    only_half(prefix, found)
+}
+
+/// The action that releases it.
+pub(crate) fn release(half: &Half) -> Action {
+    Action::Release {
+        market: half.market,
+        own: half.own,
+        other: half.other,
+    }
+}
+
+fn range(prefix: IdPrefix) -> (TradeId, TradeId) {
+    (TradeId(prefix.low()), TradeId(prefix.high()))
+}
+
+/// The one that was found.
+fn only_half(prefix: IdPrefix, found: Vec<WaitingTrade>) -> Result<Half, ReplyError> {
+    match &found[..] {
+        [] => Err(ReplyError::new(
+            ErrorCode::UnknownTrade,
+            format!("no trade of yours that begins with {prefix} waits: `trades` lists all"),
+        )),
+        [only] => Ok(only.half),
+        [first, second, ..] => Err(ambiguous_trade(prefix, first.id, second.id)),
+    }
+}
+
+/// Own halves between these ids that are neither answered nor given back. It looks at every pair
+/// that was ever confirmed, which a user who types a command does not notice.
+fn open_halves<E: Engine>(
+    exchange: &Exchange<E>,
+    low: &TradeId,
+    high: &TradeId,
+) -> Vec<WaitingTrade> {
+    let (confirmations, replica) = (exchange.confirmations(), exchange.replica());
+    let directed = confirmations
+        .pairs()
+        .flat_map(|pair| [(pair.low, pair.high), (pair.high, pair.low)]);
+    let open = directed.filter_map(|(own, other)| {
+        let signed = confirmations.halves(&own, &other).last()?;
+        let id = trade_id(&own, &other, signed.piece);
+        let row = replica.order(&own)?;
+        let is_meant = row.author == exchange.author() && (low..=high).contains(&&id);
+        let is_open = || confirmations.is_open(signed, &own, &other, exchange.dag());
+        (is_meant && is_open()).then(|| WaitingTrade {
+            id,
+            half: Half {
+                market: row.market,
+                own,
+                other,
+                piece: signed.piece,
+                quantity: signed.quantity,
+                price: signed.price,
+            },
+        })
+    });
+    open.collect()
+}
+
+/// The trade of a half as it is now; one that is gone is shown as busted.
+pub(crate) fn trade_of<E: Engine>(exchange: &Exchange<E>, half: &Half) -> Option<TradeView> {
+    let replica = exchange.replica();
+    let id = trade_id(&half.own, &half.other, half.piece);
+    let own = replica.order(&half.own)?;
+    let key = |order: &OrderId| {
+        let placement = replica.placement(half.market, order);
+        placement.map(|placement| placement.key)
+    };
+    let other_is_later = key(&half.own)? < key(&half.other)?;
+    let later = if other_is_later { half.other } else { half.own };
+    let standing = replica.trades_on_entry(&later);
+    let standing = standing.into_iter().find(|row| row.trade == id);
+    let row = match standing {
+        Some(row) => row,
+        None => TradeRow {
+            trade: id,
+            market: half.market,
+            price: half.price,
+            quantity: half.quantity,
+            buy: if own.side == Side::Buy {
+                half.own
+            } else {
+                half.other
+            },
+            sell: if own.side == Side::Buy {
+                half.other
+            } else {
+                half.own
+            },
+            taker: if other_is_later {
+                own.side.opposite()
+            } else {
+                own.side
+            },
+            status: TradeStatus::Busted,
+            time: replica.order(&later)?.time,
+            revision: replica.revision(&id),
+        },
+    };
+    views(exchange, vec![row]).pop()
+}
+
+/// Trades as users see them.
+pub(crate) fn views<E: Engine>(exchange: &Exchange<E>, rows: Vec<TradeRow>) -> Vec<TradeView> {
+    let dag = exchange.dag();
+    let is_forked = |order: &OrderId| {
+        let row = exchange.replica().order(order);
+        row.is_some_and(|row| dag.fork_of(&row.author).is_some())
+    };
+    let somebody_forked = dag.forkers().next().is_some();
+    rows.into_iter()
+        .map(|row| {
+            let is_unsafe = somebody_forked && (is_forked(&row.buy) || is_forked(&row.sell));
+            TradeView { row, is_unsafe }
+        })
+        .collect()
+}

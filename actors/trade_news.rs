@@ -1,0 +1,83 @@
+//! Why trades changed, as far as that can be told from the state after the change.
+//!
+//! The replica says which operation brought a change, not by which rule. What an author signed
+//! about the pair, and what that operation made, nearly always tells; where it does not, nothing
+//! is said rather than something that may be wrong.
+
+use std::collections::BTreeMap;
+
+use bitfitech_core::confirmation::Confirmations;
+use bitfitech_core::dag::OpIndex;
+use bitfitech_core::exchange::Exchange;
+use bitfitech_core::matching::{EndReason, Engine};
+use bitfitech_core::types::{OpId, OrderId, TradeId};
+use bitfitech_core::view::{Change, TradeChange, TradeRow};
+
+use crate::messages::TradeReason;
+
+/// The reasons of all trades that changed or vanished and whose reason is known.
+pub(crate) fn reasons<E: Engine>(
+    exchange: &Exchange<E>,
+    changes: &[Change],
+) -> BTreeMap<TradeId, TradeReason> {
+    let mut reasons = BTreeMap::new();
+    for change in changes {
+        if let Change::Trade {
+            row, change, cause, ..
+        } = change
+            && matches!(change, TradeChange::Amended | TradeChange::Busted)
+            && let Some(reason) = reason(exchange, row, *change, cause)
+        {
+            reasons.insert(row.trade, reason);
+        }
+    }
+    reasons
+}
+
+/// Why this trade changed.
+fn reason<E: Engine>(
+    exchange: &Exchange<E>,
+    row: &TradeRow,
+    change: TradeChange,
+    cause: &OpId,
+) -> Option<TradeReason> {
+    let confirmations = exchange.confirmations();
+    let directed = [(&row.buy, &row.sell), (&row.sell, &row.buy)];
+    if change == TradeChange::Busted {
+        let by = |has: fn(&Confirmations, &OrderId, &OrderId) -> bool| {
+            directed
+                .iter()
+                .any(|(own, other)| has(confirmations, own, other))
+        };
+        if by(Confirmations::has_released) {
+            return Some(TradeReason::Released);
+        }
+        if by(Confirmations::has_refused) {
+            return Some(TradeReason::Declined);
+        }
+    }
+    let index = exchange.dag().find(cause)?;
+    let confirms = |order: &OrderId| has_half_of(confirmations, order, index);
+    if confirms(&row.buy) || confirms(&row.sell) {
+        return Some(TradeReason::Confirmation);
+    }
+    let replica = exchange.replica();
+    let (first, last) = (OrderId::new(cause, 0), OrderId::new(cause, u8::MAX));
+    let made_orders = replica.orders_between(first, last).next().is_some();
+    let was_ended = |order: &OrderId| {
+        let ended = replica.order(order).and_then(|row| row.ended);
+        ended.is_some_and(|ended| ended != EndReason::Filled)
+    };
+    let is_late = made_orders || was_ended(&row.buy) || was_ended(&row.sell);
+    is_late.then_some(TradeReason::LateOperation)
+}
+
+/// Whether an operation holds a half about this order.
+fn has_half_of(confirmations: &Confirmations, order: &OrderId, operation: OpIndex) -> bool {
+    confirmations.partners(order).any(|partner| {
+        let mine = confirmations.halves(order, &partner).iter();
+        let theirs = confirmations.halves(&partner, order).iter();
+        let mut halves = mine.chain(theirs);
+        halves.any(|half| half.operation == operation)
+    })
+}
