@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bitfitech_core::types::{AuthorKey, OrderId};
-use bitfitech_core::view::{Change, TradeStatus};
+use bitfitech_core::types::{AuthorKey, OrderId, Side};
+use bitfitech_core::view::{Change, TradeRow, TradeStatus};
 
 use super::{Evidence, Findings};
 use crate::host::Host;
@@ -39,7 +39,7 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
         };
         let concerns = is_honest(&row.buy) || is_honest(&row.sell);
         if row.status != TradeStatus::Final && concerns {
-            faults.push(format!("trade {} is still tentative", row.trade.short()));
+            faults.push(tentative(host, &row, is_honest));
         }
     }
     let latest_ms = latest_times(host);
@@ -59,6 +59,27 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
         }
     }
     faults
+}
+
+/// What is known of a trade that is not settled.
+fn tentative(host: &Host, row: &TradeRow, is_honest: impl Fn(&OrderId) -> bool) -> String {
+    let (maker, taker) = match row.taker {
+        Side::Buy => (row.sell, row.buy),
+        Side::Sell => (row.buy, row.sell),
+    };
+    let side = |own: &OrderId, other: &OrderId| {
+        let node = host.node();
+        let confirmations = node.map(|node| node.exchange().confirmations());
+        let halves = confirmations.map_or(0, |it| it.halves(own, other).len());
+        let kind = match (is_honest(own), host.is_forked(own)) {
+            (true, _) => "honest",
+            (false, true) => "forked",
+            (false, false) => "lying",
+        };
+        format!("{kind} {} with {halves} halves", own.short())
+    };
+    let (trade, maker, taker) = (row.trade.short(), side(&maker, &taker), side(&taker, &maker));
+    format!("trade {trade} is still tentative, maker {maker}, taker {taker}")
 }
 
 /// The latest time of each author's operations.
