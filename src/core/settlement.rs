@@ -9,6 +9,7 @@
 //!   other order it had applied before, and refuses any other at once;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
+//! - a pair with an order whose owner was not heard for a lease is refused at once;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -409,6 +410,9 @@ impl Settlement {
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
         let is_taker = trade.taker == own;
+        if answerable.is_none() && Self::is_silent(now, scene, &other_row.author) {
+            return Step::Refuse;
+        }
         if is_taker && !distrusts {
             let hold_downs = if is_late { 2 } else { 1 };
             let settled_ms = since_ms.saturating_add(hold_downs * self.config.settle_ms);
@@ -423,6 +427,15 @@ impl Settlement {
             _ if is_over_time => Step::Refuse,
             _ => Step::Wait(Some(release_at_ms)),
         }
+    }
+
+    /// Whether an author was not heard for a lease: nobody answers for his orders. Else each of the
+    /// orders that he left behind would bind an order of this node for `release_ms`, one after the
+    /// other.
+    fn is_silent<E: Engine>(now: Now, scene: &Scene<'_, E>, author: &AuthorKey) -> bool {
+        let owner = scene.dag.owner(author);
+        let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
+        latest_ms.saturating_add(scene.lease_ms) < now.unix_ms
     }
 
     /// Whether an order may still be spent on another: as long as it is not over, or if the other

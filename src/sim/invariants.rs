@@ -5,6 +5,7 @@
 //! for a few of them, for the digests say whether the others have the same.
 
 mod accounting;
+mod after_end;
 mod bounds;
 mod causality;
 mod crossed;
@@ -90,7 +91,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 11] = [
+const OF_RUNS: [OfRuns; 12] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -102,6 +103,7 @@ const OF_RUNS: [OfRuns; 11] = [
     bounds::check,
     settled::check,
     finals::check,
+    after_end::check,
 ];
 
 const OF_BOOKS: [OfBooks; 4] = [

@@ -110,7 +110,10 @@ impl World {
     fn end_of_trouble_us(&self) -> Micros {
         let down = self.plans.iter().flat_map(|plan| &plan.down);
         let up_us = down.map(|(_, until_us)| *until_us).max().unwrap_or(0);
-        self.network.healed_us().max(up_us).max(self.end_us())
+        let liars = self.plans.iter().filter_map(|plan| plan.liar);
+        let longer_us = liars.map(adversaries::Kind::outlasts_users_us).max();
+        let lies_end_us = self.end_us() + longer_us.unwrap_or(0);
+        self.network.healed_us().max(up_us).max(lies_end_us)
     }
 
     /// The key of a host.
@@ -150,8 +153,12 @@ impl World {
         Random::derive(self.config.seed, "liars", 0).shuffle(&mut hosts);
         for (number, host) in hosts.into_iter().take(wanted).enumerate() {
             let kind = self.config.adversary;
-            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(number));
+            let turn = (self.config.seed % adversaries::NAMES.len() as u64) as usize;
+            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(turn + number));
             self.plans[host].liar = Some(kind);
+            if !kind.settles() {
+                self.plans[host].settlement = None;
+            }
         }
     }
 
@@ -160,6 +167,11 @@ impl World {
         let honest = plans.filter(|(_, plan)| plan.liar.is_none());
         for (host, plan) in honest {
             plan.canary = self.config.canary.filter(|canary| canary.is_on(host));
+            if let (Some(Canary::ForgottenRelease), Some(config)) =
+                (plan.canary, &mut plan.settlement)
+            {
+                config.release_ms = u64::MAX;
+            }
         }
     }
 

@@ -78,7 +78,11 @@ fn tentative(host: &Host, row: &TradeRow, is_honest: impl Fn(&OrderId) -> bool) 
         };
         format!("{kind} {} with {halves} halves", own.short())
     };
-    let (trade, maker, taker) = (row.trade.short(), side(&maker, &taker), side(&taker, &maker));
+    let (trade, maker, taker) = (
+        row.trade.short(),
+        side(&maker, &taker),
+        side(&taker, &maker),
+    );
     format!("trade {trade} is still tentative, maker {maker}, taker {taker}")
 }
 
