@@ -30,6 +30,7 @@ use crate::event::{Event, HostIndex, MS, Message, Micros};
 use crate::parcel::{Parcel, ParcelGate, Signatures};
 use crate::random::Random;
 use crate::tally::Tally;
+use crate::trace::{Kind, Line};
 use crate::world::{Plan, World};
 
 pub use self::applied::Applied;
@@ -377,7 +378,11 @@ impl Host {
             NodeOutput::Written(id) => {
                 let mine = self.unacknowledged.iter().position(|(it, _)| *it == id);
                 let written = mine.map(|at| self.unacknowledged.swap_remove(at));
-                step.tally.written.extend(written);
+                if let Some((id, at_us)) = written {
+                    let line = || Line::of_host(at_us, self.index, id, Kind::Written);
+                    step.tally.note_line(line);
+                    step.tally.written.push((id, at_us));
+                }
                 self.watch_finals(step, Vec::new());
             }
             NodeOutput::Forked { .. } | NodeOutput::Clock(_) => {}
@@ -398,7 +403,8 @@ impl Host {
                 self.unacknowledged.push((id, step.now_us));
             }
         } else {
-            step.tally.note_applied(&id, self.up_us, step.now_us);
+            let host = (self.index, self.up_us);
+            step.tally.note_applied(&id, host, step.now_us);
         }
         self.disk.append(operation);
         let due_us = step.now_us + if is_own { DISK_US } else { DISK_LAZY_US };

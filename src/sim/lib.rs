@@ -6,7 +6,7 @@
 //!
 //! Read in this order: [`config`] and [`scenario`], [`world`], [`network`], [`host`], then how it
 //! is run: [`queue`], [`shard`], [`runner`]; who lies and what is wrong: [`adversaries`],
-//! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`].
+//! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`], [`trace`], [`shrink`].
 
 pub mod adversaries;
 pub mod canaries;
@@ -30,8 +30,10 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod shard;
+pub mod shrink;
 pub mod tally;
 pub mod topology;
+pub mod trace;
 pub mod world;
 
-pub use runner::{Progress, run};
+pub use runner::{Progress, run, run_traced};

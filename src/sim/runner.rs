@@ -20,6 +20,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::shard::{Division, Shard};
 use crate::tally::Tally;
+use crate::trace::Line;
 use crate::world::{WARM_UP_US, World};
 
 /// Windows between two calls of the progress function.
@@ -43,11 +44,31 @@ struct Outcome {
     converged_us: Option<Micros>,
 }
 
+/// Takes what happened, window by window.
+pub type Tracer<'a> = &'a mut dyn FnMut(Line);
+
 /// Runs a simulation. A panic of a node is a violation like any other.
 pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
+    run_with(config, progress, None)
+}
+
+/// Runs a simulation and tells everything that happens to operations.
+pub fn run_traced(
+    config: Config,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Tracer<'_>,
+) -> Report {
+    run_with(config, progress, Some(tracer))
+}
+
+fn run_with(
+    config: Config,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Option<Tracer<'_>>,
+) -> Report {
     let began = Instant::now();
     let world = World::new(config);
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress)));
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress, tracer)));
     let mut report = ran.unwrap_or_else(|payload| {
         let told = payload.downcast_ref::<String>().cloned();
         let told = told.or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()));
@@ -59,7 +80,11 @@ pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
     report
 }
 
-fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
+fn run_world(
+    world: &World,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Option<Tracer<'_>>,
+) -> Report {
     let division = Division::new(world.config.nodes, world.config.threads);
     let mut shards: Vec<Shard> = (0..division.shards)
         .map(|number| Shard::new(world, division, number))
@@ -67,7 +92,11 @@ fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
     for order in orders(world) {
         shards[division.shard_of(order.to)].push(order);
     }
-    judge(world, live(world, shards, progress))
+    if tracer.is_some() {
+        let tallies = shards.iter_mut().map(|shard| &mut shard.tally);
+        tallies.for_each(|tally| tally.trace = Some(Vec::new()));
+    }
+    judge(world, live(world, shards, progress, tracer))
 }
 
 /// When users want to trade, and on which hosts.
@@ -100,7 +129,12 @@ fn orders(world: &World) -> Vec<Event> {
 }
 
 /// Lets time pass until the network has healed and agrees, or has had long enough to.
-fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -> Outcome {
+fn live(
+    world: &World,
+    shards: Vec<Shard>,
+    progress: &mut dyn FnMut(Progress),
+    mut tracer: Option<Tracer<'_>>,
+) -> Outcome {
     thread::scope(|scope| {
         let mut others = Vec::new();
         for _ in 1..shards.len() {
@@ -123,6 +157,9 @@ fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -
             }
             shards = run_window(world, shards, &others, window);
             exchange(&mut shards);
+            if let Some(tracer) = &mut tracer {
+                hand_out(&mut shards, tracer);
+            }
             passed_us = now_us + window_us;
             if count % PROGRESS_WINDOWS == 0 {
                 progress(Progress { now_us, healed_us });
@@ -172,6 +209,15 @@ fn run_window(
         );
     }
     back
+}
+
+/// Hands out what happened in a window.
+fn hand_out(shards: &mut [Shard], tracer: Tracer<'_>) {
+    let traces = shards.iter_mut().map(|shard| &mut shard.tally.trace);
+    let lines = traces.flatten().flat_map(|trace| trace.drain(..));
+    let mut lines: Vec<Line> = lines.collect();
+    lines.sort_by_key(|line| (line.at_us, line.host()));
+    lines.into_iter().for_each(tracer);
 }
 
 /// Hands messages and news of what was written to the other shards.
