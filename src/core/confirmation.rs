@@ -458,7 +458,8 @@ impl Confirmations {
         if half.piece > 0 && !self.knows_complete(half, &branch) {
             let before = self.halves(own, other).iter();
             let before = before.filter(|signed| signed.piece + 1 == half.piece);
-            proofs.extend(before.filter_map(|signed| self.answer(signed, own, other)));
+            let answers = before.filter_map(|signed| self.answer(signed, own, other));
+            proofs.extend(answers.map(|(answer, _)| answer));
         }
         let placement = placements.placement(half.market, own);
         let quantity = placement.map_or(Lots(0), |placement| placement.quantity);
@@ -471,10 +472,15 @@ impl Confirmations {
         for other in self.partners(own) {
             for signed in self.halves(own, &other) {
                 let bound = self.bound_by(signed, own, &other, &branch);
-                let frees = self.answer(signed, own, &other).or_else(|| {
-                    let refusals = self.signed.get(&(other, *own))?.refusals.first().copied();
-                    refusals.or_else(|| self.silence(signed, &other, dag))
-                });
+                let frees = match self.answer(signed, own, &other) {
+                    // An answer frees what goes beyond it.
+                    Some((answer, quantity)) => (quantity < signed.quantity).then_some(answer),
+                    None => {
+                        let refusals = self.signed.get(&(other, *own));
+                        let refusal = refusals.and_then(|it| it.refusals.first().copied());
+                        refusal.or_else(|| self.silence(signed, &other, dag))
+                    }
+                };
                 proofs.extend(frees.filter(|_| bound == signed.quantity.0));
             }
         }
@@ -483,12 +489,12 @@ impl Confirmations {
         proofs
     }
 
-    /// The operation with the half that answers another with the most.
-    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<OpIndex> {
+    /// The operation with the half that answers another with the most, and how much that is.
+    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<(OpIndex, Lots)> {
         let theirs = self.halves(other, own).iter();
         let matching = theirs.filter(|theirs| self.match_up(half, theirs));
         let most = matching.max_by_key(|theirs| (theirs.quantity, theirs.operation));
-        most.map(|theirs| theirs.operation)
+        most.map(|theirs| (theirs.operation, theirs.quantity))
     }
 
     /// The last operation of a partner, if it is too late for an answer.

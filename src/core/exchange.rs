@@ -182,6 +182,11 @@ impl<E: Engine> Exchange<E> {
         }
     }
 
+    /// From now on the node confirms nothing by itself, and does not show that it is alive.
+    pub fn settle_by_hand(&mut self) {
+        self.settlement = None;
+    }
+
     /// The network.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis

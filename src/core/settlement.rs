@@ -9,6 +9,7 @@
 //!   other order it had applied before, and refuses any other at once;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
+//! - a pair with an order whose owner was not heard for a lease is refused at once;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -302,7 +303,17 @@ impl Settlement {
                         quantity,
                         price: trade.price,
                     };
-                    self.sign(scene, half, body, &mut wish);
+                    if self.sign(scene, half, body, &mut wish) == Signing::Invalid {
+                        let watch = self.watched.get_mut(&pair).expect("it is watched");
+                        let release_ms = self.config.release_ms;
+                        let refuse_ms = watch.first_shown_ms.saturating_add(release_ms);
+                        let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
+                        if now.monotonic_ms >= refuse_ms {
+                            wish.actions.push(half.refusal());
+                        } else {
+                            watch.due_ms = Some(again_ms.min(refuse_ms));
+                        }
+                    }
                 }
             }
         }
@@ -399,6 +410,9 @@ impl Settlement {
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
         let is_taker = trade.taker == own;
+        if answerable.is_none() && Self::is_silent(now, scene, &other_row.author) {
+            return Step::Refuse;
+        }
         if is_taker && !distrusts {
             let hold_downs = if is_late { 2 } else { 1 };
             let settled_ms = since_ms.saturating_add(hold_downs * self.config.settle_ms);
@@ -410,10 +424,18 @@ impl Settlement {
         }
         match answerable {
             Some(_) if !is_taker && !distrusts => Step::Sign(trade, most),
-            _ if is_taker => Step::Wait(None),
             _ if is_over_time => Step::Refuse,
             _ => Step::Wait(Some(release_at_ms)),
         }
+    }
+
+    /// Whether an author was not heard for a lease: nobody answers for his orders. Else each of the
+    /// orders that he left behind would bind an order of this node for `release_ms`, one after the
+    /// other.
+    fn is_silent<E: Engine>(now: Now, scene: &Scene<'_, E>, author: &AuthorKey) -> bool {
+        let owner = scene.dag.owner(author);
+        let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
+        latest_ms.saturating_add(scene.lease_ms) < now.unix_ms
     }
 
     /// Whether an order may still be spent on another: as long as it is not over, or if the other
@@ -462,13 +484,29 @@ impl Settlement {
 
     /// Adds a half to what is written, with what it leans on, or what it leans on alone: then the
     /// half comes with a later operation.
-    fn sign<E: Engine>(&self, scene: &Scene<'_, E>, half: Half, body: &Body, wish: &mut Wish) {
+    fn sign<E: Engine>(
+        &self,
+        scene: &Scene<'_, E>,
+        half: Half,
+        body: &Body,
+        wish: &mut Wish,
+    ) -> Signing {
         let mut proofs =
             scene
                 .confirmations
                 .proofs(&half, (body, &wish.actions), scene.dag, scene.replica);
         proofs.retain(|proof| !wish.refs.contains(proof));
         if wish.refs.len() + proofs.len() <= PROOFS_MAX {
+            let named = wish.refs.iter().chain(&proofs);
+            let body = Body {
+                refs: named.map(|at| scene.dag.id(*at)).collect(),
+                actions: [&wish.actions[..], &[Action::Confirm(half)]].concat(),
+                ..body.clone()
+            };
+            let checked = scene.confirmations.check(&body, scene.dag, scene.replica);
+            if checked.is_err() {
+                return Signing::Invalid;
+            }
             wish.refs.extend(proofs);
             wish.actions.push(Action::Confirm(half));
         } else if wish.actions.is_empty() {
@@ -476,6 +514,7 @@ impl Settlement {
             proofs.truncate(PROOFS_MAX - wish.refs.len());
             wish.refs.extend(proofs);
         }
+        Signing::UnderWay
     }
 
     /// When the next heartbeat is due, on the monotonic clock.
@@ -544,6 +583,15 @@ pub struct WaitingTrade {
     pub id: TradeId,
     /// The half that would confirm it.
     pub half: Half,
+}
+
+/// What becomes of a half that the node would sign.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signing {
+    /// It is written, or what it leans on is written first.
+    UnderWay,
+    /// It would be invalid: more is promised of the order already than the books show.
+    Invalid,
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Config {
         command
     }
 
-    /// How long the network has to agree after it has healed.
+    /// How long the network has to agree after it has healed, and all trades to be settled.
     pub fn settle_us_max(&self) -> Micros {
         300_000 * MS
     }

@@ -142,6 +142,11 @@ impl Shard {
         self.queue.recycle(sent);
     }
 
+    /// All hosts write nothing more by themselves.
+    pub fn fall_quiet(&mut self) {
+        self.hosts.iter_mut().for_each(Host::fall_quiet);
+    }
+
     /// The digests of every honest host that is up.
     pub fn digests(&mut self, world: &World, now_us: Micros) -> Vec<(HostIndex, Digests)> {
         let mut step = Step {

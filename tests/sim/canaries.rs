@@ -6,13 +6,16 @@ use bitfitech_sim::config::Config;
 use crate::{run, small};
 
 /// The invariants of which one has to find a canary.
-const FOUND_BY: [(&str, &[&str]); 6] = [
+const FOUND_BY: [(&str, &[&str]); 9] = [
     ("arrival-tie", &["equal sets", "from scratch"]),
     ("lost-undo", &["equal sets", "from scratch", "panic"]),
     ("skipped-signature", &["forgery"]),
     ("dropped-operation", &["reach"]),
     ("forgotten-park", &["while it ran"]),
     ("forgotten-chain", &["forks"]),
+    ("forgotten-release", &["settled"]),
+    ("forgotten-return", &["equal sets", "from scratch"]),
+    ("lost-final", &["finals", "while it ran"]),
 ];
 
 #[test]
