@@ -49,6 +49,13 @@ const ACTIONS_OF_ONE: usize = 36;
 /// How long until something that could not be written is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
 
+/// How long news waits for a merge, in milliseconds. A guess: a tick of a driver.
+const NEWS_MS: u64 = 20;
+
+/// How often orders are looked through for one that is overdue, in milliseconds: often enough for
+/// [`OVERDUE_MS`].
+const LOOK_MS: u64 = 500;
+
 /// Most pairs of an own order and another that are watched; further ones are left to the other
 /// owner, whose node refuses them when no answer comes. A guess: some 10 MB.
 const WATCHED_MAX: usize = 65_536;
@@ -144,8 +151,29 @@ pub(crate) struct Settlement {
     endings: BTreeMap<OrderId, OpIndex>,
     /// By own order, then the other one.
     watched: BTreeMap<(OrderId, OrderId), Watch>,
-    /// Before this time nothing is due, on the monotonic clock.
+    /// Before this time nothing is due without news, on the monotonic clock.
     due_ms: Option<u64>,
+    /// Since when there is news that was not looked at.
+    news_ms: Option<u64>,
+    /// Own open orders that expire, by time in Unix milliseconds.
+    mortal: BTreeSet<(u64, OrderId)>,
+    overdue: Overdue,
+}
+
+/// The order that is overdue next, whosever it is.
+struct Overdue {
+    /// When orders were last looked through, on the monotonic clock.
+    looked_ms: u64,
+    /// From when on this node would move the log clock, in Unix milliseconds.
+    from_ms: Option<u64>,
+    view: View,
+}
+
+/// Whether orders have changed since they were looked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Fresh,
+    Stale,
 }
 
 impl Settlement {
@@ -160,6 +188,13 @@ impl Settlement {
             endings: BTreeMap::new(),
             watched: BTreeMap::new(),
             due_ms: Some(0),
+            news_ms: None,
+            mortal: BTreeSet::new(),
+            overdue: Overdue {
+                looked_ms: 0,
+                from_ms: None,
+                view: View::Stale,
+            },
         }
     }
 
@@ -174,8 +209,12 @@ impl Settlement {
     }
 
     /// When something may be due without news.
+    ///
+    /// News waits a little for company: mostly it comes with something to be merged, and then it
+    /// is looked at after that.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        self.due_ms
+        let news_ms = self.news_ms.map(|at_ms| at_ms.saturating_add(NEWS_MS));
+        self.due_ms.into_iter().chain(news_ms).min()
     }
 
     /// An operation has been applied.
@@ -210,19 +249,22 @@ impl Settlement {
     /// The state has changed.
     pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change]) {
         // Whoever's order has come or gone: it may be the next to be overdue.
-        self.due_ms = Some(0);
+        self.news_ms.get_or_insert(now.monotonic_ms);
+        self.overdue.view = View::Stale;
         for change in changes {
             match change {
-                Change::Order(row) if row.author == self.own => {
-                    if row.ended.is_none() {
-                        self.open.insert(row.order);
-                    } else {
-                        self.open.remove(&row.order);
-                        self.look_at(&row.order);
-                    }
+                Change::Order(row) if row.author == self.own && row.ended.is_none() => {
+                    self.open.insert(row.order);
+                    let expires_ms = self.expiries.get(&row.order);
+                    let mortal = expires_ms.map(|at_ms| (*at_ms, row.order));
+                    self.mortal.extend(mortal);
                 }
-                Change::OrderGone(order) => {
-                    self.open.remove(order);
+                Change::Order(OrderRow { order, .. }) | Change::OrderGone(order) => {
+                    if self.open.remove(order) {
+                        let expires_ms = self.expiries.get(order).copied();
+                        self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
+                        self.look_at(order);
+                    }
                 }
                 _ => {}
             }
@@ -240,7 +282,7 @@ impl Settlement {
             if !self.orders.contains(&pair.0) {
                 continue;
             }
-            self.due_ms = Some(0);
+            self.news_ms.get_or_insert(now.monotonic_ms);
             if self.watched.len() < WATCHED_MAX || self.watched.contains_key(&pair) {
                 let watch = self.watched.entry(pair).or_insert(Watch {
                     market,
@@ -268,7 +310,8 @@ impl Settlement {
         scene: &Scene<'_, E>,
         body: &Body,
     ) -> Option<Wish> {
-        if self.due_ms.is_none_or(|due_ms| due_ms > now.monotonic_ms) {
+        let is_quiet = self.due_ms.is_none_or(|due_ms| due_ms > now.monotonic_ms);
+        if self.news_ms.take().is_none() && is_quiet {
             return None;
         }
         let mut wish = Wish::default();
@@ -518,26 +561,39 @@ impl Settlement {
     }
 
     /// When the next heartbeat is due, on the monotonic clock.
-    fn heartbeat_ms<E: Engine>(&self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
+    fn heartbeat_ms<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
         let owner = scene.dag.owner(&self.own);
         let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
         let alive_ms = latest_ms.saturating_add(scene.lease_ms / 3);
         let alive_ms = (!self.open.is_empty()).then_some(alive_ms);
-        let open = self
-            .open
-            .iter()
-            .filter_map(|order| self.expiries.get(order));
-        let own_end_ms = open
-            .min()
-            .map(|at_ms| scene.replica.end_of_bucket_ms(*at_ms));
-        let overdue_ms = scene.replica.next_end_ms().map(|end_ms| {
-            let spread_ms = self.spread(end_ms);
-            end_ms.saturating_add(OVERDUE_MS + spread_ms)
+        let own_end_ms = self.mortal.first();
+        let own_end_ms = own_end_ms.map(|(at_ms, _)| scene.replica.end_of_bucket_ms(*at_ms));
+        let look_ms = self.look_for_overdue(now, scene);
+        let times = [alive_ms, own_end_ms, self.overdue.from_ms];
+        let next_ms = times.into_iter().flatten().min();
+        let next_ms = next_ms.map(|next_ms| {
+            let in_ms = next_ms.saturating_sub(now.unix_ms);
+            now.monotonic_ms.saturating_add(in_ms)
         });
-        let times = [alive_ms, own_end_ms, overdue_ms];
-        let next_ms = times.into_iter().flatten().min()?;
-        let in_ms = next_ms.saturating_sub(now.unix_ms);
-        Some(now.monotonic_ms.saturating_add(in_ms))
+        next_ms.into_iter().chain(look_ms).min()
+    }
+
+    /// Looks for the order that is overdue next, not too often; when to look again.
+    fn look_for_overdue<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
+        let is_over = |from_ms: u64| from_ms <= now.unix_ms;
+        let again_ms = self.overdue.looked_ms.saturating_add(LOOK_MS);
+        let is_stale = self.overdue.view == View::Stale;
+        if self.overdue.from_ms.is_some_and(is_over) || (is_stale && now.monotonic_ms >= again_ms) {
+            let end_ms = scene.replica.next_end_ms();
+            let from_ms = end_ms.map(|end_ms| end_ms + OVERDUE_MS + self.spread(end_ms));
+            self.overdue = Overdue {
+                looked_ms: now.monotonic_ms,
+                from_ms,
+                view: View::Fresh,
+            };
+            return None;
+        }
+        is_stale.then_some(again_ms)
     }
 
     /// By how much this node waits longer than others before it moves the log clock past a time.
