@@ -259,12 +259,12 @@ impl Settlement {
                     let mortal = expires_ms.map(|at_ms| (*at_ms, row.order));
                     self.mortal.extend(mortal);
                 }
-                Change::Order(OrderRow { order, .. }) | Change::OrderGone(order) => {
-                    if self.open.remove(order) {
-                        let expires_ms = self.expiries.get(order).copied();
-                        self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
-                        self.look_at(order);
-                    }
+                Change::Order(OrderRow { order, .. }) | Change::OrderGone(order)
+                    if self.open.remove(order) =>
+                {
+                    let expires_ms = self.expiries.get(order).copied();
+                    self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
+                    self.look_at(order);
                 }
                 _ => {}
             }
