@@ -18,6 +18,7 @@ mod from_scratch;
 mod limits;
 mod reach;
 mod restart;
+mod restraint;
 mod self_trade;
 pub(crate) mod settled;
 
@@ -91,7 +92,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 12] = [
+const OF_RUNS: [OfRuns; 13] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -104,6 +105,7 @@ const OF_RUNS: [OfRuns; 12] = [
     settled::check,
     finals::check,
     after_end::check,
+    restraint::check,
 ];
 
 const OF_BOOKS: [OfBooks; 4] = [
