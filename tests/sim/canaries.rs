@@ -27,7 +27,6 @@ fn every_planted_bug_is_found() {
         assert!(canary.is_some(), "there is no canary {name}");
         let report = run(Config {
             canary,
-            nodes: 10,
             patience_us: 40_000 * MS,
             ..small("steady", 1)
         });
