@@ -27,7 +27,7 @@ fn every_planted_bug_is_found() {
         assert!(canary.is_some(), "there is no canary {name}");
         let report = run(Config {
             canary,
-            patience_us: 40_000 * MS,
+            patience_us: 150_000 * MS,
             ..small("steady", 1)
         });
         let text = report.text();
