@@ -10,7 +10,7 @@ mod bounds;
 mod causality;
 mod crossed;
 mod equal_sets;
-mod finals;
+mod final_trades;
 mod folding;
 mod forgery;
 mod forks;
@@ -103,7 +103,7 @@ const OF_RUNS: [OfRuns; 13] = [
     folding::check,
     bounds::check,
     settled::check,
-    finals::check,
+    final_trades::check,
     after_end::check,
     restraint::check,
 ];
@@ -149,7 +149,7 @@ fn difference(one: &Digests, other: &Digests) -> String {
 
 /// How many final trades that were shown are no longer there.
 pub fn final_lost(evidence: &Evidence<'_>) -> u64 {
-    finals::lost(evidence).len() as u64
+    final_trades::lost(evidence).len() as u64
 }
 
 impl<'a> Evidence<'a> {
