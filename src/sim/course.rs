@@ -7,8 +7,8 @@
 //! 3. then no host writes anything by itself any more, and all sets become equal: nodes with open
 //!    orders show again and again that they are alive, so some such operation is always under way.
 //!
-//! Each of these has to come about within [`crate::config::Config::settle_us_max`] of healing, or
-//! the run ends as it is and is judged so.
+//! Each of these has to come about within [`crate::config::Config::patience_us`] of healing, or the
+//! run ends as it is and is judged so.
 
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ impl Course {
         if now_us < world.healed_us {
             return false;
         }
-        let last_us = world.healed_us + world.config.settle_us_max();
+        let last_us = world.healed_us + world.config.patience_us;
         match self.stage {
             Stage::Agreeing => {
                 if is_agreed(world, shards, |applied| applied.before_healing) {

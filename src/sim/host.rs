@@ -5,7 +5,7 @@
 //! which thread it runs.
 
 mod applied;
-mod finals;
+mod finality_watch;
 mod lies;
 mod links;
 mod user;
@@ -34,7 +34,7 @@ use crate::trace::{Kind, Line};
 use crate::world::{Plan, World};
 
 pub use self::applied::Applied;
-use self::finals::SeenFinals;
+use self::finality_watch::SeenFinals;
 use self::lies::Lies;
 use self::links::Links;
 use self::user::User;

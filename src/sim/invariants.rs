@@ -10,7 +10,7 @@ mod bounds;
 mod causality;
 mod crossed;
 mod equal_sets;
-mod finals;
+mod final_trades;
 mod folding;
 mod forgery;
 mod forks;
@@ -18,6 +18,7 @@ mod from_scratch;
 mod limits;
 mod reach;
 mod restart;
+mod restraint;
 mod self_trade;
 pub(crate) mod settled;
 
@@ -91,7 +92,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 12] = [
+const OF_RUNS: [OfRuns; 13] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -102,8 +103,9 @@ const OF_RUNS: [OfRuns; 12] = [
     folding::check,
     bounds::check,
     settled::check,
-    finals::check,
+    final_trades::check,
     after_end::check,
+    restraint::check,
 ];
 
 const OF_BOOKS: [OfBooks; 4] = [
@@ -147,7 +149,7 @@ fn difference(one: &Digests, other: &Digests) -> String {
 
 /// How many final trades that were shown are no longer there.
 pub fn final_lost(evidence: &Evidence<'_>) -> u64 {
-    finals::lost(evidence).len() as u64
+    final_trades::lost(evidence).len() as u64
 }
 
 impl<'a> Evidence<'a> {

@@ -2,6 +2,7 @@
 
 use bitfitech_sim::canaries;
 use bitfitech_sim::config::Config;
+use bitfitech_sim::event::MS;
 
 use crate::{run, small};
 
@@ -26,6 +27,7 @@ fn every_planted_bug_is_found() {
         assert!(canary.is_some(), "there is no canary {name}");
         let report = run(Config {
             canary,
+            patience_us: 150_000 * MS,
             ..small("steady", 1)
         });
         let text = report.text();

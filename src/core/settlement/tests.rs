@@ -252,3 +252,23 @@ fn an_order_expires_and_a_silent_owners_orders_lapse_in_a_quiet_network() {
     world.assert_equal();
     assert_eq!(ended(&world, lasting), None, "it was not silent after all");
 }
+
+#[test]
+fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer() {
+    let mut world = World::new(2);
+    world.nodes[1].settle_by_hand();
+    world.place(0, Side::Buy, 3);
+    world.pass(20);
+    // Each of them takes the order when the one before it is refused, every 15 seconds.
+    for _ in 0..8 {
+        world.place(1, Side::Sell, 3);
+        world.pass(20);
+    }
+    world.pass(88_000);
+    assert_eq!(world.statuses(0), [TradeStatus::Tentative]);
+    let last = world.trades(0)[0].clone();
+    world.pass(4_000);
+    assert_eq!(world.trades(0), [], "all others are refused at once");
+    let confirmations = world.nodes[0].confirmations();
+    assert!(confirmations.has_refused(&last.buy, &last.sell));
+}

@@ -1,8 +1,8 @@
 //! 8: no order trades more than its quantity, and the tape says what the orders say.
 //!
-//! The quantity is the one with which the order was made: a reduction that comes after a final trade
-//! in the total order does not cut it. Where an owner or a partner forked his chain, he may have
-//! signed away more than there was: both branches count.
+//! The quantity is the one with which the order was made: a reduction does not cut what was signed
+//! away. Where an owner or a partner forked his chain, he may have signed away more than there was:
+//! both branches count.
 
 use std::collections::BTreeMap;
 

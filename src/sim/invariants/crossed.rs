@@ -1,7 +1,7 @@
 //! 9: the free book is never crossed, but between orders that do not meet.
 //!
 //! A bid at or above an ask would have traded with it when the later of the two came, unless one
-//! owner has refused the other's order, or all that is left of one of them is withheld for somebody.
+//! owner has refused the other's order, or all that is left of one of them is withheld.
 
 use bitfitech_core::types::{OrderId, Side};
 use bitfitech_core::view::OrderRow;

@@ -2,8 +2,8 @@
 //! refused, and nothing of its orders stays withheld.
 //!
 //! Between two honest owners nothing may be left. What an honest owner withholds for somebody who
-//! fell silent stays withheld until that one is heard again: it can be answered to this day. Whether
-//! it can is found out here from the operations, not from what the node believes.
+//! fell silent stays withheld until that one is heard again, for he may have answered in time.
+//! Whether he may is found out here from the operations, not from what the node believes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
