@@ -133,6 +133,9 @@ pub struct Exchange<E> {
     write_gate: WriteGate,
     /// What the node signs by itself; nothing in a node without.
     settlement: Option<Settlement>,
+    /// Changes that rest on own operations which are not on disk, with the last of these. A user
+    /// must not be told of a final trade that a crash could still take back.
+    held: VecDeque<(OpIndex, Vec<Change>)>,
     /// The latest time that it was told.
     seen: Now,
     outputs: Outputs<Output>,
@@ -168,6 +171,7 @@ impl<E: Engine> Exchange<E> {
             referred: None,
             write_gate: WriteGate::Open,
             settlement: None,
+            held: VecDeque::new(),
             seen: Now::default(),
             outputs: Outputs::default(),
         }
@@ -215,6 +219,11 @@ impl<E: Engine> Exchange<E> {
     /// Operations that wait.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// How many reports of changes wait for an own confirmation to be on disk.
+    pub fn held_changes(&self) -> usize {
+        self.held.len()
     }
 
     /// How many operations are on disk.
@@ -492,13 +501,20 @@ impl<E: Engine> Exchange<E> {
             .min()
     }
 
-    /// Hands changes out, if there are any.
+    /// Hands changes out, if there are any, and if no own confirmation is on its way to the disk.
     fn report(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            if let Some(settlement) = &mut self.settlement {
-                settlement.handle_changes(self.seen, &changes);
-            }
-            self.outputs.push_back(Output::Changed(changes));
+        if changes.is_empty() {
+            return;
+        }
+        if let Some(settlement) = &mut self.settlement {
+            settlement.handle_changes(self.seen, &changes);
+        }
+        let mut unwritten = self.unwritten.iter().rev();
+        let confirms = |operation: &Verified| operation.body().counterparts().next().is_some();
+        let last = unwritten.find(|(_, operation)| confirms(operation));
+        match last.map(|(index, _)| *index) {
+            Some(index) => self.held.push_back((index, changes)),
+            None => self.outputs.push_back(Output::Changed(changes)),
         }
     }
 
@@ -598,11 +614,13 @@ impl<E: Engine> Exchange<E> {
             "the store acknowledges what it was never given"
         );
         self.persisted = self.persisted.max(count);
-        while let Some((index, _)) = self.unwritten.front() {
-            if index.0 as usize >= self.persisted {
-                return;
-            }
-            let (_, operation) = self.unwritten.pop_front().expect("it was there just now");
+        let persisted = self.persisted;
+        let is_durable = |index: &OpIndex| (index.0 as usize) < persisted;
+        while let Some((_, changes)) = self.held.pop_front_if(|(index, _)| is_durable(index)) {
+            self.outputs.push_back(Output::Changed(changes));
+        }
+        while let Some((_, operation)) = self.unwritten.pop_front_if(|(index, _)| is_durable(index))
+        {
             self.outputs.push_back(Output::Written(operation.id()));
             self.outputs.push_back(Output::Relay {
                 operation,

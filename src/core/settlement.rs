@@ -9,7 +9,7 @@
 //!   other order it had applied before, and refuses any other at once;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
-//! - a pair with an order whose owner was not heard for a lease is refused at once;
+//! - a pair with an order whose owner was not heard for a lease is refused after the hold-down;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -453,7 +453,11 @@ impl Settlement {
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
         let is_taker = trade.taker == own;
-        if answerable.is_none() && Self::is_silent(now, scene, &other_row.author) {
+        let silent_at_ms = Self::silent_from_ms(now, scene, &other_row.author);
+        // What was found out just now may be the beginning of a synchronisation.
+        let silent_at_ms = silent_at_ms.max(since_ms.saturating_add(self.config.settle_ms));
+        let refuse_at_ms = release_at_ms.min(silent_at_ms);
+        if answerable.is_none() && now.monotonic_ms >= silent_at_ms {
             return Step::Refuse;
         }
         if is_taker && !distrusts {
@@ -468,17 +472,19 @@ impl Settlement {
         match answerable {
             Some(_) if !is_taker && !distrusts => Step::Sign(trade, most),
             _ if is_over_time => Step::Refuse,
-            _ => Step::Wait(Some(release_at_ms)),
+            _ => Step::Wait(Some(refuse_at_ms)),
         }
     }
 
-    /// Whether an author was not heard for a lease: nobody answers for his orders. Else each of the
-    /// orders that he left behind would bind an order of this node for `release_ms`, one after the
-    /// other.
-    fn is_silent<E: Engine>(now: Now, scene: &Scene<'_, E>, author: &AuthorKey) -> bool {
+    /// From when on, on the monotonic clock, an author was not heard for a lease, if he stays
+    /// silent: then nobody answers for his orders. Else each of the orders that he left behind
+    /// would bind an order of this node for `release_ms`, one after the other.
+    fn silent_from_ms<E: Engine>(now: Now, scene: &Scene<'_, E>, author: &AuthorKey) -> u64 {
         let owner = scene.dag.owner(author);
         let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
-        latest_ms.saturating_add(scene.lease_ms) < now.unix_ms
+        let until_ms = latest_ms.saturating_add(scene.lease_ms);
+        let in_ms = (until_ms + 1).saturating_sub(now.unix_ms);
+        now.monotonic_ms.saturating_add(in_ms)
     }
 
     /// Whether an order may still be spent on another: as long as it is not over, or if the other

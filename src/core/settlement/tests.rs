@@ -272,3 +272,35 @@ fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer
     let confirmations = world.nodes[0].confirmations();
     assert!(confirmations.has_refused(&last.buy, &last.sell));
 }
+
+#[test]
+fn nobody_is_told_of_a_final_trade_before_the_own_half_is_on_disk() {
+    let mut world = World::new(2);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.place(1, Side::Buy, 3);
+    while world.written[1].len() < 2 {
+        world.pass(10);
+    }
+    // The maker's disk is slow: its answer is signed and merged, and may be lost in a crash.
+    let half = world.written[1][1].clone();
+    let now = world.now();
+    world.nodes[0].receive(now, Source::push(LinkId(1)), vec![half]);
+    world.nodes[0].handle_tick(now);
+    world.nodes[0].handle_tick(now);
+    let told_final = |node: &mut Exchange<Book>| {
+        let outputs = core::iter::from_fn(|| node.poll_output());
+        let mut changes = outputs.flat_map(|output| match output {
+            Output::Changed(changes) => changes,
+            _ => Vec::new(),
+        });
+        changes.any(|change| {
+            matches!(change, Change::Trade { row, .. } if row.status == TradeStatus::Final)
+        })
+    };
+    assert_eq!(world.statuses(0), [TradeStatus::Final], "it has answered");
+    assert!(!told_final(&mut world.nodes[0]));
+    let all = world.nodes[0].dag().len();
+    world.nodes[0].handle_persisted(all);
+    assert!(told_final(&mut world.nodes[0]));
+}
