@@ -151,6 +151,7 @@ impl GossipActor {
             GossipConfig {
                 flush_ms: settings.gossip.flush_ms,
                 outbox_max_bytes: settings.p2p.outbox_kb as usize * 1024,
+                secret: GossipConfig::secret_of(node.identity.signing_key()),
                 ..GossipConfig::default()
             },
         );

@@ -88,6 +88,7 @@ fn open_halves<E: Engine>(
     let (confirmations, replica) = (exchange.confirmations(), exchange.replica());
     let directed = confirmations
         .pairs()
+        .into_iter()
         .flat_map(|pair| [(pair.low, pair.high), (pair.high, pair.low)]);
     let open = directed.filter_map(|(own, other)| {
         let signed = confirmations.halves(&own, &other).last()?;

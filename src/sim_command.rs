@@ -3,10 +3,14 @@
 //! The work is done by [`bitfitech_sim`]. Here a scenario gets what the command line says
 //! otherwise, the progress goes to the terminal, and the report becomes text or JSON.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::thread;
 
 use bitfitech_sim::config::Config;
-use bitfitech_sim::{Progress, adversaries, canaries, scenario};
+use bitfitech_sim::report::Report;
+use bitfitech_sim::{Progress, adversaries, canaries, scenario, shrink};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{Options, Output, SimCommand, SimSettings};
@@ -33,7 +37,15 @@ fn lines(names: &[&str]) -> String {
 fn simulate(output: Output, settings: &SimSettings) -> Result<String, Failure> {
     let config = configure(settings)?;
     let bar = bar();
-    let report = bitfitech_sim::run(config, &mut |progress| show(&bar, progress));
+    let mut progress = |progress| show(&bar, progress);
+    let report = match &settings.trace {
+        None => bitfitech_sim::run(config.clone(), &mut progress),
+        Some(path) => run_traced(config.clone(), &mut progress, path)?,
+    };
+    if !report.is_good() {
+        bar.set_message("looking for a smaller run that fails");
+    }
+    let again = again(&config, &report);
     bar.finish_and_clear();
     let text = match output {
         Output::Text => report.text(),
@@ -44,8 +56,42 @@ fn simulate(output: Output, settings: &SimSettings) -> Result<String, Failure> {
     }
     Err(Failure::Found {
         report: text,
-        lines: format!("the simulation found faults; again: {}", report.command()),
+        lines: again,
     })
+}
+
+/// How to run a failed simulation again, and a smaller one that fails in the same way.
+fn again(config: &Config, report: &Report) -> String {
+    if report.is_good() {
+        return String::new();
+    }
+    let mut lines = format!("the simulation found faults; again: {}", report.command());
+    let smaller = shrink::shrink(config, report).command();
+    if smaller != report.command() {
+        lines += &format!("\nsmaller, with the same fault: {smaller}");
+    }
+    lines
+}
+
+/// Runs a simulation and writes what happens to a file.
+fn run_traced(
+    config: Config,
+    progress: &mut dyn FnMut(Progress),
+    path: &Path,
+) -> Result<Report, Failure> {
+    let fault = |error: io::Error| {
+        let path = path.display();
+        Failure::RunTime(format!("--trace: {path} cannot be written: {error}"))
+    };
+    let mut file = BufWriter::new(File::create(path).map_err(fault)?);
+    let mut written = Ok(());
+    let report = bitfitech_sim::run_traced(config, progress, &mut |line| {
+        if written.is_ok() {
+            written = writeln!(file, "{}", line.json());
+        }
+    });
+    written.and_then(|()| file.flush()).map_err(fault)?;
+    Ok(report)
 }
 
 /// The scenario's settings, and what the command line says otherwise.

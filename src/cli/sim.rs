@@ -1,5 +1,7 @@
 //! The options of `sim`, and what they ask for.
 
+use std::path::PathBuf;
+
 use clap::{Args, value_parser};
 
 /// The scenario that runs when none is named.
@@ -54,6 +56,10 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "NAME")]
     canary: Option<String>,
 
+    /// Write a line of JSON for everything that is sent and delivered to this file
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// Links of a node, about
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..=60))]
     links: Option<u32>,
@@ -99,6 +105,8 @@ pub struct SimSettings {
     pub adversary: Option<String>,
     /// The planted bug.
     pub canary: Option<String>,
+    /// Where everything that happens is written to.
+    pub trace: Option<PathBuf>,
     /// Links of a node.
     pub links: Option<u32>,
     /// Threads.
@@ -129,6 +137,7 @@ impl SimOptions {
             byzantine_percent: self.byzantine,
             adversary: self.adversary,
             canary: self.canary,
+            trace: self.trace,
             links: self.links,
             threads: self.threads,
         }))

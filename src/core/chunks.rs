@@ -8,9 +8,10 @@
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
-/// How large a chunk may be. A guess: far below what a node has, and below the size from which
-/// common allocators ask the system for each piece.
-const CHUNK_BYTES: usize = 1 << 16;
+/// How large a chunk may be. A guess: so little that what is idle in the last chunk of each list
+/// does not count even where a thousand nodes share a machine, and enough that the list of chunks
+/// stays in the caches.
+const CHUNK_BYTES: usize = 1 << 14;
 
 /// Values by number.
 #[derive(Clone, Debug)]

@@ -23,12 +23,14 @@
 //! price ([`NAMED_BACK_MAX`]).
 
 mod branch;
+mod ledger;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
 use self::branch::Branch;
+use self::ledger::{Ledger, PairNumber};
 use crate::dag::{Dag, OpIndex};
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
@@ -176,25 +178,13 @@ pub struct SignedHalf {
     pub price: Ticks,
 }
 
-/// What the owner of one order has signed about another order.
-#[derive(Clone, Debug, Default)]
-struct Signed {
-    halves: Vec<SignedHalf>,
-    /// Refusals and releases.
-    refusals: Vec<OpIndex>,
-    releases: Vec<OpIndex>,
-}
-
 /// Whose silence gives a half back, when, and which half of which pair.
-type Awaiting = (Owner, u64, MarketIndex, OrderPair);
+type Awaiting = (Owner, u64, MarketIndex, PairNumber);
 
 /// All halves and refusals of the set.
 pub struct Confirmations {
     answer_ms: u64,
-    /// By own order, then the other one. Where one direction is, the other one is too.
-    signed: BTreeMap<(OrderId, OrderId), Signed>,
-    /// All that was ever promised of an order, whatever was given back.
-    promised: BTreeMap<OrderId, u64>,
+    signed: Ledger,
     /// Halves that an operation of their partner dated later than this gives back.
     awaiting: BTreeSet<Awaiting>,
     /// The latest time of each author's operations, in Unix milliseconds.
@@ -202,12 +192,12 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Nothing signed yet, in a network whose halves match within so many milliseconds.
-    pub fn new(answer_ms: u32) -> Self {
+    /// Nothing signed yet, in a network whose halves match within so many milliseconds. The secret
+    /// changes nothing that can be seen.
+    pub fn new(answer_ms: u32, secret: &[u8; 32]) -> Self {
         Self {
             answer_ms: u64::from(answer_ms),
-            signed: BTreeMap::new(),
-            promised: BTreeMap::new(),
+            signed: Ledger::new(secret),
             awaiting: BTreeSet::new(),
             latest_ms: Vec::new(),
         }
@@ -243,19 +233,20 @@ impl Confirmations {
         signed.is_some_and(|signed| !signed.releases.is_empty())
     }
 
-    /// The orders about which anything was signed together with this one.
+    /// The orders about which anything was signed together with this one, in no order.
     pub fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
-        let all = (*order, OrderId([0; 32]))..=(*order, OrderId([0xff; 32]));
-        self.signed.range(all).map(|((_, other), _)| *other)
+        self.signed.partners(order)
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
-    pub fn pairs(&self) -> impl Iterator<Item = OrderPair> + '_ {
-        let low_first = self.signed.keys().filter(|(own, other)| own < other);
-        low_first.map(|(low, high)| OrderPair {
-            low: *low,
-            high: *high,
-        })
+    pub fn pairs(&self) -> Vec<OrderPair> {
+        self.signed.pairs()
+    }
+
+    /// How many bytes of memory it takes, about.
+    pub fn memory_bytes(&self) -> usize {
+        let awaiting = self.awaiting.len() * size_of::<Awaiting>() * 3 / 2;
+        self.signed.memory_bytes() + awaiting + self.latest_ms.capacity() * size_of::<u64>()
     }
 
     /// What counts for a pair in the whole set.
@@ -344,8 +335,7 @@ impl Confirmations {
             match action {
                 Action::Confirm(half) => self.sign(half, index, dag),
                 Action::Decline { own, other, .. } | Action::Release { own, other, .. } => {
-                    self.signed.entry((*other, *own)).or_default();
-                    let signed = self.signed.entry((*own, *other)).or_default();
+                    let signed = self.signed.entry(own, other);
                     signed.refusals.push(index);
                     if matches!(action, Action::Release { .. }) {
                         signed.releases.push(index);
@@ -368,16 +358,14 @@ impl Confirmations {
             quantity: half.quantity,
             price: half.price,
         };
-        self.signed.entry((half.other, half.own)).or_default();
-        let signed = self.signed.entry((half.own, half.other)).or_default();
+        let signed = self.signed.entry(&half.own, &half.other);
         signed.halves.push(signed_half);
-        let promised = self.promised.entry(half.own).or_insert(0);
-        *promised = promised.saturating_add(half.quantity.0);
+        self.signed.promise(&half.own, half.quantity.0);
         let partner = dag.find_order(&half.other).map(|at| dag.author(at));
         let partner = partner.expect("the other order is an ancestor");
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {
-            let pair = OrderPair::new(half.own, half.other);
+            let pair = self.signed.number_of(&half.own, &half.other);
             self.awaiting.insert((partner, until_ms, half.market, pair));
         }
     }
@@ -397,7 +385,7 @@ impl Confirmations {
         let mut given_back = BTreeSet::new();
         while let Some(next) = self
             .awaiting
-            .range((author, 0, MarketIndex(0), LEAST_PAIR)..)
+            .range((author, 0, MarketIndex(0), PairNumber::LEAST)..)
             .next()
         {
             let (partner, until_ms, market, pair) = *next;
@@ -405,7 +393,7 @@ impl Confirmations {
                 break;
             }
             self.awaiting.remove(&(partner, until_ms, market, pair));
-            given_back.insert((market, pair));
+            given_back.insert((market, self.signed.pair(pair)));
         }
         given_back
     }
@@ -470,7 +458,8 @@ impl Confirmations {
         if half.piece > 0 && !self.knows_complete(half, &branch) {
             let before = self.halves(own, other).iter();
             let before = before.filter(|signed| signed.piece + 1 == half.piece);
-            proofs.extend(before.filter_map(|signed| self.answer(signed, own, other)));
+            let answers = before.filter_map(|signed| self.answer(signed, own, other));
+            proofs.extend(answers.map(|(answer, _)| answer));
         }
         let placement = placements.placement(half.market, own);
         let quantity = placement.map_or(Lots(0), |placement| placement.quantity);
@@ -483,10 +472,15 @@ impl Confirmations {
         for other in self.partners(own) {
             for signed in self.halves(own, &other) {
                 let bound = self.bound_by(signed, own, &other, &branch);
-                let frees = self.answer(signed, own, &other).or_else(|| {
-                    let refusals = self.signed.get(&(other, *own))?.refusals.first().copied();
-                    refusals.or_else(|| self.silence(signed, &other, dag))
-                });
+                let frees = match self.answer(signed, own, &other) {
+                    // An answer frees what goes beyond it.
+                    Some((answer, quantity)) => (quantity < signed.quantity).then_some(answer),
+                    None => {
+                        let refusals = self.signed.get(&(other, *own));
+                        let refusal = refusals.and_then(|it| it.refusals.first().copied());
+                        refusal.or_else(|| self.silence(signed, &other, dag))
+                    }
+                };
                 proofs.extend(frees.filter(|_| bound == signed.quantity.0));
             }
         }
@@ -495,12 +489,12 @@ impl Confirmations {
         proofs
     }
 
-    /// The operation with the half that answers another with the most.
-    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<OpIndex> {
+    /// The operation with the half that answers another with the most, and how much that is.
+    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<(OpIndex, Lots)> {
         let theirs = self.halves(other, own).iter();
         let matching = theirs.filter(|theirs| self.match_up(half, theirs));
         let most = matching.max_by_key(|theirs| (theirs.quantity, theirs.operation));
-        most.map(|theirs| theirs.operation)
+        most.map(|theirs| (theirs.operation, theirs.quantity))
     }
 
     /// The last operation of a partner, if it is too late for an answer.
@@ -581,7 +575,7 @@ impl Confirmations {
         let of_order = of_order.filter(|earlier| earlier.own == half.own);
         let in_operation = of_order.map(|earlier| u128::from(earlier.quantity.0));
         let new = in_operation.sum::<u128>() + u128::from(half.quantity.0);
-        let promised = self.promised.get(&half.own).copied().unwrap_or(0);
+        let promised = self.signed.promised(&half.own);
         // Whatever was given back can only make it less.
         if u128::from(promised) + new <= u128::from(quantity.0) {
             return Ok(());
@@ -643,9 +637,3 @@ impl Confirmations {
         })
     }
 }
-
-/// The least pair, where a search begins.
-const LEAST_PAIR: OrderPair = OrderPair {
-    low: OrderId([0; 32]),
-    high: OrderId([0; 32]),
-};

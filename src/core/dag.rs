@@ -7,12 +7,14 @@
 //! Each author writes one chain. Two operations of one author with the same `seq` are a proof that
 //! he forked it; both branches stay in the set, so nobody can unhappen anything by forking.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Bound;
 
-use crate::matching::Owner;
+use crate::chunks::Chunks;
+use crate::matching::{IdTable, Owner, Slot, Tag, TagKey};
 use crate::op::{Body, Operation};
 use crate::order_log::{Position, bucket_of};
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
@@ -46,10 +48,25 @@ struct Chain {
     key: AuthorKey,
     /// The branch that came first, by `seq`.
     trunk: Vec<OpIndex>,
-    /// The last operation of every branch; one unless the author forked.
-    heads: BTreeSet<OpIndex>,
+    /// Nothing for nearly everyone, so it stands elsewhere.
+    fork: Option<Box<Fork>>,
+}
+
+/// What there is to know of a chain that was forked.
+struct Fork {
     /// Two different operations of the same `seq`.
-    fork: Option<(OpIndex, OpIndex)>,
+    twins: (OpIndex, OpIndex),
+    /// The last operation of every branch.
+    heads: BTreeSet<OpIndex>,
+}
+
+impl Chain {
+    /// The last operation of every branch, in the order of application: one unless it was forked.
+    fn heads(&self) -> impl DoubleEndedIterator<Item = OpIndex> {
+        let of_branches = self.fork.iter().flat_map(|fork| fork.heads.iter().copied());
+        let alone = self.trunk.last().filter(|_| self.fork.is_none());
+        of_branches.chain(alone.copied())
+    }
 }
 
 /// Whether an operation can be applied.
@@ -98,25 +115,34 @@ pub struct MissingPage {
 /// The set of applied operations.
 pub struct Dag {
     bucket_ms: u32,
-    entries: Vec<Entry>,
+    /// Ids and keys come from peers, who must not choose them so that they are slow to find.
+    key: TagKey,
+    entries: Chunks<Entry>,
     /// What each operation names: `prev` first, if it has one, then its refs, then the operations
     /// of the orders that its confirmations and refusals name.
-    ancestors: Vec<OpIndex>,
-    index_of: BTreeMap<OpId, OpIndex>,
-    chains: Vec<Chain>,
+    ancestors: Chunks<OpIndex>,
+    /// Operations by the stems of their ids. Two ids with one stem are a collision of 248 bits.
+    by_stem: IdTable,
+    chains: Chunks<Chain>,
+    /// Chains by the keys of their authors.
+    by_author: IdTable,
+    /// The same in the order of the keys.
     owner_of: BTreeMap<AuthorKey, Owner>,
     latest_time: HybridTime,
 }
 
 impl Dag {
-    /// An empty set, for a total order with buckets of so many milliseconds.
-    pub fn new(bucket_ms: u32) -> Self {
+    /// An empty set, for a total order with buckets of so many milliseconds. The secret changes
+    /// nothing that can be seen.
+    pub fn new(bucket_ms: u32, secret: &[u8; 32]) -> Self {
         Self {
             bucket_ms,
-            entries: Vec::new(),
-            ancestors: Vec::new(),
-            index_of: BTreeMap::new(),
-            chains: Vec::new(),
+            key: TagKey::new(secret),
+            entries: Chunks::new(),
+            ancestors: Chunks::new(),
+            by_stem: IdTable::new(),
+            chains: Chunks::new(),
+            by_author: IdTable::new(),
             owner_of: BTreeMap::new(),
             latest_time: HybridTime::default(),
         }
@@ -129,7 +155,7 @@ impl Dag {
 
     /// Whether nothing has been applied.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// The greatest time of any applied operation.
@@ -137,9 +163,23 @@ impl Dag {
         self.latest_time
     }
 
+    /// How many bytes of memory it takes, about.
+    pub fn memory_bytes(&self) -> usize {
+        let trunks = (0..self.chains.len()).map(|at| self.chains[at].trunk.capacity());
+        let sorted = self.owner_of.len() * size_of::<(AuthorKey, Owner)>() * 3 / 2;
+        self.entries.memory_bytes()
+            + self.ancestors.memory_bytes()
+            + self.by_stem.memory_bytes()
+            + self.by_author.memory_bytes()
+            + self.chains.memory_bytes()
+            + trunks.sum::<usize>() * size_of::<OpIndex>()
+            + sorted
+    }
+
     /// Where an operation is.
     pub fn find(&self, id: &OpId) -> Option<OpIndex> {
-        self.index_of.get(id).copied()
+        self.find_stem(&id.stem())
+            .filter(|index| self.id(*index) == *id)
     }
 
     /// The operation that placed an order.
@@ -148,8 +188,11 @@ impl Dag {
     }
 
     fn find_stem(&self, stem: &OpStem) -> Option<OpIndex> {
-        let mut found = self.index_of.range(stem.range());
-        found.next().map(|(_, index)| *index)
+        let tag = self.key.tag(&stem.padded());
+        let is_wanted = |slot: Slot| self.entries[slot.0 as usize].id.stem() == *stem;
+        self.by_stem
+            .find(tag, is_wanted)
+            .map(|slot| OpIndex(slot.0))
     }
 
     /// The id of an operation.
@@ -184,11 +227,11 @@ impl Dag {
 
     /// What an operation names: `prev`, refs, and the operations of the orders that it confirms or
     /// refuses to trade with.
-    pub fn ancestors(&self, index: OpIndex) -> &[OpIndex] {
+    pub fn ancestors(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
         let from = self.entries[index.get()].ancestors_from as usize;
         let next = self.entries.get(index.get() + 1);
         let end = next.map_or(self.ancestors.len(), |next| next.ancestors_from as usize);
-        &self.ancestors[from..end]
+        (from..end).map(|at| self.ancestors[at])
     }
 
     /// Whether `earlier` is `later` or stands before it on the same branch of one chain.
@@ -222,25 +265,30 @@ impl Dag {
 
     /// The author with this key, if he has written anything.
     pub fn owner(&self, key: &AuthorKey) -> Option<Owner> {
-        self.owner_of.get(key).copied()
+        let is_wanted = |slot: Slot| self.chains[slot.0 as usize].key == *key;
+        let found = self.by_author.find(self.author_tag(key), is_wanted);
+        found.map(|slot| Owner(slot.0))
+    }
+
+    fn author_tag(&self, key: &AuthorKey) -> Tag {
+        self.key.tag(&OrderId(key.0))
     }
 
     /// The last operations of an author's branches: one, unless he forked; none if unknown.
     pub fn heads_of(&self, key: &AuthorKey) -> impl Iterator<Item = OpIndex> {
-        let heads = self.chain(key).map(|chain| chain.heads.iter().copied());
-        heads.into_iter().flatten()
+        self.chain(key).into_iter().flat_map(Chain::heads)
     }
 
     /// Two operations of the author with the same `seq`, if he forked.
     pub fn fork_of(&self, key: &AuthorKey) -> Option<(OpId, OpId)> {
-        let (first, second) = self.chain(key)?.fork?;
+        let (first, second) = self.chain(key)?.fork.as_ref()?.twins;
         Some((self.id(first), self.id(second)))
     }
 
     /// Every author who forked his chain.
     pub fn forkers(&self) -> impl Iterator<Item = AuthorKey> {
-        self.chains
-            .iter()
+        (0..self.chains.len())
+            .map(|at| &self.chains[at])
             .filter(|chain| chain.fork.is_some())
             .map(|chain| chain.key)
     }
@@ -250,12 +298,12 @@ impl Dag {
     /// # Errors
     /// When it contradicts its ancestors, so that no node will ever apply it.
     pub fn admit(&self, operation: &Operation) -> Result<Admission, AncestryError> {
-        if self.index_of.contains_key(&operation.id()) {
+        if self.find(&operation.id()).is_some() {
             return Ok(Admission::Known);
         }
         let body = operation.body();
         let named = body.prev.iter().chain(&body.refs);
-        let missing = named.filter(|id| !self.index_of.contains_key(id));
+        let missing = named.filter(|id| self.find(id).is_none());
         let mut missing: Vec<OpStem> = missing.map(OpId::stem).collect();
         missing.extend(
             body.counterparts()
@@ -272,9 +320,9 @@ impl Dag {
 
     /// The rules that tie an operation to its ancestors, which are all here.
     fn check_ancestry(&self, body: &Body) -> Result<(), AncestryError> {
-        let entry = |id: &OpId| &self.entries[self.index_of[id].get()];
+        let entry = |id: &OpId| Some(&self.entries[self.find(id)?.get()]);
         let author = |entry: &Entry| self.key(entry.author);
-        if let Some(prev) = body.prev.as_ref().map(entry) {
+        if let Some(prev) = body.prev.as_ref().and_then(entry) {
             if author(prev) != body.author || prev.seq + 1 != body.seq {
                 return Err(AncestryError::Prev);
             }
@@ -282,7 +330,7 @@ impl Dag {
                 return Err(AncestryError::Time);
             }
         }
-        let refs = body.refs.iter().map(entry);
+        let refs = body.refs.iter().filter_map(entry);
         let counterparts = body.counterparts().filter_map(|stem| self.find_stem(&stem));
         let counterparts = counterparts.map(|at| &self.entries[at.get()]);
         for foreign in refs.chain(counterparts) {
@@ -303,13 +351,13 @@ impl Dag {
     pub fn insert(&mut self, operation: &Operation) -> OpIndex {
         let body = operation.body();
         let index = OpIndex(u32::try_from(self.entries.len()).expect("fewer than 2^32 operations"));
-        let prev = body.prev.as_ref().map(|id| self.index_of[id]);
-        let refs = body.refs.iter().map(|id| self.index_of[id]);
+        let here = |id: &OpId| self.find(id).expect("the operation is ready");
+        let prev = body.prev.as_ref().map(here);
         let ancestors_from = self.ancestors.len();
-        self.ancestors.extend(prev.into_iter().chain(refs));
+        let named: Vec<OpIndex> = prev.into_iter().chain(body.refs.iter().map(here)).collect();
+        named.iter().for_each(|at| self.ancestors.push(*at));
         // What is only confirmed or refused has no part in the depth: see `order_log`.
-        let before = self.ancestors[ancestors_from..].iter();
-        let before = before.map(|at| self.position(*at));
+        let before = named.iter().map(|at| self.position(*at));
         let position = Position::after(body.time, self.bucket_ms, before);
         for stem in body.counterparts() {
             let counterpart = self.find_stem(&stem).expect("the operation is ready");
@@ -317,6 +365,7 @@ impl Dag {
         }
         let author = self.extend_chain(body, prev, index);
         let (id, seq, time) = (operation.id(), body.seq, body.time);
+        assert!(self.find(&id).is_none(), "operation {id} applied twice");
         self.entries.push(Entry {
             id,
             seq,
@@ -325,8 +374,8 @@ impl Dag {
             depth: position.depth,
             ancestors_from: u32::try_from(ancestors_from).expect("fewer than 2^32 ancestors"),
         });
-        let before = self.index_of.insert(id, index);
-        assert!(before.is_none(), "operation {id} applied twice");
+        let tag = self.key.tag(&id.stem().padded());
+        self.by_stem.insert(tag, Slot(index.0));
         self.latest_time = self.latest_time.max(time);
         index
     }
@@ -334,13 +383,15 @@ impl Dag {
     /// Puts an operation at the end of its branch, or begins a new branch with it.
     fn extend_chain(&mut self, body: &Body, prev: Option<OpIndex>, index: OpIndex) -> Owner {
         let next_owner = Owner(u32::try_from(self.chains.len()).expect("fewer than 2^32 authors"));
-        let owner = *self.owner_of.entry(body.author).or_insert(next_owner);
+        let owner = self.owner(&body.author).unwrap_or(next_owner);
         if owner == next_owner {
             let key = body.author;
+            self.by_author
+                .insert(self.author_tag(&key), Slot(next_owner.0));
+            self.owner_of.insert(key, next_owner);
             self.chains.push(Chain {
                 key,
                 trunk: Vec::new(),
-                heads: BTreeSet::new(),
                 fork: None,
             });
         }
@@ -348,21 +399,26 @@ impl Dag {
         let on_trunk = chain.trunk.len() as u64 == body.seq && chain.trunk.last().copied() == prev;
         if on_trunk {
             chain.trunk.push(index);
-        } else if let Some(twin) = chain.trunk.get(body.seq as usize) {
-            chain.fork.get_or_insert((*twin, index));
+        } else if chain.fork.is_none() {
+            let twin = chain.trunk.get(body.seq as usize);
+            let twin = *twin.expect("the first branch leaves the trunk before its end");
+            chain.fork = Some(Box::new(Fork {
+                twins: (twin, index),
+                heads: chain.trunk.last().copied().into_iter().collect(),
+            }));
         }
-        if let Some(prev) = prev {
-            chain.heads.remove(&prev);
+        if let Some(fork) = &mut chain.fork {
+            if let Some(prev) = prev {
+                fork.heads.remove(&prev);
+            }
+            fork.heads.insert(index);
         }
-        chain.heads.insert(index);
         owner
     }
 
     /// The chain of an author.
     fn chain(&self, key: &AuthorKey) -> Option<&Chain> {
-        self.owner_of
-            .get(key)
-            .map(|owner| &self.chains[owner.0 as usize])
+        self.owner(key).map(|owner| &self.chains[owner.0 as usize])
     }
 
     /// Everything from `index` back to the beginning of its chain.
@@ -375,20 +431,17 @@ impl Dag {
         let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.author));
         let mut heads = Vec::new();
         for (author, owner) in self.owner_of.range((from, Bound::Unbounded)) {
-            let mut of_author: Vec<Head> = self.chains[owner.0 as usize]
-                .heads
-                .iter()
-                .map(|head| Head {
-                    author: *author,
-                    seq: self.seq(*head),
-                    id: self.id(*head),
-                })
-                .collect();
-            of_author.sort_unstable_by_key(|head| head.id);
+            let of_author = self.chains[owner.0 as usize].heads().map(|head| Head {
+                author: *author,
+                seq: self.seq(head),
+                id: self.id(head),
+            });
             let is_behind = |head: &Head| {
                 after.is_none_or(|cursor| (head.author, head.id) > (cursor.author, cursor.id))
             };
-            heads.extend(of_author.into_iter().filter(is_behind));
+            let before = heads.len();
+            heads.extend(of_author.filter(is_behind));
+            heads[before..].sort_unstable_by_key(|head: &Head| head.id);
             if heads.len() >= limit {
                 heads.truncate(limit);
                 break;
@@ -411,9 +464,7 @@ impl Dag {
     /// What to ask for: the heads that are not here, each with samples of the own branches of that
     /// author, from which the other side can tell what is already here.
     pub fn wants_for(&self, heads: &[Head]) -> Vec<WantEntry> {
-        let unknown = heads
-            .iter()
-            .filter(|head| !self.index_of.contains_key(&head.id));
+        let unknown = heads.iter().filter(|head| self.find(&head.id).is_none());
         unknown
             .map(|head| WantEntry {
                 author: head.author,
@@ -428,7 +479,7 @@ impl Dag {
         let Some(chain) = self.chain(author) else {
             return Vec::new();
         };
-        let heads = chain.heads.iter().copied().rev().take(LOCATOR_MAX / 2);
+        let heads = chain.heads().rev().take(LOCATOR_MAX / 2);
         let mut locator: Vec<OpId> = heads.map(|head| self.id(head)).collect();
         let mut distance = 1;
         while locator.len() < LOCATOR_MAX && distance < chain.trunk.len() {
@@ -477,7 +528,7 @@ impl Dag {
             let entry = &self.entries[at.get()];
             let count = covered.entry(entry.author).or_insert(0);
             *count = (*count).max(entry.seq + 1);
-            queue.extend(self.ancestors(at).iter().map(|at| (*at, ())));
+            queue.extend(self.ancestors(at).map(|at| (at, ())));
         }
         let mut clock = VectorClock::default();
         covered

@@ -30,6 +30,7 @@ use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
+use crate::outputs::Outputs;
 use crate::replica::Replica;
 use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
@@ -132,9 +133,12 @@ pub struct Exchange<E> {
     write_gate: WriteGate,
     /// What the node signs by itself; nothing in a node without.
     settlement: Option<Settlement>,
+    /// Changes that rest on own operations which are not on disk, with the last of these. A user
+    /// must not be told of a final trade that a crash could still take back.
+    held: VecDeque<(OpIndex, Vec<Change>)>,
     /// The latest time that it was told.
     seen: Now,
-    outputs: VecDeque<Output>,
+    outputs: Outputs<Output>,
 }
 
 impl<E: Engine> Exchange<E> {
@@ -148,8 +152,8 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let dag = Dag::new(genesis.bucket_ms);
-        let confirmations = Confirmations::new(genesis.answer_ms);
+        let dag = Dag::new(genesis.bucket_ms, &secret);
+        let confirmations = Confirmations::new(genesis.answer_ms, &secret);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
         Self {
@@ -167,8 +171,9 @@ impl<E: Engine> Exchange<E> {
             referred: None,
             write_gate: WriteGate::Open,
             settlement: None,
+            held: VecDeque::new(),
             seen: Now::default(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -179,6 +184,11 @@ impl<E: Engine> Exchange<E> {
             Some(settlement) => settlement.set_config(config),
             None => self.settlement = Some(Settlement::new(self.author, config)),
         }
+    }
+
+    /// From now on the node confirms nothing by itself, and does not show that it is alive.
+    pub fn settle_by_hand(&mut self) {
+        self.settlement = None;
     }
 
     /// The network.
@@ -209,6 +219,11 @@ impl<E: Engine> Exchange<E> {
     /// Operations that wait.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// How many reports of changes wait for an own confirmation to be on disk.
+    pub fn held_changes(&self) -> usize {
+        self.held.len()
     }
 
     /// How many operations are on disk.
@@ -315,9 +330,10 @@ impl<E: Engine> Exchange<E> {
 
     /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
     fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
-        let mut ready = VecDeque::from([(operation, source)]);
+        let mut ready = VecDeque::new();
+        let mut next = Some((operation, source));
         let mut gap = false;
-        while let Some((operation, source)) = ready.pop_front() {
+        while let Some((operation, source)) = next {
             let id = operation.id();
             match self.admit(&operation) {
                 Err(error) => {
@@ -339,6 +355,7 @@ impl<E: Engine> Exchange<E> {
                     ready.extend(self.delivery.release(&id));
                 }
             }
+            next = ready.pop_front();
         }
         gap
     }
@@ -465,7 +482,7 @@ impl<E: Engine> Exchange<E> {
     }
 
     /// When [`Exchange::handle_tick`] has something to do without new input, in milliseconds of
-    /// the monotonic clock.
+    /// the monotonic clock. What [`Exchange::receive`] brought in is due at the driver's next tick.
     pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
         let unpark = self
             .delivery
@@ -484,13 +501,20 @@ impl<E: Engine> Exchange<E> {
             .min()
     }
 
-    /// Hands changes out, if there are any.
+    /// Hands changes out, if there are any, and if no own confirmation is on its way to the disk.
     fn report(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            if let Some(settlement) = &mut self.settlement {
-                settlement.handle_changes(self.seen, &changes);
-            }
-            self.outputs.push_back(Output::Changed(changes));
+        if changes.is_empty() {
+            return;
+        }
+        if let Some(settlement) = &mut self.settlement {
+            settlement.handle_changes(self.seen, &changes);
+        }
+        let mut unwritten = self.unwritten.iter().rev();
+        let confirms = |operation: &Verified| operation.body().counterparts().next().is_some();
+        let last = unwritten.find(|(_, operation)| confirms(operation));
+        match last.map(|(index, _)| *index) {
+            Some(index) => self.held.push_back((index, changes)),
+            None => self.outputs.push_back(Output::Changed(changes)),
         }
     }
 
@@ -590,11 +614,13 @@ impl<E: Engine> Exchange<E> {
             "the store acknowledges what it was never given"
         );
         self.persisted = self.persisted.max(count);
-        while let Some((index, _)) = self.unwritten.front() {
-            if index.0 as usize >= self.persisted {
-                return;
-            }
-            let (_, operation) = self.unwritten.pop_front().expect("it was there just now");
+        let persisted = self.persisted;
+        let is_durable = |index: &OpIndex| (index.0 as usize) < persisted;
+        while let Some((_, changes)) = self.held.pop_front_if(|(index, _)| is_durable(index)) {
+            self.outputs.push_back(Output::Changed(changes));
+        }
+        while let Some((_, operation)) = self.unwritten.pop_front_if(|(index, _)| is_durable(index))
+        {
             self.outputs.push_back(Output::Written(operation.id()));
             self.outputs.push_back(Output::Relay {
                 operation,

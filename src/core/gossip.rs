@@ -28,11 +28,14 @@
 //! copy. When such an operation is refused, [`Gossip::handle_not_applied`] forgets the id and asks
 //! for synchronisation with every other link that brought a copy. Nothing is lost by racing.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::mem;
 
+use ed25519_zebra::SigningKey;
+
+use crate::outputs::Outputs;
 use crate::seen::{Seen, SeenLimits};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
 use crate::wire::{
@@ -62,7 +65,17 @@ pub struct GossipConfig {
     /// Bounds of the memory for copies.
     pub seen: SeenLimits,
     /// Known to nobody else: keeps peers from choosing ids that are slow to find in that memory.
+    /// See [`GossipConfig::secret_of`].
     pub secret: u64,
+}
+
+impl GossipConfig {
+    /// The secret of the node with this key.
+    pub fn secret_of(key: &SigningKey) -> u64 {
+        let secret = blake3::derive_key("bitfitech gossip table 1", key.as_bytes());
+        let first = secret.first_chunk().expect("a hash has 32 bytes");
+        u64::from_le_bytes(*first)
+    }
 }
 
 impl Default for GossipConfig {
@@ -75,6 +88,7 @@ impl Default for GossipConfig {
             full_max_ms: 30_000,
             announce_ms: 100,
             seen: SeenLimits::default(),
+            // Good enough where nobody is hostile.
             secret: 0,
         }
     }
@@ -161,7 +175,7 @@ pub struct Gossip<O = Vec<u8>> {
     batch_bytes: usize,
     flush_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
-    outputs: VecDeque<GossipOutput<O>>,
+    outputs: Outputs<GossipOutput<O>>,
 }
 
 impl<O: Payload> Gossip<O> {
@@ -175,7 +189,7 @@ impl<O: Payload> Gossip<O> {
             batch_bytes: 0,
             flush_at_ms: None,
             announce_at_ms: None,
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 

@@ -34,6 +34,7 @@ pub mod op;
 mod operation_table;
 pub mod order_log;
 mod order_table;
+mod outputs;
 pub mod replica;
 pub mod seen;
 pub mod settlement;

@@ -9,6 +9,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
+use crate::chunks::Chunks;
 use crate::leases::{Gaps, Lease};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{Owner, Slot};
@@ -34,7 +35,7 @@ pub(crate) struct Lifetimes {
     /// The log clock.
     clock: u64,
     /// By the author's local number.
-    tenants: Vec<Tenant>,
+    tenants: Chunks<Tenant>,
     /// When to look at an author's lease again, by bucket: one entry for each who has orders.
     leases_due: BTreeSet<(u64, Owner)>,
     /// Orders that expire, by bucket.
@@ -67,7 +68,7 @@ impl Lifetimes {
             bucket_ms: u64::from(bucket_ms),
             lease_ms: u64::from(lease_ms),
             clock: 0,
-            tenants: Vec::new(),
+            tenants: Chunks::new(),
             leases_due: BTreeSet::new(),
             expiries: BTreeMap::new(),
         }

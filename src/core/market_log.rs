@@ -90,6 +90,8 @@ pub(crate) struct MarketLog<E> {
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
     slow_lane_after_ms: u64,
+    /// When what the last merge left for the slow lane is due, if it left anything.
+    next_merge_ms: Option<u64>,
 }
 
 impl LogEntry {
@@ -109,8 +111,8 @@ impl LogEntry {
         }
     }
 
-    /// What happens at the end of a bucket by an action of this operation or its absence. It stands behind all
-    /// actions of the bucket, and a withdrawal just before what it withdraws.
+    /// What happens at the end of a bucket by an action of this operation or its absence. It
+    /// stands behind all actions of the bucket, and a withdrawal just before what it withdraws.
     pub(crate) fn end(bucket: u64, (operation, index): (OperationPlace, u8), deed: Deed) -> Self {
         let (class, index) = match deed {
             Deed::Withdraw(_) => (Class::Other, 0),
@@ -187,6 +189,7 @@ impl<E> MarketLog<E> {
             successors: BTreeMap::new(),
             effects: Vec::new(),
             slow_lane_after_ms: 0,
+            next_merge_ms: None,
         }
     }
 
@@ -209,10 +212,15 @@ impl<E> MarketLog<E> {
         Deed::Replace(number)
     }
 
-    /// When what waits for the slow lane is due, if anything waits.
+    /// When what waits for the slow lane is due, if anything does.
     pub(crate) fn next_merge_ms(&self) -> Option<u64> {
+        self.next_merge_ms
+    }
+
+    /// A merge is over: what it left waits for the slow lane.
+    pub(crate) fn note_left(&mut self) {
         let waits = !self.incoming.is_empty() || !self.terms.incoming.is_empty();
-        waits.then_some(self.slow_lane_after_ms)
+        self.next_merge_ms = waits.then_some(self.slow_lane_after_ms);
     }
 
     /// The place in the log of the action that makes an order, in this bucket.

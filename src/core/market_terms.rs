@@ -5,6 +5,7 @@
 //! what the engine is told when an order enters: [`Claims`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use crate::confirmation::{OrderPair, PairTerms};
 use crate::matching::{Claim, Claims, Meeting, Slot};
@@ -18,6 +19,8 @@ pub(crate) struct MarketTerms {
     pairs: BTreeMap<(Slot, Slot), PairTerms>,
     /// Taker, then maker, of all pairs.
     makers_of: BTreeSet<(Slot, Slot)>,
+    /// One bit for each order, set where it is one of a pair: most orders are not.
+    paired: Vec<u64>,
     /// Not yet respected: the newest of each pair, and by which operation.
     pub(crate) incoming: BTreeMap<OrderPair, (PairTerms, OpId)>,
 }
@@ -28,6 +31,7 @@ impl MarketTerms {
         Self {
             pairs: BTreeMap::new(),
             makers_of: BTreeSet::new(),
+            paired: Vec::new(),
             incoming: BTreeMap::new(),
         }
     }
@@ -51,24 +55,39 @@ impl MarketTerms {
     pub(crate) fn set(&mut self, maker: Slot, taker: Slot, terms: PairTerms) {
         self.pairs.insert((maker, taker), terms);
         self.makers_of.insert((taker, maker));
+        for Slot(number) in [maker, taker] {
+            let word = number as usize / 64;
+            if self.paired.len() <= word {
+                self.paired.resize(word + 1, 0);
+            }
+            self.paired[word] |= 1 << (number % 64);
+        }
+    }
+
+    /// Whether an order has terms with any other.
+    fn is_paired(&self, order: Slot) -> bool {
+        let word = self.paired.get(order.0 as usize / 64);
+        word.is_some_and(|word| word >> (order.0 % 64) & 1 == 1)
     }
 
     /// The orders that a taker has terms with.
     pub(crate) fn makers(&self, taker: Slot) -> impl Iterator<Item = Slot> + '_ {
         let all = (taker, Slot::NONE)..=(taker, Slot(u32::MAX));
-        self.makers_of.range(all).map(|(_, maker)| *maker)
+        let makers = self.is_paired(taker).then(|| self.makers_of.range(all));
+        makers.into_iter().flatten().map(|(_, maker)| *maker)
     }
 
     /// The orders that a maker has terms with, and the terms.
     pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, &PairTerms)> {
         let all = (maker, Slot::NONE)..=(maker, Slot(u32::MAX));
-        let pairs = self.pairs.range(all);
+        let pairs = self.is_paired(maker).then(|| self.pairs.range(all));
+        let pairs = pairs.into_iter().flatten();
         pairs.map(|((_, taker), terms)| (*taker, terms))
     }
 
     /// What an engine is told about an order that enters.
     pub(crate) fn claims(&self, own: Slot, orders: &OrderTable) -> Claims {
-        if self.pairs.is_empty() {
+        if !self.is_paired(own) {
             return Claims::NONE;
         }
         let id = orders.id(own);

@@ -15,7 +15,7 @@
 //! *The store* belongs to the driver, as the network does: [`NodeOutput::Persist`] tells it what
 //! to write, [`NodeOutput::Read`] what a peer wants of it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -25,6 +25,7 @@ use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
 use crate::op::{Action, OperationError, Verified};
+use crate::outputs::Outputs;
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
@@ -111,7 +112,7 @@ pub struct Node<E, G: Gate> {
     peers: BTreeMap<LinkId, AuthorKey>,
     tick_at_ms: Option<u64>,
     deadline_ms: Option<u64>,
-    outputs: VecDeque<NodeOutput<G::Operation>>,
+    outputs: Outputs<NodeOutput<G::Operation>>,
 }
 
 impl<E: Engine, G: Gate> Node<E, G> {
@@ -127,7 +128,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             peers: BTreeMap::new(),
             tick_at_ms: None,
             deadline_ms: None,
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -340,8 +341,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
 
     /// When the books are merged: a tick after something came, or when the exchange says so.
     fn books_due_ms(&self, gating: Now) -> Option<u64> {
-        self.tick_at_ms
-            .or_else(|| self.exchange.next_deadline_ms(gating))
+        let own_ms = self.exchange.next_deadline_ms(gating);
+        self.tick_at_ms.into_iter().chain(own_ms).min()
     }
 
     /// Moves outputs between the machines until none has any left.

@@ -118,6 +118,17 @@ pub struct Half {
     pub price: Ticks,
 }
 
+impl Half {
+    /// The refusal of the two orders by the same owner.
+    pub fn refusal(&self) -> Action {
+        Action::Decline {
+            market: self.market,
+            own: self.own,
+            other: self.other,
+        }
+    }
+}
+
 /// The terms of a new order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

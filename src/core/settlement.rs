@@ -9,6 +9,7 @@
 //!   other order it had applied before, and refuses any other at once;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
+//! - a pair with an order whose owner was not heard for a lease is refused after the hold-down;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -47,6 +48,13 @@ const ACTIONS_OF_ONE: usize = 36;
 
 /// How long until something that could not be written is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+
+/// How long news waits for a merge, in milliseconds. A guess: a tick of a driver.
+const NEWS_MS: u64 = 20;
+
+/// How often orders are looked through for one that is overdue, in milliseconds: often enough for
+/// [`OVERDUE_MS`].
+const LOOK_MS: u64 = 500;
 
 /// Most pairs of an own order and another that are watched; further ones are left to the other
 /// owner, whose node refuses them when no answer comes. A guess: some 10 MB.
@@ -155,8 +163,29 @@ pub(crate) struct Settlement {
     endings: BTreeMap<OrderId, OpIndex>,
     /// By own order, then the other one.
     watched: BTreeMap<(OrderId, OrderId), Watch>,
-    /// Before this time nothing is due, on the monotonic clock.
+    /// Before this time nothing is due without news, on the monotonic clock.
     due_ms: Option<u64>,
+    /// Since when there is news that was not looked at.
+    news_ms: Option<u64>,
+    /// Own open orders that expire, by time in Unix milliseconds.
+    mortal: BTreeSet<(u64, OrderId)>,
+    overdue: Overdue,
+}
+
+/// The order that is overdue next, whosever it is.
+struct Overdue {
+    /// When orders were last looked through, on the monotonic clock.
+    looked_ms: u64,
+    /// From when on this node would move the log clock, in Unix milliseconds.
+    from_ms: Option<u64>,
+    view: View,
+}
+
+/// Whether orders have changed since they were looked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Fresh,
+    Stale,
 }
 
 impl Settlement {
@@ -171,6 +200,13 @@ impl Settlement {
             endings: BTreeMap::new(),
             watched: BTreeMap::new(),
             due_ms: Some(0),
+            news_ms: None,
+            mortal: BTreeSet::new(),
+            overdue: Overdue {
+                looked_ms: 0,
+                from_ms: None,
+                view: View::Stale,
+            },
         }
     }
 
@@ -185,8 +221,12 @@ impl Settlement {
     }
 
     /// When something may be due without news.
+    ///
+    /// News waits a little for company: mostly it comes with something to be merged, and then it
+    /// is looked at after that.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        self.due_ms
+        let news_ms = self.news_ms.map(|at_ms| at_ms.saturating_add(NEWS_MS));
+        self.due_ms.into_iter().chain(news_ms).min()
     }
 
     /// An operation has been applied.
@@ -221,19 +261,22 @@ impl Settlement {
     /// The state has changed.
     pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change]) {
         // Whoever's order has come or gone: it may be the next to be overdue.
-        self.due_ms = Some(0);
+        self.news_ms.get_or_insert(now.monotonic_ms);
+        self.overdue.view = View::Stale;
         for change in changes {
             match change {
-                Change::Order(row) if row.author == self.own => {
-                    if row.ended.is_none() {
-                        self.open.insert(row.order);
-                    } else {
-                        self.open.remove(&row.order);
-                        self.look_at(&row.order);
-                    }
+                Change::Order(row) if row.author == self.own && row.ended.is_none() => {
+                    self.open.insert(row.order);
+                    let expires_ms = self.expiries.get(&row.order);
+                    let mortal = expires_ms.map(|at_ms| (*at_ms, row.order));
+                    self.mortal.extend(mortal);
                 }
-                Change::OrderGone(order) => {
-                    self.open.remove(order);
+                Change::Order(OrderRow { order, .. }) | Change::OrderGone(order)
+                    if self.open.remove(order) =>
+                {
+                    let expires_ms = self.expiries.get(order).copied();
+                    self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
+                    self.look_at(order);
                 }
                 _ => {}
             }
@@ -251,7 +294,7 @@ impl Settlement {
             if !self.orders.contains(&pair.0) {
                 continue;
             }
-            self.due_ms = Some(0);
+            self.news_ms.get_or_insert(now.monotonic_ms);
             if self.watched.len() < WATCHED_MAX || self.watched.contains_key(&pair) {
                 let watch = self.watched.entry(pair).or_insert(Watch {
                     market,
@@ -279,7 +322,8 @@ impl Settlement {
         scene: &Scene<'_, E>,
         body: &Body,
     ) -> Option<Wish> {
-        if self.due_ms.is_none_or(|due_ms| due_ms > now.monotonic_ms) {
+        let is_quiet = self.due_ms.is_none_or(|due_ms| due_ms > now.monotonic_ms);
+        if self.news_ms.take().is_none() && is_quiet {
             return None;
         }
         let mut wish = Wish::default();
@@ -314,7 +358,17 @@ impl Settlement {
                         quantity,
                         price: trade.price,
                     };
-                    self.sign(scene, half, body, &mut wish);
+                    if self.sign(scene, half, body, &mut wish) == Signing::Invalid {
+                        let watch = self.watched.get_mut(&pair).expect("it is watched");
+                        let release_ms = self.config.release_ms;
+                        let refuse_ms = watch.first_shown_ms.saturating_add(release_ms);
+                        let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
+                        if now.monotonic_ms >= refuse_ms {
+                            wish.actions.push(half.refusal());
+                        } else {
+                            watch.due_ms = Some(again_ms.min(refuse_ms));
+                        }
+                    }
                 }
             }
         }
@@ -414,6 +468,13 @@ impl Settlement {
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
         let is_taker = trade.taker == own;
+        let silent_at_ms = Self::silent_from_ms(now, scene, &other_row.author);
+        // What was found out just now may be the beginning of a synchronisation.
+        let silent_at_ms = silent_at_ms.max(since_ms.saturating_add(self.config.settle_ms));
+        let refuse_at_ms = release_at_ms.min(silent_at_ms);
+        if answerable.is_none() && now.monotonic_ms >= silent_at_ms {
+            return Step::Refuse;
+        }
         if is_taker && !distrusts {
             let hold_downs = if is_late { 2 } else { 1 };
             let settled_ms = since_ms.saturating_add(hold_downs * self.config.settle_ms);
@@ -425,10 +486,20 @@ impl Settlement {
         }
         match answerable {
             Some(_) if !is_taker && !distrusts => Step::Sign(trade, most),
-            _ if is_taker => Step::Wait(None),
             _ if is_over_time => Step::Refuse,
-            _ => Step::Wait(Some(release_at_ms)),
+            _ => Step::Wait(Some(refuse_at_ms)),
         }
+    }
+
+    /// From when on, on the monotonic clock, an author was not heard for a lease, if he stays
+    /// silent: then nobody answers for his orders. Else each of the orders that he left behind
+    /// would bind an order of this node for `release_ms`, one after the other.
+    fn silent_from_ms<E: Engine>(now: Now, scene: &Scene<'_, E>, author: &AuthorKey) -> u64 {
+        let owner = scene.dag.owner(author);
+        let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
+        let until_ms = latest_ms.saturating_add(scene.lease_ms);
+        let in_ms = (until_ms + 1).saturating_sub(now.unix_ms);
+        now.monotonic_ms.saturating_add(in_ms)
     }
 
     /// Whether an order may still be spent on another: as long as it is not over, or if the other
@@ -477,13 +548,29 @@ impl Settlement {
 
     /// Adds a half to what is written, with what it leans on, or what it leans on alone: then the
     /// half comes with a later operation.
-    fn sign<E: Engine>(&self, scene: &Scene<'_, E>, half: Half, body: &Body, wish: &mut Wish) {
+    fn sign<E: Engine>(
+        &self,
+        scene: &Scene<'_, E>,
+        half: Half,
+        body: &Body,
+        wish: &mut Wish,
+    ) -> Signing {
         let mut proofs =
             scene
                 .confirmations
                 .proofs(&half, (body, &wish.actions), scene.dag, scene.replica);
         proofs.retain(|proof| !wish.refs.contains(proof));
         if wish.refs.len() + proofs.len() <= PROOFS_MAX {
+            let named = wish.refs.iter().chain(&proofs);
+            let body = Body {
+                refs: named.map(|at| scene.dag.id(*at)).collect(),
+                actions: [&wish.actions[..], &[Action::Confirm(half)]].concat(),
+                ..body.clone()
+            };
+            let checked = scene.confirmations.check(&body, scene.dag, scene.replica);
+            if checked.is_err() {
+                return Signing::Invalid;
+            }
             wish.refs.extend(proofs);
             wish.actions.push(Action::Confirm(half));
         } else if wish.actions.is_empty() {
@@ -491,29 +578,43 @@ impl Settlement {
             proofs.truncate(PROOFS_MAX - wish.refs.len());
             wish.refs.extend(proofs);
         }
+        Signing::UnderWay
     }
 
     /// When the next heartbeat is due, on the monotonic clock.
-    fn heartbeat_ms<E: Engine>(&self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
+    fn heartbeat_ms<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
         let owner = scene.dag.owner(&self.own);
         let latest_ms = owner.map_or(0, |owner| scene.confirmations.latest_of(owner));
         let alive_ms = latest_ms.saturating_add(scene.lease_ms / 3);
         let alive_ms = (!self.open.is_empty()).then_some(alive_ms);
-        let open = self
-            .open
-            .iter()
-            .filter_map(|order| self.expiries.get(order));
-        let own_end_ms = open
-            .min()
-            .map(|at_ms| scene.replica.end_of_bucket_ms(*at_ms));
-        let overdue_ms = scene.replica.next_end_ms().map(|end_ms| {
-            let spread_ms = self.spread(end_ms);
-            end_ms.saturating_add(OVERDUE_MS + spread_ms)
+        let own_end_ms = self.mortal.first();
+        let own_end_ms = own_end_ms.map(|(at_ms, _)| scene.replica.end_of_bucket_ms(*at_ms));
+        let look_ms = self.look_for_overdue(now, scene);
+        let times = [alive_ms, own_end_ms, self.overdue.from_ms];
+        let next_ms = times.into_iter().flatten().min();
+        let next_ms = next_ms.map(|next_ms| {
+            let in_ms = next_ms.saturating_sub(now.unix_ms);
+            now.monotonic_ms.saturating_add(in_ms)
         });
-        let times = [alive_ms, own_end_ms, overdue_ms];
-        let next_ms = times.into_iter().flatten().min()?;
-        let in_ms = next_ms.saturating_sub(now.unix_ms);
-        Some(now.monotonic_ms.saturating_add(in_ms))
+        next_ms.into_iter().chain(look_ms).min()
+    }
+
+    /// Looks for the order that is overdue next, not too often; when to look again.
+    fn look_for_overdue<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) -> Option<u64> {
+        let is_over = |from_ms: u64| from_ms <= now.unix_ms;
+        let again_ms = self.overdue.looked_ms.saturating_add(LOOK_MS);
+        let is_stale = self.overdue.view == View::Stale;
+        if self.overdue.from_ms.is_some_and(is_over) || (is_stale && now.monotonic_ms >= again_ms) {
+            let end_ms = scene.replica.next_end_ms();
+            let from_ms = end_ms.map(|end_ms| end_ms + OVERDUE_MS + self.spread(end_ms));
+            self.overdue = Overdue {
+                looked_ms: now.monotonic_ms,
+                from_ms,
+                view: View::Fresh,
+            };
+            return None;
+        }
+        is_stale.then_some(again_ms)
     }
 
     /// By how much this node waits longer than others before it moves the log clock past a time.
@@ -559,6 +660,15 @@ pub struct WaitingTrade {
     pub id: TradeId,
     /// The half that would confirm it.
     pub half: Half,
+}
+
+/// What becomes of a half that the node would sign.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signing {
+    /// It is written, or what it leans on is written first.
+    UnderWay,
+    /// It would be invalid: more is promised of the order already than the books show.
+    Invalid,
 }
 
 #[cfg(test)]

@@ -45,9 +45,10 @@
 //! The set itself belongs to another actor. This machine asks it by outputs with a [`Ticket`] and
 //! takes the answers as inputs; an answer that comes too late finds its ticket void.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::outputs::Outputs;
 use crate::types::{LinkId, Now};
 use crate::wire::{
     Frame, GetHeads, HEADS_MAX, Head, HeadCursor, HeadsPage, Page, Payload, Want, WantEntry,
@@ -126,7 +127,7 @@ pub struct Sync<O = Vec<u8>> {
     config: SyncConfig,
     links: BTreeMap<LinkId, Link>,
     last_number: u64,
-    outputs: VecDeque<SyncOutput<O>>,
+    outputs: Outputs<SyncOutput<O>>,
 }
 
 impl<O: Payload> Sync<O> {
@@ -136,7 +137,7 @@ impl<O: Payload> Sync<O> {
             config,
             links: BTreeMap::new(),
             last_number: 0,
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 

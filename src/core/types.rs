@@ -127,6 +127,13 @@ impl OpStem {
         Self(*stem)
     }
 
+    /// These bytes and a zero, where an id is asked for.
+    pub(crate) fn padded(&self) -> OrderId {
+        let mut bytes = [0; 32];
+        bytes[..31].copy_from_slice(&self.0);
+        OrderId(bytes)
+    }
+
     /// The least and the greatest id that begin like this.
     pub fn range(&self) -> RangeInclusive<OpId> {
         let with_last = |last| {

@@ -5,22 +5,31 @@
 //! frames of its own. What it signs for itself it signs with other keys than the node's, so that
 //! the node's own chain stays whole; whose keys those are nobody can tell.
 //!
-//! Liars lie as long as users write. When the network has healed they write nothing new, for then
-//! everyone must agree, but what they hold back they go on holding back.
+//! Liars lie as long as users write, those who answer late a little longer. When the network has
+//! healed they write nothing new, for then everyone must agree, but what they hold back they go on
+//! holding back.
 
 mod backdate;
 mod bad_signature;
+mod confirm_silent;
 mod dangling;
+mod double_confirm;
+mod equivocate;
 mod forge;
 mod fork;
 mod future;
 mod heads;
+mod late_answer;
+mod late_tick;
+mod never_confirm;
 mod no_refs;
 mod replay;
 mod selective;
 mod silent;
 mod sybil;
+mod trader;
 mod unserving;
+mod withhold_release;
 
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{Action, Body, OPERATION_VERSION, Place, Verified};
@@ -30,6 +39,7 @@ use bitfitech_core::types::{
 use bitfitech_core::wire::{Frame, Ops};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
+use crate::event::{MS, Micros};
 use crate::host::SimNode;
 use crate::parcel::Parcel;
 use crate::random::Random;
@@ -75,21 +85,31 @@ pub struct Liar<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(usize);
 
+/// What answers too late comes within this time: beyond the time for an answer.
+const LATE_US: Micros = 20_000 * MS;
+
 /// Names of all kinds.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 20] = [
     "backdate",
     "bad-signature",
+    "confirm-silent",
     "dangling",
+    "double-confirm",
+    "equivocate",
     "fork",
     "forge",
     "future",
     "heads",
+    "late-answer",
+    "late-tick",
+    "never-confirm",
     "no-refs",
     "replay",
     "selective",
     "silent",
     "sybil",
     "unserving",
+    "withhold-release",
 ];
 
 /// The kind of a name.
@@ -108,22 +128,42 @@ impl Kind {
         NAMES[self.0]
     }
 
+    /// Whether its node settles its trades by itself.
+    pub fn settles(self) -> bool {
+        self.name() != "never-confirm"
+    }
+
+    /// For how long it goes on to lie when users have stopped.
+    pub fn outlasts_users_us(self) -> Micros {
+        match self.name() {
+            "late-answer" | "withhold-release" => LATE_US,
+            _ => 0,
+        }
+    }
+
     /// A liar of this kind.
     pub fn make(self, random: &mut Random) -> Box<dyn Adversary> {
         match self.name() {
             "backdate" => Box::new(backdate::Backdate),
             "bad-signature" => Box::new(bad_signature::BadSignature),
+            "confirm-silent" => Box::new(confirm_silent::ConfirmSilent::new(random)),
             "dangling" => Box::new(dangling::Dangling::new(random)),
+            "double-confirm" => Box::new(double_confirm::DoubleConfirm::new(random)),
+            "equivocate" => Box::new(equivocate::Equivocate::new(random)),
             "fork" => Box::new(fork::Fork::new(random)),
             "forge" => Box::new(forge::Forge),
             "future" => Box::new(future::Future::new(random)),
             "heads" => Box::new(heads::InventedHeads),
+            "late-answer" => Box::new(late_answer::LateAnswer::new(random)),
+            "late-tick" => Box::new(late_tick::LateTick::new(random)),
+            "never-confirm" => Box::new(never_confirm::NeverConfirm::new(random)),
             "no-refs" => Box::new(no_refs::NoRefs::new(random)),
             "replay" => Box::new(replay::Replay),
             "selective" => Box::new(selective::Selective),
             "silent" => Box::new(silent::Silent),
             "sybil" => Box::new(sybil::Sybil),
             "unserving" => Box::new(unserving::Unserving),
+            "withhold-release" => Box::new(withhold_release::WithholdRelease::new(random)),
             other => unreachable!("there is no kind {other}"),
         }
     }

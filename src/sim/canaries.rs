@@ -23,25 +23,37 @@ pub enum Canary {
     ForgottenPark,
     /// Restarted nodes forget that they had a chain.
     ForgottenChain,
+    /// Pairs that nobody confirms are never refused.
+    ForgottenRelease,
+    /// What was withheld for somebody stays so, though he can no longer answer.
+    ForgottenReturn,
+    /// Some final trades are forgotten when their orders enter the book again.
+    LostFinal,
 }
 
 /// Names of all canaries.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 9] = [
     "arrival-tie",
     "lost-undo",
     "skipped-signature",
     "dropped-operation",
     "forgotten-park",
     "forgotten-chain",
+    "forgotten-release",
+    "forgotten-return",
+    "lost-final",
 ];
 
-const ALL: [Canary; 6] = [
+const ALL: [Canary; 9] = [
     Canary::ArrivalTie,
     Canary::LostUndo,
     Canary::SkippedSignature,
     Canary::DroppedOperation,
     Canary::ForgottenPark,
     Canary::ForgottenChain,
+    Canary::ForgottenRelease,
+    Canary::ForgottenReturn,
+    Canary::LostFinal,
 ];
 
 /// The canary of a name.
@@ -78,6 +90,9 @@ impl Canary {
                 config.pace = Pace::Bursts;
                 return;
             }
+            Self::ForgottenRelease => "never-confirm",
+            Self::ForgottenReturn => "confirm-silent",
+            Self::LostFinal => "late-tick",
             Self::LostUndo | Self::DroppedOperation => return,
         };
         config.adversary = adversaries::find(liar);

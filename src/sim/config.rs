@@ -81,6 +81,8 @@ pub struct Config {
     pub pace: Pace,
     /// What goes wrong.
     pub trouble: Trouble,
+    /// How long the network has to agree after it has healed, and all trades to be settled.
+    pub patience_us: Micros,
 }
 
 impl Config {
@@ -108,10 +110,5 @@ impl Config {
             command += &format!(" --canary {}", canary.name());
         }
         command
-    }
-
-    /// How long the network has to agree after it has healed.
-    pub fn settle_us_max(&self) -> Micros {
-        300_000 * MS
     }
 }

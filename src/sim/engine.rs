@@ -39,7 +39,14 @@ enum Bug {
     /// Counts the times that something was undone: some of them take an order too many.
     LostUndo(u64),
     ArrivalTie(Arrivals),
+    /// What is promised of an order never becomes less.
+    ForgottenReturn(BTreeMap<OrderId, Lots>),
+    /// The final trades of some orders are not stated.
+    LostFinal,
 }
+
+/// The final trades of one taker of so many are lost.
+const LOST_FINAL_OF: u8 = 4;
 
 /// One undo of so many loses an order.
 const LOST_UNDO_OF: u64 = 7;
@@ -60,6 +67,8 @@ impl CountedBook {
         let bug = match canary {
             Some(Canary::LostUndo) => Some(Bug::LostUndo(0)),
             Some(Canary::ArrivalTie) => Some(Bug::ArrivalTie(Arrivals::default())),
+            Some(Canary::ForgottenReturn) => Some(Bug::ForgottenReturn(BTreeMap::new())),
+            Some(Canary::LostFinal) => Some(Bug::LostFinal),
             _ => None,
         };
         Self {
@@ -67,6 +76,11 @@ impl CountedBook {
             executions,
             bug,
         }
+    }
+
+    /// Whether the final trades of an order are lost on its way into the book.
+    fn loses_finals(&self, order: &NewOrder) -> bool {
+        matches!(self.bug, Some(Bug::LostFinal)) && order.id.0[0].is_multiple_of(LOST_FINAL_OF)
     }
 
     /// Puts orders before this one behind it, if they came later and stand at the same price.
@@ -102,6 +116,10 @@ impl CountedBook {
 impl Engine for CountedBook {
     fn place(&mut self, order: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) {
         self.executions.add_one();
+        if self.loses_finals(order) {
+            self.book.place(order, &Claims::NONE, effects);
+            return;
+        }
         self.book.place(order, claims, effects);
         self.break_ties(order);
     }
@@ -112,6 +130,12 @@ impl Engine for CountedBook {
     }
 
     fn set_promised(&mut self, order: &OrderId, promised: Lots) {
+        let mut promised = promised;
+        if let Some(Bug::ForgottenReturn(most)) = &mut self.bug {
+            let known = most.entry(*order).or_insert(promised);
+            *known = promised.max(*known);
+            promised = *known;
+        }
         self.book.set_promised(order, promised);
     }
 
@@ -148,7 +172,7 @@ impl Engine for CountedBook {
                 }
             }
             Some(Bug::ArrivalTie(arrivals)) => arrivals.before.clear(),
-            None => {}
+            Some(Bug::ForgottenReturn(_) | Bug::LostFinal) | None => {}
         }
     }
 

@@ -72,7 +72,7 @@ pub enum Message {
         /// Over which session.
         session: LinkId,
         /// The operations.
-        operations: Vec<Parcel>,
+        operations: Pushed,
     },
     /// Any other frame.
     Frame {
@@ -83,6 +83,37 @@ pub enum Message {
     },
     /// A user wants to trade; the number decides what.
     Order(u64),
+}
+
+/// Operations of a frame. Most frames have one, and there are millions on their way: a list for
+/// each would be memory that one thread asks for and another gives back.
+#[derive(Debug)]
+pub enum Pushed {
+    /// One.
+    One(Parcel),
+    /// None, or several.
+    Several(Vec<Parcel>),
+}
+
+impl From<Vec<Parcel>> for Pushed {
+    fn from(mut operations: Vec<Parcel>) -> Self {
+        match operations.pop() {
+            Some(one) if operations.is_empty() => Self::One(one),
+            last => {
+                operations.extend(last);
+                Self::Several(operations)
+            }
+        }
+    }
+}
+
+impl From<Pushed> for Vec<Parcel> {
+    fn from(pushed: Pushed) -> Self {
+        match pushed {
+            Pushed::One(one) => vec![one],
+            Pushed::Several(operations) => operations,
+        }
+    }
 }
 
 /// Who is at the other end of a session.

@@ -4,6 +4,8 @@
 //! from a stream of its own. So what it does depends on the seed and on its messages, and not on
 //! which thread it runs.
 
+mod applied;
+mod finality_watch;
 mod lies;
 mod links;
 mod user;
@@ -28,8 +30,11 @@ use crate::event::{Event, HostIndex, MS, Message, Micros};
 use crate::parcel::{Parcel, ParcelGate, Signatures};
 use crate::random::Random;
 use crate::tally::Tally;
+use crate::trace::{Kind, Line};
 use crate::world::{Plan, World};
 
+pub use self::applied::Applied;
+use self::finality_watch::SeenFinals;
 use self::lies::Lies;
 use self::links::Links;
 use self::user::User;
@@ -69,8 +74,8 @@ pub struct Host {
     /// Actions that were applied and not merged yet.
     unmerged: u64,
     executions: Executions,
-    /// Sum of the ids of the applied set: equal sets have equal sums.
-    sum: u128,
+    applied: Applied,
+    finals: SeenFinals,
     lies: Lies,
     /// The view that folds the node's events, where one is kept.
     pub(crate) board: Option<Box<Board>>,
@@ -117,7 +122,8 @@ impl Host {
             unacknowledged: Vec::new(),
             unmerged: 0,
             executions,
-            sum: 0,
+            applied: Applied::default(),
+            finals: SeenFinals::default(),
             lies: Lies::new(&world.plans[index as usize], &mut random),
             random,
             board: (index < WATCHED).then(|| Box::new(Board::new(author, 0))),
@@ -151,10 +157,16 @@ impl Host {
         &self.disk
     }
 
-    /// How many operations it has applied, and the sum of their ids. `None` while it is down.
-    pub fn set(&self) -> Option<(usize, u128)> {
-        let node = self.node.as_ref()?;
-        Some((node.exchange().dag().len(), self.sum))
+    /// What it has applied. `None` while it is down.
+    pub fn applied(&self) -> Option<Applied> {
+        self.node.as_ref().map(|_| self.applied)
+    }
+
+    /// Its node settles nothing more by itself, so that it writes nothing any more.
+    pub fn fall_quiet(&mut self) {
+        if let Some(node) = &mut self.node {
+            node.exchange_mut().settle_by_hand();
+        }
     }
 
     /// The readings of its clocks.
@@ -248,11 +260,15 @@ impl Host {
         let canary = plan.canary;
         let make_engine = |secret: &[u8; 32]| CountedBook::new(secret, executions.clone(), canary);
         let mut exchange = Exchange::new(step.world.genesis.clone(), self.key, make_engine);
-        self.sum = 0;
+        if let Some(config) = plan.settlement {
+            exchange.settle_by_itself(config);
+        }
+        let healed_unix_ms = step.world.healed_unix_ms();
+        self.applied = Applied::default();
         for operation in self.disk.records() {
             let restored = exchange.restore(operation.wire());
             restored.expect("the disk holds what this node wrote");
-            self.sum = self.sum.wrapping_add(id_number(&operation.id()));
+            self.applied.add(operation, healed_unix_ms);
         }
         let now = self.now(step.world, step.now_us);
         let own_chain = if self.up_us == 0 || canary == Some(Canary::ForgottenChain) {
@@ -289,6 +305,7 @@ impl Host {
         }
         self.disk_due_us = None;
         self.unacknowledged.clear();
+        self.finals = SeenFinals::default();
         self.user.forget();
     }
 
@@ -356,11 +373,17 @@ impl Host {
                 if let Some(board) = &mut self.board {
                     changes.iter().for_each(|change| board.apply(change));
                 }
+                self.watch_finals(step, changes);
             }
             NodeOutput::Written(id) => {
                 let mine = self.unacknowledged.iter().position(|(it, _)| *it == id);
                 let written = mine.map(|at| self.unacknowledged.swap_remove(at));
-                step.tally.written.extend(written);
+                if let Some((id, at_us)) = written {
+                    let line = || Line::of_host(at_us, self.index, id, Kind::Written);
+                    step.tally.note_line(line);
+                    step.tally.written.push((id, at_us));
+                }
+                self.watch_finals(step, Vec::new());
             }
             NodeOutput::Forked { .. } | NodeOutput::Clock(_) => {}
         }
@@ -370,7 +393,8 @@ impl Host {
     fn persist(&mut self, step: &mut Step<'_>, operation: Verified) {
         let id = operation.id();
         self.unmerged += operation.body().actions.len() as u64;
-        self.sum = self.sum.wrapping_add(id_number(&id));
+        let healed_unix_ms = step.world.healed_unix_ms();
+        self.applied.add(&operation, healed_unix_ms);
         let is_own = operation.body().author == self.local.key;
         self.check_time(step, &operation);
         if is_own {
@@ -379,7 +403,8 @@ impl Host {
                 self.unacknowledged.push((id, step.now_us));
             }
         } else {
-            step.tally.note_applied(&id, self.up_us, step.now_us);
+            let host = (self.index, self.up_us);
+            step.tally.note_applied(&id, host, step.now_us);
         }
         self.disk.append(operation);
         let due_us = step.now_us + if is_own { DISK_US } else { DISK_LAZY_US };
@@ -431,10 +456,4 @@ impl Host {
             node.handle_read(now, ticket, missing);
         }
     }
-}
-
-/// An id as a number: sums of random numbers differ when sets do.
-fn id_number(id: &OpId) -> u128 {
-    let half = id.0.first_chunk::<16>().expect("an id has 32 bytes");
-    u128::from_le_bytes(*half)
 }

@@ -5,10 +5,12 @@
 //! for a few of them, for the digests say whether the others have the same.
 
 mod accounting;
+mod after_end;
 mod bounds;
 mod causality;
 mod crossed;
 mod equal_sets;
+mod final_trades;
 mod folding;
 mod forgery;
 mod forks;
@@ -16,7 +18,9 @@ mod from_scratch;
 mod limits;
 mod reach;
 mod restart;
+mod restraint;
 mod self_trade;
+pub(crate) mod settled;
 
 use std::collections::BTreeMap;
 
@@ -88,7 +92,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 9] = [
+const OF_RUNS: [OfRuns; 13] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -98,6 +102,10 @@ const OF_RUNS: [OfRuns; 9] = [
     causality::check,
     folding::check,
     bounds::check,
+    settled::check,
+    final_trades::check,
+    after_end::check,
+    restraint::check,
 ];
 
 const OF_BOOKS: [OfBooks; 4] = [
@@ -123,6 +131,25 @@ pub fn check_all(evidence: &Evidence<'_>) -> Vec<String> {
             .for_each(|check| check(&books, &mut findings));
     }
     findings.into_list()
+}
+
+/// What two nodes see differently.
+fn difference(one: &Digests, other: &Digests) -> String {
+    let parts = [
+        ("set", one.set == other.set),
+        ("books", one.book == other.book),
+        ("trades", one.trades == other.trades),
+        ("final trades", one.final_trades == other.final_trades),
+        ("orders", one.orders == other.orders),
+    ];
+    let different = parts.iter().filter(|(_, is_equal)| !is_equal);
+    let names: Vec<&str> = different.map(|(name, _)| *name).collect();
+    names.join(", ")
+}
+
+/// How many final trades that were shown are no longer there.
+pub fn final_lost(evidence: &Evidence<'_>) -> u64 {
+    final_trades::lost(evidence).len() as u64
 }
 
 impl<'a> Evidence<'a> {

@@ -6,15 +6,17 @@
 //!
 //! Read in this order: [`config`] and [`scenario`], [`world`], [`network`], [`host`], then how it
 //! is run: [`queue`], [`shard`], [`runner`]; who lies and what is wrong: [`adversaries`],
-//! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`].
+//! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`], [`trace`], [`shrink`].
 
 pub mod adversaries;
 pub mod canaries;
 pub mod clock;
 pub mod config;
+mod course;
 pub mod disk;
 pub mod engine;
 pub mod event;
+pub mod finals;
 mod frame_size;
 pub mod histogram;
 pub mod host;
@@ -28,8 +30,10 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod shard;
+pub mod shrink;
 pub mod tally;
 pub mod topology;
+pub mod trace;
 pub mod world;
 
-pub use runner::{Progress, run};
+pub use runner::{Progress, run, run_traced};

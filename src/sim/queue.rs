@@ -8,6 +8,13 @@ use std::collections::VecDeque;
 
 use crate::event::{Event, Micros};
 
+/// Emptied lists that are kept: as many as are in use at a time when nothing is lost.
+const SPARE_MAX: usize = 8;
+
+/// Room for so many events is kept in an emptied list. When a network heals there are a hundred
+/// times as many for a moment, and that memory is not needed again.
+const SPARE_LEN_MAX: usize = 1 << 14;
+
 /// Events by the window in which they happen.
 #[derive(Debug)]
 pub struct Queue {
@@ -15,7 +22,7 @@ pub struct Queue {
     /// The number of the first window that is kept.
     first: u64,
     windows: VecDeque<Vec<Event>>,
-    /// Emptied lists, to be used again.
+    /// Emptied lists, to be used again: at most [`SPARE_MAX`], of at most [`SPARE_LEN_MAX`] events.
     spare: Vec<Vec<Event>>,
     length: usize,
 }
@@ -48,7 +55,8 @@ impl Queue {
         let at = window.checked_sub(self.first);
         let at = at.expect("an event is never in a window that is over") as usize;
         while self.windows.len() <= at {
-            self.windows.push_back(self.spare.pop().unwrap_or_default());
+            let window = self.spare();
+            self.windows.push_back(window);
         }
         self.windows[at].push(event);
         self.length += 1;
@@ -77,10 +85,16 @@ impl Queue {
         events
     }
 
+    /// An empty list, with memory if there is some.
+    pub fn spare(&mut self) -> Vec<Event> {
+        self.spare.pop().unwrap_or_default()
+    }
+
     /// Takes back an emptied list.
     pub fn recycle(&mut self, mut events: Vec<Event>) {
         events.clear();
-        if events.capacity() > 0 {
+        if events.capacity() > 0 && self.spare.len() < SPARE_MAX {
+            events.shrink_to(SPARE_LEN_MAX);
             self.spare.push(events);
         }
     }

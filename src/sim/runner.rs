@@ -1,8 +1,7 @@
 //! A run from its beginning to its report.
 //!
 //! Windows of time follow each other; in each of them all threads let their hosts live, then they
-//! hand over what was sent. When users have stopped and everything is healed, the run goes on until
-//! all honest hosts have applied the same set, or for so long that something must be wrong.
+//! hand over what was sent. When it ends is a matter of [`crate::course`].
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,6 +12,7 @@ use std::time::Instant;
 use bitfitech_core::view::{Change, Digests};
 
 use crate::config::{Config, Pace};
+use crate::course::Course;
 use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
 use crate::invariants::{self, Evidence};
 use crate::memory;
@@ -20,6 +20,7 @@ use crate::random::Random;
 use crate::report::Report;
 use crate::shard::{Division, Shard};
 use crate::tally::Tally;
+use crate::trace::Line;
 use crate::world::{WARM_UP_US, World};
 
 /// Windows between two calls of the progress function.
@@ -43,11 +44,31 @@ struct Outcome {
     converged_us: Option<Micros>,
 }
 
+/// Takes what happened, window by window.
+pub type Tracer<'a> = &'a mut dyn FnMut(Line);
+
 /// Runs a simulation. A panic of a node is a violation like any other.
 pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
+    run_with(config, progress, None)
+}
+
+/// Runs a simulation and tells everything that happens to operations.
+pub fn run_traced(
+    config: Config,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Tracer<'_>,
+) -> Report {
+    run_with(config, progress, Some(tracer))
+}
+
+fn run_with(
+    config: Config,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Option<Tracer<'_>>,
+) -> Report {
     let began = Instant::now();
     let world = World::new(config);
-    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress)));
+    let ran = panic::catch_unwind(AssertUnwindSafe(|| run_world(&world, progress, tracer)));
     let mut report = ran.unwrap_or_else(|payload| {
         let told = payload.downcast_ref::<String>().cloned();
         let told = told.or_else(|| payload.downcast_ref::<&str>().map(|it| (*it).to_owned()));
@@ -59,7 +80,11 @@ pub fn run(config: Config, progress: &mut dyn FnMut(Progress)) -> Report {
     report
 }
 
-fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
+fn run_world(
+    world: &World,
+    progress: &mut dyn FnMut(Progress),
+    tracer: Option<Tracer<'_>>,
+) -> Report {
     let division = Division::new(world.config.nodes, world.config.threads);
     let mut shards: Vec<Shard> = (0..division.shards)
         .map(|number| Shard::new(world, division, number))
@@ -67,7 +92,11 @@ fn run_world(world: &World, progress: &mut dyn FnMut(Progress)) -> Report {
     for order in orders(world) {
         shards[division.shard_of(order.to)].push(order);
     }
-    judge(world, live(world, shards, progress))
+    if tracer.is_some() {
+        let tallies = shards.iter_mut().map(|shard| &mut shard.tally);
+        tallies.for_each(|tally| tally.trace = Some(Vec::new()));
+    }
+    judge(world, live(world, shards, progress, tracer))
 }
 
 /// When users want to trade, and on which hosts.
@@ -100,7 +129,12 @@ fn orders(world: &World) -> Vec<Event> {
 }
 
 /// Lets time pass until the network has healed and agrees, or has had long enough to.
-fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -> Outcome {
+fn live(
+    world: &World,
+    shards: Vec<Shard>,
+    progress: &mut dyn FnMut(Progress),
+    mut tracer: Option<Tracer<'_>>,
+) -> Outcome {
     thread::scope(|scope| {
         let mut others = Vec::new();
         for _ in 1..shards.len() {
@@ -111,23 +145,21 @@ fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -
         }
         let mut shards = shards;
         let window_us = world.network.latency_us.0;
-        let healed_us = world.healed_us();
-        let last_us = healed_us + world.config.settle_us_max();
+        let healed_us = world.healed_us;
+        let mut course = Course::new(world);
         let mut count = 0;
-        let mut converged_us = None;
         let mut passed_us = 0;
         while let Some(window) = shards.iter().filter_map(|it| it.next_window()).min() {
             let now_us = window * window_us;
-            if now_us >= last_us {
-                break;
-            }
-            if now_us >= healed_us && is_agreed(world, &shards) {
-                // Nothing has happened since the window before.
-                converged_us = Some(passed_us.max(healed_us));
+            // Nothing has happened since the window before.
+            if course.is_over(world, &mut shards, passed_us, now_us) {
                 break;
             }
             shards = run_window(world, shards, &others, window);
             exchange(&mut shards);
+            if let Some(tracer) = &mut tracer {
+                hand_out(&mut shards, tracer);
+            }
             passed_us = now_us + window_us;
             if count % PROGRESS_WINDOWS == 0 {
                 progress(Progress { now_us, healed_us });
@@ -137,7 +169,7 @@ fn live(world: &World, shards: Vec<Shard>, progress: &mut dyn FnMut(Progress)) -
         Outcome {
             shards,
             passed_us,
-            converged_us,
+            converged_us: course.converged_us,
         }
     })
 }
@@ -179,6 +211,15 @@ fn run_window(
     back
 }
 
+/// Hands out what happened in a window.
+fn hand_out(shards: &mut [Shard], tracer: Tracer<'_>) {
+    let traces = shards.iter_mut().map(|shard| &mut shard.tally.trace);
+    let lines = traces.flatten().flat_map(|trace| trace.drain(..));
+    let mut lines: Vec<Line> = lines.collect();
+    lines.sort_by_key(|line| (line.at_us, line.host()));
+    lines.into_iter().for_each(tracer);
+}
+
 /// Hands messages and news of what was written to the other shards.
 fn exchange(shards: &mut [Shard]) {
     let count = shards.len();
@@ -196,17 +237,6 @@ fn exchange(shards: &mut [Shard]) {
             }
         }
     }
-}
-
-/// Whether all honest hosts are up and have applied the same set.
-fn is_agreed(world: &World, shards: &[Shard]) -> bool {
-    let hosts = shards.iter().flat_map(|shard| shard.hosts());
-    let honest = hosts.filter(|host| world.plans[host.index() as usize].liar.is_none());
-    let mut sets = honest.map(|host| host.set());
-    let Some(Some(first)) = sets.next() else {
-        return false;
-    };
-    sets.all(|set| set == Some(first))
 }
 
 /// Digests of all, counts of all, and what is wrong.
@@ -247,7 +277,8 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         is_converged: converged_us.is_some() && distinct.len() == 1,
         distinct_digests: distinct.len() as u64,
         violations,
-        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us()) / MS),
+        final_lost: invariants::final_lost(&evidence),
+        converge_ms: converged_us.map(|at_us| (at_us - world.healed_us) / MS),
         tally,
         ..Report::new(&world.config)
     }

@@ -39,6 +39,7 @@ pub fn find(name: &str) -> Option<Config> {
         workload: Workload::Steady,
         pace: Pace::Random,
         trouble: Trouble::None,
+        patience_us: 300_000 * MS,
     };
     let with = |trouble| Config {
         trouble,

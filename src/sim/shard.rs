@@ -108,7 +108,7 @@ impl Shard {
         }
         let mut events = self.queue.take(window);
         let span = (window * self.window_us, (window + 1) * self.window_us);
-        let mut sent = Vec::new();
+        let mut sent = self.queue.spare();
         let mut rest = events.drain(..).peekable();
         for at in 0..self.hosts.len() {
             let index = self.hosts[at].index();
@@ -127,14 +127,24 @@ impl Shard {
         }
         drop(rest);
         self.queue.recycle(events);
-        for event in sent {
+        for event in sent.drain(..) {
             let shard = self.division.shard_of(event.to);
             if shard == self.number {
                 self.queue.push(event);
-            } else {
-                self.outbox[shard].push(event);
+                continue;
             }
+            let outbox = &mut self.outbox[shard];
+            if outbox.is_empty() {
+                *outbox = self.queue.spare();
+            }
+            outbox.push(event);
         }
+        self.queue.recycle(sent);
+    }
+
+    /// All hosts write nothing more by themselves.
+    pub fn fall_quiet(&mut self) {
+        self.hosts.iter_mut().for_each(Host::fall_quiet);
     }
 
     /// The digests of every honest host that is up.

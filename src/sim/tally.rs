@@ -5,8 +5,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use bitfitech_core::types::OpId;
 
-use crate::event::Micros;
+use crate::event::{HostIndex, Micros};
+use crate::finals::Finals;
 use crate::histogram::Histogram;
+use crate::trace::{Kind, Line};
 
 /// Takes the first bytes of an id, which are random already.
 #[derive(Default)]
@@ -65,6 +67,10 @@ pub struct Tally {
     pub unwritten: u64,
     /// Sessions that ended.
     pub sessions_ended: u64,
+    /// What happened since the window before, where that is asked for.
+    pub trace: Option<Vec<Line>>,
+    /// Final trades that honest nodes have shown.
+    pub finals: Finals,
     /// What was seen to be wrong while it happened, at most [`VIOLATIONS_MAX`].
     pub violations: Vec<String>,
 }
@@ -86,13 +92,23 @@ impl Tally {
     }
 
     /// A host that has been up since `up_us` has applied an operation of another.
-    pub fn note_applied(&mut self, id: &OpId, up_us: Micros, now_us: Micros) {
+    pub fn note_applied(&mut self, id: &OpId, (host, up_us): (HostIndex, Micros), now_us: Micros) {
         self.applied += 1;
+        let mut kind = Kind::Applied;
         if let Some(spread) = self.spread.get_mut(id)
             && up_us <= spread.written_us
         {
             spread.last_us = spread.last_us.max(now_us);
             self.delivery_us.add(now_us - spread.written_us);
+            kind = Kind::Delivered;
+        }
+        self.note_line(|| Line::of_host(now_us, host, *id, kind));
+    }
+
+    /// Adds a line to the trace, if there is one.
+    pub fn note_line(&mut self, line: impl FnOnce() -> Line) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(line());
         }
     }
 
@@ -119,6 +135,7 @@ impl Tally {
         self.executions += other.executions;
         self.unwritten += other.unwritten;
         self.sessions_ended += other.sessions_ended;
+        self.finals.merge(&other.finals);
         self.violations.extend(other.violations.iter().cloned());
     }
 

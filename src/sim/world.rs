@@ -1,12 +1,15 @@
 //! What all hosts of a simulation share and nothing changes: the plan.
 
+use std::collections::BTreeSet;
+
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::gossip::GossipConfig;
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::node::NodeConfig;
 use bitfitech_core::seen::SeenLimits;
+use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::sync::SyncConfig;
-use bitfitech_core::types::Digest;
+use bitfitech_core::types::{AuthorKey, Digest};
 use ed25519_zebra::SigningKey;
 
 use crate::adversaries;
@@ -37,6 +40,8 @@ pub struct Plan {
     pub liar: Option<adversaries::Kind>,
     /// The bug that is planted there.
     pub canary: Option<Canary>,
+    /// How its node settles by itself; `None` if it does not.
+    pub settlement: Option<SettlementConfig>,
 }
 
 /// The plan.
@@ -53,6 +58,8 @@ pub struct World {
     pub node_config: NodeConfig,
     /// How hosts fare.
     pub plans: Vec<Plan>,
+    /// When everything that was planned to go wrong is over, and users and liars have stopped.
+    pub healed_us: Micros,
 }
 
 impl World {
@@ -65,6 +72,7 @@ impl World {
         let dials = topology::random_graph(config.nodes, config.degree, config.seed);
         let plans = dials.into_iter().map(|dials| Plan {
             dials,
+            settlement: Some(SettlementConfig::default()),
             ..Plan::default()
         });
         let network = Network {
@@ -79,11 +87,13 @@ impl World {
             network,
             node_config: node_config(),
             plans: plans.collect(),
+            healed_us: 0,
             config,
         };
         world.choose_liars();
         world.plant_bugs();
         world.make_trouble();
+        world.healed_us = world.end_of_trouble_us();
         world
     }
 
@@ -92,11 +102,18 @@ impl World {
         WARM_UP_US + self.config.duration_us
     }
 
-    /// When everything that was planned to go wrong is over.
-    pub fn healed_us(&self) -> Micros {
+    /// The same by a clock that is right, in Unix milliseconds.
+    pub fn healed_unix_ms(&self) -> u64 {
+        Clock::default().unix_ms(self.healed_us)
+    }
+
+    fn end_of_trouble_us(&self) -> Micros {
         let down = self.plans.iter().flat_map(|plan| &plan.down);
         let up_us = down.map(|(_, until_us)| *until_us).max().unwrap_or(0);
-        self.network.healed_us().max(up_us).max(self.end_us())
+        let liars = self.plans.iter().filter_map(|plan| plan.liar);
+        let longer_us = liars.map(adversaries::Kind::outlasts_users_us).max();
+        let lies_end_us = self.end_us() + longer_us.unwrap_or(0);
+        self.network.healed_us().max(up_us).max(lies_end_us)
     }
 
     /// The key of a host.
@@ -105,6 +122,23 @@ impl World {
         hasher.update(&self.config.seed.to_le_bytes());
         hasher.update(&host.to_le_bytes());
         SigningKey::from(*hasher.finalize().as_bytes())
+    }
+
+    /// The author of a host.
+    pub fn author(&self, host: HostIndex) -> AuthorKey {
+        let key = self.key(host);
+        AuthorKey(ed25519_zebra::VerificationKeyBytes::from(&key).into())
+    }
+
+    /// Whether a host does not lie.
+    pub fn is_honest(&self, host: HostIndex) -> bool {
+        self.plans[host as usize].liar.is_none()
+    }
+
+    /// The authors of all hosts that do not lie.
+    pub fn honest_authors(&self) -> BTreeSet<AuthorKey> {
+        let honest = (0..self.config.nodes).filter(|host| self.is_honest(*host));
+        honest.map(|host| self.author(host)).collect()
     }
 
     /// A moment of the time in which users write.
@@ -119,8 +153,12 @@ impl World {
         Random::derive(self.config.seed, "liars", 0).shuffle(&mut hosts);
         for (number, host) in hosts.into_iter().take(wanted).enumerate() {
             let kind = self.config.adversary;
-            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(number));
+            let turn = (self.config.seed % adversaries::NAMES.len() as u64) as usize;
+            let kind = kind.unwrap_or_else(|| adversaries::Kind::number(turn + number));
             self.plans[host].liar = Some(kind);
+            if !kind.settles() {
+                self.plans[host].settlement = None;
+            }
         }
     }
 
@@ -129,6 +167,11 @@ impl World {
         let honest = plans.filter(|(_, plan)| plan.liar.is_none());
         for (host, plan) in honest {
             plan.canary = self.config.canary.filter(|canary| canary.is_on(host));
+            if let (Some(Canary::ForgottenRelease), Some(config)) =
+                (plan.canary, &mut plan.settlement)
+            {
+                config.release_ms = u64::MAX;
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Blocks marked `sh` hold what to type into a shell; of those, the lines that start the program
 //! are started as they stand. Blocks marked `console NUMBER` hold what to type into the node of
-//! that number, in the order of the page, and after `→` what the answer must contain.
+//! that number, in the order of the page, and after `→` what the answer must contain. Other blocks
+//! show commands behind `$`, and below each how its answer begins, line by line.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::support::plan::quiet_command;
+use crate::support::plan::{PROGRAM, quiet_command};
 use crate::support::waiting::PATIENCE;
 
 /// How the README starts the program.
@@ -138,6 +139,40 @@ fn the_readme_names_the_one_command_for_each_purpose() {
         ci.contains(&format!("exec {TEST_COMMAND}")),
         "it calls the same"
     );
+}
+
+#[test]
+fn every_other_command_of_the_readme_answers_as_shown() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let programs = Path::new(PROGRAM).parent().expect("it lies in a folder");
+    let paths = std::env::var("PATH").unwrap_or_default();
+    let paths = format!("{}:{paths}", programs.display());
+    let shown = blocks(&readme())
+        .into_iter()
+        .filter(|(tag, _)| tag == "text");
+    let mut ran = 0;
+    for lines in shown.map(|(_, lines)| lines) {
+        for part in lines.chunk_by(|_, next| !next.starts_with("$ ")) {
+            let command = part[0].strip_prefix("$ ").expect("a command comes first");
+            let mut shell = Command::new("sh");
+            shell.arg("-c").arg(command).current_dir(folder.path());
+            let output = shell
+                .env("PATH", &paths)
+                .output()
+                .expect("it can be started");
+            let answer = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{command}: {answer}");
+            // Events may come in between.
+            let mut answers = answer.lines();
+            for line in part[1..].iter().filter(|line| *line != "…") {
+                let begins = line.split(['…', ',', ' ']).next().unwrap_or_default();
+                let found = answers.any(|answer| answer.starts_with(begins));
+                assert!(found, "{command}: nothing begins like `{line}` in {answer}");
+            }
+            ran += 1;
+        }
+    }
+    assert!(ran >= 4, "something is run");
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn orders_that_cannot_trade_are_no_pair() {
 #[test]
 fn only_its_owner_signs_for_an_order_and_only_after_it_was_placed() {
     let (mut table, maker, taker) = trade();
+    table.write(3, 250, &[], Vec::new());
     for action in [half(maker, taker, 0, 1, 10), decline(maker, taker)] {
         assert_eq!(
             table.refused(3, 300, &[], vec![action]),
@@ -48,6 +49,10 @@ fn only_its_owner_signs_for_an_order_and_only_after_it_was_placed() {
     let late = table.place(4, 200, limit(Side::Buy, 10, 1));
     table.fork(4, &earlier);
     let error = table.refused(4, 300, &[], vec![half(late, maker, 0, 1, 10)]);
+    assert_eq!(error, ConfirmationError::Pair);
+    // The same when it is proven already that there are two branches.
+    table.write(4, 310, &[], Vec::new());
+    let error = table.refused(4, 320, &[], vec![half(late, maker, 0, 1, 10)]);
     assert_eq!(error, ConfirmationError::Pair);
 }
 

@@ -12,6 +12,10 @@ const OPERATIONS: u64 = 6_000;
 /// What one of them may cost in logs, orders and undo records.
 const OPERATION_BYTES_MAX: usize = 350;
 
+/// What an operation may cost in the set itself: its entry, its place in the hash table and in its
+/// chain, and what it names.
+const SET_BYTES_MAX: usize = 110;
+
 /// The memory that each operation takes, of two authors in turn, with the action that is made for
 /// its number and the operations before it.
 fn bytes_of_each(action: impl Fn(u64, &[OpId]) -> Action) -> usize {
@@ -24,6 +28,9 @@ fn bytes_of_each(action: impl Fn(u64, &[OpId]) -> Action) -> usize {
         ids.push(filled.stage(author, (number / 2, prev), number, vec![action]));
         filled.replica.merge(number);
     }
+    let set_bytes = filled.set_bytes() / OPERATIONS as usize;
+    assert!(set_bytes > 64, "{set_bytes} bytes are less than an entry");
+    assert!(set_bytes <= SET_BYTES_MAX, "{set_bytes} bytes in the set");
     let bytes = filled.replica.memory_bytes() / OPERATIONS as usize;
     assert!(bytes > 150, "{bytes} bytes are less than what must be kept");
     bytes
@@ -31,7 +38,13 @@ fn bytes_of_each(action: impl Fn(u64, &[OpId]) -> Action) -> usize {
 
 #[track_caller]
 fn assert_small(bytes: usize) {
-    println!("{bytes} bytes for each operation");
+    #[expect(
+        clippy::print_stdout,
+        reason = "the figure is what the test is run for"
+    )]
+    {
+        println!("{bytes} bytes for each operation");
+    }
     assert!(bytes <= OPERATION_BYTES_MAX, "{bytes} bytes");
 }
 

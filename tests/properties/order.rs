@@ -12,7 +12,7 @@ use crate::scenario::for_all_scenarios;
 
 /// The keys of everything that a node has applied, by operation, with the market of each action.
 fn keys_of(network: &Network, node: usize) -> BTreeMap<OpId, Vec<(MarketIndex, LogKey)>> {
-    let mut dag = Dag::new(network.genesis.bucket_ms);
+    let mut dag = Dag::new(network.genesis.bucket_ms, &[7; 32]);
     let applied = network.peers[node].applied.iter();
     applied
         .map(|operation| {

@@ -45,7 +45,7 @@ impl Filled {
         let engines = markets().map(|_| Book::new(&[7; 32]));
         Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
-            dag: Dag::new(genesis.bucket_ms),
+            dag: Dag::new(genesis.bucket_ms, &[7; 32]),
             operations: Vec::new(),
             genesis,
         }
@@ -61,6 +61,11 @@ impl Filled {
         }
         filled.replica.merge(0);
         filled
+    }
+
+    /// How many bytes the set of operations takes.
+    pub(crate) fn set_bytes(&self) -> usize {
+        self.dag.memory_bytes()
     }
 
     /// Stages an operation of the author with this number.

@@ -16,7 +16,7 @@ const BUCKET_MS: u32 = 50;
 
 /// The graph of some operations.
 fn graph(operations: &[Verified]) -> Dag {
-    let mut dag = Dag::new(BUCKET_MS);
+    let mut dag = Dag::new(BUCKET_MS, &[7; 32]);
     for operation in operations {
         dag.insert(operation);
     }
@@ -99,7 +99,7 @@ fn graphs_that_exchange_pages_become_equal() {
             for second in &before[first + 1..] {
                 let mut one = graph(&peer.applied);
                 pull(&mut one, second, &all, page_len);
-                let mut other = Dag::new(BUCKET_MS);
+                let mut other = Dag::new(BUCKET_MS, &[7; 32]);
                 pull(&mut other, second, &all, page_len);
                 assert_eq!(other.digest(), second.digest());
                 pull(&mut other, &one, &all, page_len);

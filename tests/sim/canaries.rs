@@ -2,17 +2,21 @@
 
 use bitfitech_sim::canaries;
 use bitfitech_sim::config::Config;
+use bitfitech_sim::event::MS;
 
 use crate::{run, small};
 
 /// The invariants of which one has to find a canary.
-const FOUND_BY: [(&str, &[&str]); 6] = [
+const FOUND_BY: [(&str, &[&str]); 9] = [
     ("arrival-tie", &["equal sets", "from scratch"]),
     ("lost-undo", &["equal sets", "from scratch", "panic"]),
     ("skipped-signature", &["forgery"]),
     ("dropped-operation", &["reach"]),
     ("forgotten-park", &["while it ran"]),
     ("forgotten-chain", &["forks"]),
+    ("forgotten-release", &["settled"]),
+    ("forgotten-return", &["equal sets", "from scratch"]),
+    ("lost-final", &["finals", "while it ran"]),
 ];
 
 #[test]
@@ -23,6 +27,7 @@ fn every_planted_bug_is_found() {
         assert!(canary.is_some(), "there is no canary {name}");
         let report = run(Config {
             canary,
+            patience_us: 150_000 * MS,
             ..small("steady", 1)
         });
         let text = report.text();

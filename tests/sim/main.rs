@@ -8,6 +8,8 @@ mod canaries;
 mod command;
 mod determinism;
 mod scenarios;
+mod shrinking;
+mod trace;
 
 use bitfitech_sim::config::Config;
 use bitfitech_sim::event::MS;

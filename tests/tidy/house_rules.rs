@@ -56,6 +56,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "chunks",
         "genesis",
         "market",
+        "outputs",
         "rate_limit",
         "seen",
         "supervision",

@@ -139,7 +139,7 @@ impl<'a> Branch<'a> {
         refs.for_each(&mut add);
         let before = core::iter::successors(self.prev, |at| self.dag.prev(*at));
         for at in before.take(NAMED_BACK_MAX) {
-            self.dag.ancestors(at).iter().copied().for_each(&mut add);
+            self.dag.ancestors(at).for_each(&mut add);
         }
         names
     }

@@ -1,9 +1,10 @@
-//! When a node may write.
+//! When a node may write, and when it wants to be called.
 
 use super::*;
 use crate::genesis::tests::test_genesis;
 use crate::matching::Book;
-use crate::types::Source;
+use crate::op::tests::sign_sample;
+use crate::types::{OrderId, Source};
 
 fn at(unix_ms: u64) -> Now {
     Now {
@@ -43,4 +44,18 @@ fn a_clock_that_is_a_little_behind_delays_writing_and_one_far_behind_forbids_it(
         far.submit(at(100_000), Vec::new()),
         Err(SubmitError::ClockAhead(1_501))
     );
+}
+
+#[test]
+fn what_was_staged_waits_for_the_drivers_tick_and_names_no_time_of_its_own() {
+    let operation = sign_sample(&SigningKey::from([2; 32]), 1);
+    let order = OrderId::new(&operation.id(), 0);
+    let now = at(operation.body().time.unix_ms());
+    let mut node = Exchange::new(test_genesis(), SigningKey::from([1; 32]), Book::new);
+    node.receive(now, Source::push(LinkId(1)), alloc::vec![operation]);
+    assert!(node.replica().order(&order).is_none(), "it is staged");
+    assert_eq!(node.next_deadline_ms(now), None);
+    node.handle_tick(now);
+    assert!(node.replica().order(&order).is_some());
+    assert_eq!(node.next_deadline_ms(now), None);
 }

@@ -61,6 +61,7 @@ impl TagKey {
     }
 }
 
+#[inline]
 fn words<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
     let mut words = [0; COUNT];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {

@@ -8,7 +8,8 @@
 //! Both sides are kept as *keys* of which the least is the best: an ask's key is its price, a
 //! bid's key is the price with all bits flipped. So nothing here asks which side it is.
 //!
-//! The window follows the market, but not at any price: a move costs as much as the levels that it
+//! The first window is a small part of that: most markets are quiet. The window grows to its full
+//! size and follows the market, but not at any price: a move costs as much as the levels that it
 //! carries, so it waits until at least as many accesses went past the window. Then a hostile
 //! pattern of prices costs what a tree costs, and moving adds at most a constant factor to it.
 
@@ -22,6 +23,10 @@ use crate::types::{Side, Ticks};
 /// Prices in the window: 64^3, what three layers of 64-bit words cover. At a tick of 0.01 that is
 /// a range of 2621.44 around the best price.
 const WINDOW_LEN: u64 = 64 * 64 * 64;
+
+/// Prices in the first window, before anything went past it: 4 KiB for a market that is quiet. A
+/// guess.
+const FIRST_WINDOW_LEN: u64 = 1024;
 
 /// At least this many accesses go past the window before it moves. A guess.
 const STRAYS_MIN: usize = 1024;
@@ -282,10 +287,15 @@ impl Ladder {
     /// Makes the window, around the first price.
     fn open(&mut self, key: u64) {
         if self.window.is_empty() {
-            self.window = vec![0; WINDOW_LEN as usize];
-            self.bitmap.bits = vec![0; WINDOW_LEN as usize / 64];
-            self.base = base_around(key);
+            self.span(FIRST_WINDOW_LEN);
+            self.base = base_around(key, FIRST_WINDOW_LEN);
         }
+    }
+
+    /// Makes a window of so many prices, all without a level.
+    fn span(&mut self, len: u64) {
+        self.window = vec![0; len as usize];
+        self.bitmap.bits = vec![0; len as usize / 64];
     }
 
     /// Moves the window to where the market is, if that has been worth it.
@@ -296,13 +306,16 @@ impl Ladder {
         }
         self.strays = 0;
         // Within the middle half, a move would not help.
-        if let Some((best, _)) = self.best
-            && base_around(best).abs_diff(self.base) > WINDOW_LEN / 4
-        {
-            self.move_to(base_around(best));
+        let is_small = (self.window.len() as u64) < WINDOW_LEN;
+        if let Some((best, _)) = self.best {
+            let base = base_around(best, WINDOW_LEN);
+            if is_small || base.abs_diff(self.base) > WINDOW_LEN / 4 {
+                self.move_to(base);
+            }
         }
     }
 
+    /// Moves the window, which has its full size from then on.
     fn move_to(&mut self, base: u64) {
         let mut position = 0;
         while let Some(found) = self.bitmap.first_from(position) {
@@ -311,6 +324,9 @@ impl Ladder {
             self.outside
                 .find_or_insert(self.base + found as u64, || Slot(slot));
             position = found;
+        }
+        if (self.window.len() as u64) < WINDOW_LEN {
+            self.span(WINDOW_LEN);
         }
         self.window_len = 0;
         self.base = base;
@@ -323,10 +339,10 @@ impl Ladder {
     }
 }
 
-/// The base of a window with `key` in its middle, as far as the range of keys allows.
-fn base_around(key: u64) -> u64 {
-    key.saturating_sub(WINDOW_LEN / 2)
-        .min(u64::MAX - (WINDOW_LEN - 1))
+/// The base of a window of so many prices with `key` in its middle, as far as the range of keys
+/// allows.
+fn base_around(key: u64, len: u64) -> u64 {
+    key.saturating_sub(len / 2).min(u64::MAX - (len - 1))
 }
 
 #[cfg(test)]
@@ -379,7 +395,7 @@ mod tests {
                     ladder.insert(Ticks(price), Slot(number));
                 }
                 if (number as usize).is_multiple_of(move_every) {
-                    ladder.move_to(base_around(ladder.key(Ticks(price))));
+                    ladder.move_to(base_around(ladder.key(Ticks(price)), WINDOW_LEN));
                 }
                 prop_assert_eq!(ladder.get(Ticks(price)), model.get(&price).copied());
                 assert_same(&ladder, &model);

@@ -1,19 +1,22 @@
 //! Storage for many small values of one type, addressed by number.
 //!
-//! A value stays at its place in memory for its whole life, freed places are used again (the last
-//! freed first, while it is still in the cache), and growing copies nothing. Chunks start on the
-//! alignment of the type, so a value of 64 bytes that asks for it is exactly one cache line.
+//! A value keeps its number for its whole life, freed places are used again (the last freed first,
+//! while it is still in the cache), and growing copies nothing beyond the first chunk, which grows
+//! like a vector so that an idle market is small. Chunks start on the alignment of the type, so a
+//! value of 64 bytes that asks for it is exactly one cache line.
 
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
-/// How many bits of a slot number count within a chunk. A guess: 1024 orders are 64 KiB, little
-/// enough for an idle market, and one insertion in 1024 pays for fresh memory, less often than
-/// the 99.9th percentile looks.
+/// How many bits of a slot number count within a chunk. A guess: one insertion in 1024 pays for
+/// fresh memory, less often than the 99.9th percentile looks.
 const CHUNK_BITS: u32 = 10;
 const CHUNK_LEN: usize = 1 << CHUNK_BITS;
+
+/// How many places the first chunk has at first. A guess: 1 KiB of orders.
+const FIRST_LEN: usize = 16;
 
 /// How many bits a slot number has; what lies above is free for the flags of its holder.
 pub(super) const SLOT_BITS: u32 = 27;
@@ -29,7 +32,8 @@ impl Slot {
 /// Values by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
-    chunks: Vec<Box<[T; CHUNK_LEN]>>,
+    /// All but the first have [`CHUNK_LEN`] places.
+    chunks: Vec<Box<[T]>>,
     /// The first slot that was never used.
     fresh: u32,
     free: Vec<Slot>,
@@ -39,7 +43,7 @@ impl<T: Copy + Default> Slab<T> {
     pub(super) fn new() -> Self {
         // The place of nobody is there from the start, so that it can be read without a question.
         Self {
-            chunks: vec![chunk()],
+            chunks: vec![chunk(FIRST_LEN)],
             fresh: 1,
             free: Vec::new(),
         }
@@ -77,7 +81,8 @@ impl<T: Copy + Default> Slab<T> {
     /// How many bytes of memory it has asked for.
     pub(super) fn memory_bytes(&self) -> usize {
         let free = self.free.capacity() * size_of::<Slot>();
-        self.chunks.len() * size_of::<[T; CHUNK_LEN]>() + free
+        let places: usize = self.chunks.iter().map(|chunk| chunk.len()).sum();
+        places * size_of::<T>() + free
     }
 
     fn take_fresh(&mut self) -> Slot {
@@ -86,19 +91,27 @@ impl<T: Copy + Default> Slab<T> {
             slot.0 < 1 << SLOT_BITS,
             "a slab holds at most 2^{SLOT_BITS} values"
         );
-        if split(slot).0 == self.chunks.len() {
-            self.chunks.push(chunk());
+        let (number, offset) = split(slot);
+        if number == self.chunks.len() {
+            self.chunks.push(chunk(CHUNK_LEN));
+        } else if offset == self.chunks[number].len() {
+            self.grow_first();
         }
         self.fresh += 1;
         slot
     }
+
+    #[cold]
+    fn grow_first(&mut self) {
+        let first = &mut self.chunks[0];
+        let mut larger = chunk(first.len() * 2);
+        larger[..first.len()].copy_from_slice(first);
+        *first = larger;
+    }
 }
 
-fn chunk<T: Copy + Default>() -> Box<[T; CHUNK_LEN]> {
-    let Ok(chunk) = vec![T::default(); CHUNK_LEN].into_boxed_slice().try_into() else {
-        unreachable!("the slice has the length of a chunk");
-    };
-    chunk
+fn chunk<T: Copy + Default>(len: usize) -> Box<[T]> {
+    vec![T::default(); len].into_boxed_slice()
 }
 
 fn split(slot: Slot) -> (usize, usize) {

@@ -9,7 +9,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Replica, tape_of};
+use super::Replica;
+use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{Engine, Slot};
@@ -120,7 +121,7 @@ impl<E: Engine> Replica<E> {
         entry.map(|entry| Standing { entry, at: None })
     }
 
-    fn bucket_of_order(&self, order: Slot) -> u64 {
+    pub(super) fn bucket_of_order(&self, order: Slot) -> u64 {
         let operation = self.orders.terms(order).operation;
         bucket_of(self.orders.operations.row(operation).time, self.bucket_ms)
     }
@@ -208,7 +209,7 @@ impl<E: Engine> Replica<E> {
     }
 
     /// The trades that the action at this place made with a maker.
-    fn trades_between(&self, index: usize, at: usize, maker: Slot) -> Vec<super::TapeEntry> {
+    fn trades_between(&self, index: usize, at: usize, maker: Slot) -> Vec<TapeEntry> {
         let trades = tape_of(&self.orders, &self.markets[index], at);
         trades.filter(|trade| trade.meeting.0 == maker).collect()
     }

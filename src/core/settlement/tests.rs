@@ -309,9 +309,9 @@ fn nothing_is_signed_with_a_proven_forker() {
     assert!(signed.all(|action| action.half().is_none()));
 }
 
-/// What a node hears of this long after the expiry of its order, which another replaced or not, and
-/// whether it is confirmed.
-fn trades_after_expiry(heard_ms: u64, replaces: bool) -> Vec<TradeStatus> {
+/// What a node makes of a trade that it hears of so long after the expiry of its order, which may
+/// have been replaced by one of another quantity.
+fn trades_after_expiry(heard_ms: u64, replaced: Option<Lots>) -> Vec<TradeStatus> {
     let mut world = World::new(2);
     let place = Place {
         expires_ms: Some(BEGIN_MS + 5_000),
@@ -319,13 +319,13 @@ fn trades_after_expiry(heard_ms: u64, replaces: bool) -> Vec<TradeStatus> {
     };
     let order = world.submit(0, Action::Place(place));
     world.pass(100);
-    if replaces {
+    if let Some(quantity) = replaced {
         let action = Action::Replace {
             market: MarketIndex(0),
             order,
             side: Side::Sell,
             price: Some(Ticks(3_000_000)),
-            quantity: Lots(6),
+            quantity,
         };
         world.submit(0, action);
     }
@@ -341,10 +341,10 @@ fn trades_after_expiry(heard_ms: u64, replaces: bool) -> Vec<TradeStatus> {
 
 #[test]
 fn shortly_after_an_expiry_a_trade_is_confirmed_and_later_it_is_refused() {
-    for replaces in [false, true] {
-        let in_time = trades_after_expiry(LATE_MS, replaces);
+    for replaced in [None, Some(Lots(6))] {
+        let in_time = trades_after_expiry(LATE_MS, replaced);
         assert_eq!(in_time, [TradeStatus::Final]);
-        assert_eq!(trades_after_expiry(LATE_MS + 10, replaces), []);
+        assert_eq!(trades_after_expiry(LATE_MS + 10, replaced), []);
     }
 }
 
@@ -449,4 +449,56 @@ fn a_half_is_answered_with_no_more_than_is_shown() {
     let mut signed = world.written[1].iter().flat_map(|it| &it.body().actions);
     assert!(signed.any(|action| action.half().is_some_and(|half| half.quantity == Lots(5))));
     world.assert_equal();
+}
+
+#[test]
+fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer() {
+    let mut world = World::new(2);
+    world.nodes[1].settle_by_hand();
+    world.place(0, Side::Buy, 3);
+    world.pass(20);
+    // Each of them takes the order when the one before it is refused, every 15 seconds.
+    for _ in 0..8 {
+        world.place(1, Side::Sell, 3);
+        world.pass(20);
+    }
+    world.pass(88_000);
+    assert_eq!(world.statuses(0), [TradeStatus::Tentative]);
+    let last = world.trades(0)[0].clone();
+    world.pass(4_000);
+    assert_eq!(world.trades(0), [], "all others are refused at once");
+    let confirmations = world.nodes[0].confirmations();
+    assert!(confirmations.has_refused(&last.buy, &last.sell));
+}
+
+#[test]
+fn nobody_is_told_of_a_final_trade_before_the_own_half_is_on_disk() {
+    let mut world = World::new(2);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.place(1, Side::Buy, 3);
+    while world.written[1].len() < 2 {
+        world.pass(10);
+    }
+    // The maker's disk is slow: its answer is signed and merged, and may be lost in a crash.
+    let half = world.written[1][1].clone();
+    let now = world.now();
+    world.nodes[0].receive(now, Source::push(LinkId(1)), vec![half]);
+    world.nodes[0].handle_tick(now);
+    world.nodes[0].handle_tick(now);
+    let told_final = |node: &mut Exchange<Book>| {
+        let outputs = core::iter::from_fn(|| node.poll_output());
+        let mut changes = outputs.flat_map(|output| match output {
+            Output::Changed(changes) => changes,
+            _ => Vec::new(),
+        });
+        changes.any(|change| {
+            matches!(change, Change::Trade { row, .. } if row.status == TradeStatus::Final)
+        })
+    };
+    assert_eq!(world.statuses(0), [TradeStatus::Final], "it has answered");
+    assert!(!told_final(&mut world.nodes[0]));
+    let all = world.nodes[0].dag().len();
+    world.nodes[0].handle_persisted(all);
+    assert!(told_final(&mut world.nodes[0]));
 }

@@ -5,7 +5,7 @@ use bitfitech_core::types::{LinkId, Now, Source};
 use bitfitech_core::wire::Frame;
 
 use super::{Host, Step};
-use crate::adversaries::{Adversary, Fate, Liar};
+use crate::adversaries::{self, Adversary, Fate, Liar};
 use crate::canaries::Canary;
 use crate::event::{MS, Micros};
 use crate::parcel::Parcel;
@@ -44,7 +44,9 @@ impl Host {
         if self.lies.next_us().is_none_or(|at_us| at_us > step.now_us) {
             return;
         }
-        if step.now_us >= step.world.end_us() {
+        let liar = self.plan(step.world).liar;
+        let longer_us = liar.map_or(0, adversaries::Kind::outlasts_users_us);
+        if step.now_us >= step.world.end_us() + longer_us {
             self.lies.next_us = Micros::MAX;
             return;
         }

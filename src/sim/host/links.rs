@@ -16,6 +16,7 @@ use crate::frame_size::{frame_bytes, push_bytes};
 use crate::network::Passage;
 use crate::parcel::Parcel;
 use crate::random::Random;
+use crate::trace::{Kind, Line};
 
 /// How long a dialler waits for an answer.
 const DIAL_TIMEOUT_US: Micros = 3_000 * MS;
@@ -215,17 +216,32 @@ impl Host {
                 session,
                 operations,
             } => {
-                step.tally.copies += operations.len() as u64;
+                let operations: Vec<Parcel> = operations.into();
+                self.note_copies(step, from, &operations);
                 let frame = Frame::Ops(bitfitech_core::wire::Ops { operations });
                 self.on_frame(step, from, session, frame);
             }
             Message::Frame { session, frame } => {
                 if let Frame::Page(page) = &*frame {
-                    step.tally.copies += page.operations.len() as u64;
+                    self.note_copies(step, from, &page.operations);
                 }
                 self.on_frame(step, from, session, *frame);
             }
             Message::Order(_) => {}
+        }
+    }
+
+    fn note_copies(&self, step: &mut Step<'_>, from: HostIndex, copies: &[Parcel]) {
+        step.tally.copies += copies.len() as u64;
+        for copy in copies {
+            step.tally.note_line(|| Line {
+                at_us: step.now_us,
+                from,
+                to: self.index,
+                operation: copy.id(),
+                bytes: copy.size_bytes(),
+                kind: Kind::Received,
+            });
         }
     }
 
@@ -343,7 +359,7 @@ impl Host {
         let (bytes, message) = match frame {
             Frame::Ops(pushed) => {
                 let bytes = push_bytes(pushed.operations.iter().map(Payload::size_bytes));
-                let operations = pushed.operations;
+                let operations = pushed.operations.into();
                 (
                     bytes,
                     Message::Push {
@@ -358,8 +374,18 @@ impl Host {
                 (bytes, Message::Frame { session, frame })
             }
         };
-        step.tally.frames += 1;
-        step.tally.bytes += bytes as u64;
+        if let Some(to) = self.links.sessions.get(&session).map(|it| it.peer) {
+            step.tally.frames += 1;
+            step.tally.bytes += bytes as u64;
+            step.tally.note_line(|| Line {
+                at_us: step.now_us,
+                from: self.index,
+                to,
+                operation: None,
+                bytes,
+                kind: Kind::Sent,
+            });
+        }
         self.tell(step, session, message);
     }
 

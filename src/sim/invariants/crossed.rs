@@ -1,32 +1,48 @@
-//! 9: the book is never crossed.
+//! 9: the free book is never crossed, but between orders that do not meet.
 //!
-//! A bid at or above the best ask would have traded with it when the later of the two came.
+//! A bid at or above an ask would have traded with it when the later of the two came, unless one
+//! owner has refused the other's order, or all that is left of one of them is withheld.
 
-use bitfitech_core::types::{MarketIndex, Side};
+use bitfitech_core::types::{OrderId, Side};
+use bitfitech_core::view::OrderRow;
 
 use super::{Books, Findings};
+use crate::host::SimNode;
 
 pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
     let Some(node) = books.host.node() else {
         return;
     };
-    let exchange = node.exchange();
-    for at in 0..exchange.genesis().markets.len() {
-        let market = MarketIndex(at as u16);
-        let best = |side| {
-            exchange
-                .replica()
-                .levels(market, side, 1)
-                .first()
-                .map(|it| it.price)
-        };
-        let (bid, ask) = (best(Side::Buy), best(Side::Sell));
-        if bid.zip(ask).is_some_and(|(bid, ask)| bid >= ask) {
-            let host = books.host.index();
+    let rests = |row: &&OrderRow| row.ended.is_none() && free(node, row) > 0;
+    let resting: Vec<&OrderRow> = books.orders.values().filter(rests).collect();
+    let asks = resting.iter().filter(|row| row.side == Side::Sell);
+    for ask in asks {
+        let bids = resting.iter().filter(|row| row.side == Side::Buy);
+        let met = bids.filter(|bid| bid.market == ask.market && bid.price >= ask.price);
+        for bid in met.filter(|bid| meets(node, &bid.order, &ask.order)) {
+            let (host, bid, ask) = (books.host.index(), bid.order.short(), ask.order.short());
             findings.add(
                 "crossed",
-                &format!("market {at} on host {host}: {bid:?} and {ask:?}"),
+                &format!("bid {bid} and ask {ask} on host {host}"),
             );
         }
     }
+}
+
+/// What of an order is left and promised to nobody.
+fn free(node: &SimNode, row: &OrderRow) -> u64 {
+    let exchange = node.exchange();
+    let confirmations = exchange.confirmations();
+    let withheld = confirmations.partners(&row.order).map(|other| {
+        let pair = bitfitech_core::confirmation::OrderPair::new(row.order, other);
+        let terms = confirmations.terms(&pair, exchange.dag());
+        terms.half_of(&pair, &row.order).0
+    });
+    row.remaining().0.saturating_sub(withheld.sum())
+}
+
+/// Whether neither owner has refused the other's order.
+fn meets(node: &SimNode, one: &OrderId, other: &OrderId) -> bool {
+    let confirmations = node.exchange().confirmations();
+    !confirmations.has_refused(one, other) && !confirmations.has_refused(other, one)
 }

@@ -5,7 +5,7 @@ use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Oracle;
 use bitfitech_core::types::{LinkId, Now, Source};
 
-use super::{Evidence, Findings};
+use super::{Evidence, Findings, difference};
 use crate::random::Random;
 
 /// The rulebook engine takes time in proportion to the square of this.
@@ -34,11 +34,13 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
             exchange.receive(now, source, part.to_vec());
             while exchange.poll_output().is_some() {}
         }
-        if evidence.digests.get(&host.index()) != Some(&exchange.digests()) {
-            let host = host.index();
+        let host = host.index();
+        let replayed = exchange.digests();
+        if let Some(digests) = evidence.digests.get(&host).filter(|it| **it != replayed) {
+            let what = difference(digests, &replayed);
             findings.add(
                 "from scratch",
-                &format!("host {host} has other books than a replay"),
+                &format!("host {host} has other {what} than a replay"),
             );
         }
     }

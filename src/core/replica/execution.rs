@@ -1,0 +1,299 @@
+//! Doing the actions of a market's log, and keeping what they did.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::{Replica, market_index};
+use crate::effect_log::{Trace, TraceKind};
+use crate::market_log::{Alteration, Deed, LogEntry, MarketLog};
+use crate::matching::{
+    self, BATCH_MAX, Claims, Effect, EndReason, Engine, IgnoredReason, Owner, Replacement, Slot,
+};
+use crate::order_table::OrderTable;
+use crate::types::{Lots, OrderId};
+
+impl<E: Engine> Replica<E> {
+    /// Executes the log of a market from `first` on. What a batch of actions will need from memory
+    /// is asked for before the first of them has to wait for it.
+    pub(super) fn execute_from(&mut self, index: usize, first: usize) {
+        let mut actions = Vec::with_capacity(BATCH_MAX);
+        let mut ends = Vec::with_capacity(BATCH_MAX);
+        let end = self.markets[index].log.len();
+        for batch in (first..end).step_by(BATCH_MAX) {
+            let market = &self.markets[index];
+            actions.clear();
+            let entries = (batch..end.min(batch + BATCH_MAX)).map(|at| &market.log[at]);
+            actions.extend(entries.map(|entry| action(&self.orders, market, entry)));
+            market.engine.prepare(&actions);
+            let mut folded = batch;
+            for (at, action) in (batch..).zip(&actions) {
+                let deed = self.markets[index].log[at].deed;
+                if matches!(deed, Deed::Replace(_) | Deed::Expire(_) | Deed::Lapse(_)) {
+                    // It depends on what the orders are by then.
+                    self.fold(index, folded, &mut ends);
+                    folded = at;
+                }
+                let market = &mut self.markets[index];
+                market.log[at].mark = market.engine.mark();
+                match (deed, action) {
+                    (_, matching::Action::Replace(replacement)) => {
+                        self.execute_replace(index, at, replacement);
+                    }
+                    (Deed::Lapse(owner), _) => self.execute_lapse(index, at, owner),
+                    (Deed::Expire(order), _) => self.execute_expiry(index, order),
+                    _ => {
+                        let own = market.log[at].own;
+                        let claims = market.terms.claims(own, &self.orders);
+                        market
+                            .engine
+                            .execute_claimed(action, &claims, &mut market.effects);
+                    }
+                }
+                ends.push(self.markets[index].effects.len());
+            }
+            self.fold(index, folded, &mut ends);
+        }
+    }
+
+    /// Brings the effects of the actions from `first` on into the seats and the log of traces. The
+    /// effects of each action stop where the next of `ends` says.
+    fn fold(&mut self, index: usize, first: usize, ends: &mut Vec<usize>) {
+        let market = &mut self.markets[index];
+        let (mut from, mut prepared) = (0, 0);
+        let mut met = (OrderId::default(), Slot::NONE);
+        for (at, to) in (first..).zip(ends.drain(..)) {
+            let traces_from = market.next_trace();
+            let entry = &mut market.log[at];
+            entry.traces_from = traces_from;
+            let own = entry.own;
+            match entry.deed {
+                Deed::Place => self.orders.enter(own),
+                Deed::Cancel(order) => met = (self.orders.id(order), order),
+                _ => {}
+            }
+            let known = (self.orders.id(own), own);
+            for number in from..to {
+                if number >= prepared {
+                    prepared = number + BATCH_MAX;
+                    let coming = market.effects[number..].iter().take(BATCH_MAX);
+                    self.orders.prepare(coming.filter_map(maker));
+                }
+                let effect = &market.effects[number];
+                if let Some(trace) = trace(&self.orders, effect, &known, &mut met) {
+                    self.orders.fold(&trace, own);
+                    market.traces.push(trace);
+                }
+            }
+            from = to;
+        }
+        market.effects.clear();
+    }
+
+    /// Changes an order, if it is there and the change is one.
+    fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
+        let own = self.markets[index].log[at].own;
+        let from = self.markets[index].effects.len();
+        let old = self.replaceable(index, at, replacement);
+        let market = &mut self.markets[index];
+        let claims = market.terms.claims(own, &self.orders);
+        let order = replacement.order;
+        match old {
+            Err(reason) => market.effects.push(Effect::Ignored { order, reason }),
+            Ok(old) => {
+                let kept = market
+                    .engine
+                    .find(&order)
+                    .map_or(0, |resting| resting.kept());
+                let effects = &mut market.effects;
+                market.engine.replace(replacement, &claims, effects);
+                let reason = EndReason::Replaced;
+                let retired = Effect::Ended { order, reason };
+                if let (true, Some(old)) = (effects[from..].contains(&retired), old) {
+                    let total = replacement.quantity.expect("operations name it").0;
+                    let filled = self.orders.terms(old).filled.0;
+                    self.orders
+                        .enter_replacing(own, old, Lots(total - filled - kept));
+                    if self.mortal.contains(&old) {
+                        market.successors.insert(old, own);
+                        self.mortal.insert(own);
+                    }
+                    return;
+                }
+                if let Some(quantity) = replacement.quantity {
+                    complete_reduction(effects, from, order, quantity);
+                }
+            }
+        }
+        self.show_complete(index, own, &claims);
+    }
+
+    /// The seat of the order that a replace addresses, if it has one, or why it has no effect.
+    fn replaceable(
+        &self,
+        index: usize,
+        at: usize,
+        replacement: &Replacement,
+    ) -> Result<Option<Slot>, IgnoredReason> {
+        let Deed::Replace(number) = self.markets[index].log[at].deed else {
+            unreachable!("only replaces replace");
+        };
+        let alteration = &self.markets[index].alterations[number as usize];
+        let old = self.orders.find(&replacement.order);
+        let old = old.filter(|old| self.orders.terms(*old).market == market_index(index));
+        let Some(slot) = old.filter(|old| self.orders.order(*old).is_some()) else {
+            return Ok(None);
+        };
+        let seat = self.orders.terms(slot);
+        if seat.side != alteration.side {
+            Err(IgnoredReason::OtherSide)
+        } else if alteration.price.is_none() && alteration.quantity >= seat.quantity {
+            Err(IgnoredReason::NotReduced)
+        } else {
+            Ok(Some(slot))
+        }
+    }
+
+    /// An order that never came to be is shown all the same if it has final trades.
+    fn show_complete(&mut self, index: usize, own: Slot, claims: &Claims) {
+        let market = &mut self.markets[index];
+        let completed = market.terms.completed(own);
+        if own == Slot::NONE || completed == 0 {
+            return;
+        }
+        self.orders.enter_for_trades(own, Lots(completed));
+        let order = self.orders.id(own);
+        market
+            .engine
+            .state_complete(&order, claims, &mut market.effects);
+        let reason = EndReason::NotPlaced;
+        market.effects.push(Effect::Ended { order, reason });
+    }
+
+    /// Ends the order that expires, or what replaced it.
+    fn execute_expiry(&mut self, index: usize, order: Slot) {
+        let market = &mut self.markets[index];
+        let mut last = order;
+        while self.orders.terms(last).ended() == Some(EndReason::Replaced)
+            && let Some(next) = market.successors.get(&last)
+        {
+            last = *next;
+        }
+        let id = self.orders.id(last);
+        market
+            .engine
+            .end(&id, EndReason::Expired, &mut market.effects);
+    }
+
+    /// Ends all resting orders of an author that he placed before he fell silent.
+    fn execute_lapse(&mut self, index: usize, at: usize, owner: Owner) {
+        let market = &mut self.markets[index];
+        let operations = &self.orders.operations;
+        let last_word = operations.row(market.log[at].operation).time.unix_ms();
+        for seat in market.seats_of.get(&owner).into_iter().flatten() {
+            let lapses = self.orders.order(*seat).is_some_and(|seat| {
+                // What he placed after his silence may stand in the same bucket.
+                let placed = operations.row(seat.operation).time.unix_ms();
+                seat.ended().is_none() && placed <= last_word
+            });
+            if lapses {
+                let id = self.orders.id(*seat);
+                market
+                    .engine
+                    .end(&id, EndReason::Lapsed, &mut market.effects);
+            }
+        }
+    }
+}
+
+/// What the engine has to do.
+fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> matching::Action {
+    let by = orders.operations.row(entry.operation).owner;
+    match entry.deed {
+        Deed::Place => matching::Action::Place(orders.new_order(entry.own)),
+        Deed::Cancel(order) => matching::Action::Cancel {
+            order: orders.id(order),
+            by,
+        },
+        Deed::CancelStranger(number) => matching::Action::Cancel {
+            order: market.strangers[number as usize],
+            by,
+        },
+        Deed::Replace(number) => {
+            let Alteration {
+                order,
+                price,
+                quantity,
+                ..
+            } = market.alterations[number as usize];
+            matching::Action::Replace(Box::new(Replacement {
+                order,
+                by,
+                new_id: orders.id(entry.own),
+                price,
+                quantity: Some(quantity),
+            }))
+        }
+        Deed::Expire(order) => matching::Action::End {
+            order: orders.id(order),
+            reason: EndReason::Expired,
+        },
+        Deed::Lapse(_) | Deed::Withdraw(_) => matching::Action::End {
+            order: OrderId::default(),
+            reason: EndReason::Lapsed,
+        },
+    }
+}
+
+/// The resting order that takes part in an effect.
+fn maker(effect: &Effect) -> Option<&OrderId> {
+    match effect {
+        Effect::Fill { maker, .. } => Some(maker),
+        _ => None,
+    }
+}
+
+/// What has to be kept of an effect. `own` is the order of the action, `met` the last other one
+/// that an effect named: most are named several times in a row.
+fn trace(
+    orders: &OrderTable,
+    effect: &Effect,
+    own: &(OrderId, Slot),
+    met: &mut (OrderId, Slot),
+) -> Option<Trace> {
+    let mut seat_of = |id: &OrderId| {
+        if own.0 == *id && own.1 != Slot::NONE {
+            return own.1;
+        }
+        if met.0 != *id {
+            let found = orders.find(id);
+            *met = (*id, found.expect("effects name orders that were placed"));
+        }
+        met.1
+    };
+    match effect {
+        Effect::Fill {
+            maker,
+            quantity,
+            piece,
+            ..
+        } => Some(Trace::fill(seat_of(maker), quantity.0, *piece)),
+        Effect::Reduced { order, quantity } => {
+            let order = seat_of(order);
+            let by = orders.terms(order).quantity.0 - quantity.0;
+            Some(Trace::new(TraceKind::Reduced, order, by))
+        }
+        Effect::Ended { order, reason } => {
+            Some(Trace::new(TraceKind::Ended(*reason), seat_of(order), 0))
+        }
+        Effect::Rested { .. } | Effect::Ignored { .. } => None,
+    }
+}
+
+/// A total reduced to just what is filled ends an order as filled. It is a reduction all the same,
+/// or an order of which nothing is left would seem to have something left.
+fn complete_reduction(effects: &mut Vec<Effect>, from: usize, order: OrderId, quantity: Lots) {
+    let reason = EndReason::Filled;
+    if effects[from..] == [Effect::Ended { order, reason }] {
+        effects.insert(from, Effect::Reduced { order, quantity });
+    }
+}

@@ -1,0 +1,269 @@
+//! The tape: trades in log order, how they changed, and what users and digests see of them.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Replica, market_index, trade_id};
+use crate::effect_log::TraceKind;
+use crate::market_log::{LogEntry, MarketLog};
+use crate::matching::{EndReason, Engine, Slot};
+use crate::order_table::OrderTable;
+use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId};
+use crate::view::{Change, TradeChange, TradePosition, TradeRow, TradeStatus};
+
+/// A trade as it stands in the tape.
+#[derive(Clone, Copy)]
+pub(super) struct TapeEntry {
+    /// The action of the incoming order.
+    pub(super) action: LogEntry,
+    /// Its how-manieth fill, from 0.
+    pub(super) number: u32,
+    pub(super) meeting: Encounter,
+    pub(super) price: Ticks,
+    pub(super) quantity: Lots,
+    pub(super) status: TradeStatus,
+}
+
+/// Maker, taker, and how often they met before.
+pub(super) type Encounter = (Slot, Slot, u32);
+
+impl<E: Engine> Replica<E> {
+    /// Reports how the trades from `first` on differ from those that were undone.
+    pub(super) fn report_trades(
+        &mut self,
+        index: usize,
+        (first, cause): (usize, OpId),
+        mut undone: BTreeMap<Encounter, TapeEntry>,
+        changes: &mut Vec<Change>,
+    ) {
+        let market = &self.markets[index];
+        let operations = &self.orders.operations;
+        let mut reports = Vec::new();
+        for trade in tape(&self.orders, market, first) {
+            let old = undone.remove(&trade.meeting);
+            let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
+            let change = match old {
+                None => Some(TradeChange::New),
+                Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
+                    Some(TradeChange::Amended)
+                }
+                Some(old) if old.number != trade.number => Some(TradeChange::Moved),
+                Some(_) => None,
+            };
+            reports.extend(change.map(|change| (trade, change)));
+            let is_final = trade.status == TradeStatus::Final;
+            if is_final && (!was_final || change == Some(TradeChange::Amended)) {
+                reports.push((trade, TradeChange::Confirmed));
+            }
+        }
+        if !undone.is_empty() {
+            let busted = undone.into_values();
+            reports.extend(busted.map(|old| (old, TradeChange::Busted)));
+            reports.sort_by(|(first, _), (second, _)| {
+                let actions = first.action.order(&second.action, operations);
+                actions.then(first.number.cmp(&second.number))
+            });
+        }
+        for (trade, change) in reports {
+            self.report_trade((index, cause), &trade, change, changes);
+        }
+    }
+
+    /// Reports what happened to a trade.
+    pub(super) fn report_trade(
+        &mut self,
+        (index, cause): (usize, OpId),
+        trade: &TapeEntry,
+        change: TradeChange,
+        changes: &mut Vec<Change>,
+    ) {
+        let id = self.id_of(trade);
+        self.count_report(&id, change);
+        let status = match change {
+            TradeChange::New => TradeStatus::Tentative,
+            TradeChange::Moved | TradeChange::Confirmed => trade.status,
+            TradeChange::Amended => TradeStatus::Amended,
+            TradeChange::Busted => TradeStatus::Busted,
+        };
+        changes.push(Change::Trade {
+            position: self.position(trade),
+            row: self.trade_row(market_index(index), id, trade, status),
+            change,
+            cause,
+        });
+    }
+
+    /// Counts reports of a trade, from the second on.
+    fn count_report(&mut self, trade: &TradeId, change: TradeChange) {
+        let known = self.revisions.contains_key(trade);
+        if change == TradeChange::Moved || (change == TradeChange::New && !known) {
+            return;
+        }
+        *self.revisions.entry(*trade).or_insert(1) += 1;
+    }
+
+    fn id_of(&self, trade: &TapeEntry) -> TradeId {
+        let (maker, taker, piece) = trade.meeting;
+        trade_id(&self.orders.id(maker), &self.orders.id(taker), piece)
+    }
+
+    fn position(&self, trade: &TapeEntry) -> TradePosition {
+        TradePosition {
+            key: trade.action.key(&self.orders.operations),
+            number: trade.number,
+        }
+    }
+
+    /// A trade for users.
+    fn trade_row(
+        &self,
+        market: MarketIndex,
+        trade: TradeId,
+        entry: &TapeEntry,
+        status: TradeStatus,
+    ) -> TradeRow {
+        let (maker, taker, _) = entry.meeting;
+        let side = self.orders.terms(taker).side;
+        let (buy, sell) = match side {
+            Side::Buy => (taker, maker),
+            Side::Sell => (maker, taker),
+        };
+        TradeRow {
+            trade,
+            market,
+            price: entry.price,
+            quantity: entry.quantity,
+            buy: self.orders.id(buy),
+            sell: self.orders.id(sell),
+            taker: side,
+            status,
+            time: self.orders.operations.row(entry.action.operation).time,
+            revision: self.revision(&trade),
+        }
+    }
+
+    /// A trade that stands in the tape, for users.
+    fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
+        self.trade_row(market, self.id_of(entry), entry, entry.status)
+    }
+
+    /// How often a trade was reported; 1 also for one that never was.
+    pub fn revision(&self, trade: &TradeId) -> u32 {
+        self.revisions.get(trade).copied().unwrap_or(1)
+    }
+
+    /// Digest of all trades in log order, market by market.
+    pub fn trades_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech trades 1");
+        for (index, market) in self.markets.iter().enumerate() {
+            hasher.update(&(index as u64).to_be_bytes());
+            for trade in tape(&self.orders, market, 0) {
+                let (maker, taker, piece) = trade.meeting;
+                hasher.update(&self.orders.id(maker).0);
+                hasher.update(&self.orders.id(taker).0);
+                hasher.update(&piece.to_be_bytes());
+                hasher.update(&trade.price.0.to_be_bytes());
+                hasher.update(&trade.quantity.0.to_be_bytes());
+            }
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Digest of the status of every order, by id.
+    pub fn orders_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech orders 1");
+        for row in self.orders.iter() {
+            hasher.update(&row.order.0);
+            hasher.update(&row.quantity.0.to_be_bytes());
+            hasher.update(&row.filled.0.to_be_bytes());
+            hasher.update(&[row.ended.map_or(0, end_code)]);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Digest of all resting orders, market by market.
+    pub fn books_digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("bitfitech books 1");
+        for market in &self.markets {
+            hasher.update(&market.engine.state_hash().0);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Everything that a view must know, as changes that are news to nobody.
+    pub fn snapshot(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (index, market) in self.markets.iter().enumerate() {
+            changes.extend(tape(&self.orders, market, 0).map(|trade| Change::Trade {
+                position: self.position(&trade),
+                row: self.standing_trade_row(market_index(index), &trade),
+                change: TradeChange::Moved,
+                cause: self.orders.operations.row(trade.action.operation).id,
+            }));
+        }
+        changes.extend(self.orders.iter().map(Change::Order));
+        changes
+    }
+
+    /// The trades that an order made as it entered the book, in order.
+    pub fn trades_on_entry(&self, order: &OrderId) -> Vec<TradeRow> {
+        let Some(slot) = self.orders.find(order) else {
+            return Vec::new();
+        };
+        let market_index = self.orders.terms(slot).market;
+        let market = &self.markets[usize::from(market_index.0)];
+        let Some(at) = market.place_of(slot, self.bucket_of_order(slot)) else {
+            return Vec::new();
+        };
+        tape_of(&self.orders, market, at)
+            .map(|trade| self.standing_trade_row(market_index, &trade))
+            .collect()
+    }
+}
+
+/// The trades of the action at this place of the log.
+pub(super) fn tape_of<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+    at: usize,
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    let action = market.log[at];
+    let fills = market.traces_of(at);
+    let fills = fills.filter(|trace| trace.kind == TraceKind::Fill);
+    fills.zip(0..).map(move |(fill, number)| TapeEntry {
+        action,
+        number,
+        meeting: (fill.order, action.own, fill.piece),
+        price: orders
+            .terms(fill.order)
+            .price()
+            .expect("an order that rested has a price"),
+        quantity: Lots(fill.value()),
+        status: market.terms.status(fill.order, action.own, fill.piece),
+    })
+}
+
+/// The trades of a market from the action at `first` on, in log order.
+pub(super) fn tape<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+    first: usize,
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    (first..market.log.len()).flat_map(move |at| tape_of(orders, market, at))
+}
+
+/// What an end reason counts as in a digest.
+fn end_code(reason: EndReason) -> u8 {
+    match reason {
+        EndReason::Filled => 1,
+        EndReason::Cancelled => 2,
+        EndReason::Unfilled => 3,
+        EndReason::SelfTrade => 4,
+        EndReason::Replaced => 5,
+        EndReason::KilledUnfilled => 6,
+        EndReason::WouldTake => 7,
+        EndReason::Expired => 8,
+        EndReason::Lapsed => 9,
+        EndReason::NotPlaced => 10,
+    }
+}

@@ -1,0 +1,98 @@
+//! 22: after healing and quiet, every tentative trade of an honest node has become final or was
+//! refused, and nothing of its orders stays withheld.
+//!
+//! Between two honest owners nothing may be left. What an honest owner withholds for somebody who
+//! fell silent stays withheld until that one is heard again, for he may have answered in time.
+//! Whether he may is found out here from the operations, not from what the node believes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bitfitech_core::types::{AuthorKey, OrderId, Side};
+use bitfitech_core::view::{Change, TradeRow, TradeStatus};
+
+use super::{Evidence, Findings};
+use crate::host::Host;
+
+pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
+    let honest = evidence.world.honest_authors();
+    for host in evidence.sample() {
+        for fault in faults(host, &honest) {
+            let host = host.index();
+            findings.add("settled", &format!("{fault}, as host {host} sees it"));
+        }
+    }
+}
+
+/// What is not settled, as a host sees it.
+pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
+    let Some(node) = host.node() else {
+        return Vec::new();
+    };
+    let exchange = node.exchange();
+    let dag = exchange.dag();
+    let owner = |order: &OrderId| dag.find_order(order).map(|at| dag.key(dag.author(at)));
+    let is_honest = |order: &OrderId| owner(order).is_some_and(|it| honest.contains(&it));
+    let mut faults = Vec::new();
+    for change in exchange.replica().snapshot() {
+        let Change::Trade { row, .. } = change else {
+            continue;
+        };
+        let concerns = is_honest(&row.buy) || is_honest(&row.sell);
+        if row.status != TradeStatus::Final && concerns {
+            faults.push(tentative(host, &row, is_honest));
+        }
+    }
+    let latest_ms = latest_times(host);
+    let confirmations = exchange.confirmations();
+    for pair in confirmations.pairs() {
+        let terms = confirmations.terms(&pair, dag);
+        for (own, other) in [(pair.low, pair.high), (pair.high, pair.low)] {
+            if terms.half_of(&pair, &own).0 == 0 || !is_honest(&own) {
+                continue;
+            }
+            let halves = confirmations.halves(&own, &other).iter();
+            let until_ms = halves.map(|half| confirmations.answer_until_ms(half)).max();
+            let heard_ms = owner(&other).and_then(|it| latest_ms.get(&it).copied());
+            if is_honest(&other) || heard_ms > until_ms {
+                faults.push(format!("{} is withheld for {}", own.short(), other.short()));
+            }
+        }
+    }
+    faults
+}
+
+/// What is known of a trade that is not settled.
+fn tentative(host: &Host, row: &TradeRow, is_honest: impl Fn(&OrderId) -> bool) -> String {
+    let (maker, taker) = match row.taker {
+        Side::Buy => (row.sell, row.buy),
+        Side::Sell => (row.buy, row.sell),
+    };
+    let side = |own: &OrderId, other: &OrderId| {
+        let node = host.node();
+        let confirmations = node.map(|node| node.exchange().confirmations());
+        let halves = confirmations.map_or(0, |it| it.halves(own, other).len());
+        let kind = match (is_honest(own), host.is_forked(own)) {
+            (true, _) => "honest",
+            (false, true) => "forked",
+            (false, false) => "lying",
+        };
+        format!("{kind} {} with {halves} halves", own.short())
+    };
+    let (trade, maker, taker) = (
+        row.trade.short(),
+        side(&maker, &taker),
+        side(&taker, &maker),
+    );
+    format!("trade {trade} is still tentative, maker {maker}, taker {taker}")
+}
+
+/// The latest time of each author's operations.
+fn latest_times(host: &Host) -> BTreeMap<AuthorKey, u64> {
+    let mut latest_ms = BTreeMap::new();
+    for operation in host.disk().records() {
+        let body = operation.body();
+        let known_ms: &mut u64 = latest_ms.entry(body.author).or_default();
+        *known_ms = (*known_ms).max(body.time.unix_ms());
+    }
+    latest_ms
+}
