@@ -53,9 +53,9 @@ fn is_released(peer: &Peer, order: &OrderId) -> bool {
     actions.any(|action| matches!(action, Action::Release { own, .. } if own == order))
 }
 
-/// Whether the owner of an order that replaced another has signed more of it than was left: what may
-/// be promised of it is its new total, and that includes what was filled before it was replaced. A
-/// node by itself signs what it is shown, but authors here sign other quantities too.
+/// Whether the owner of an order that replaced another has signed more of it than was left: what
+/// may be promised of it is its new total, and that includes what was filled before it was
+/// replaced. A node by itself signs what it is shown, but authors here sign other quantities too.
 fn is_promised_beyond_the_rest(peer: &Peer, order: &OrderId) -> bool {
     let made_by_replace = peer.applied.iter().any(|operation| {
         let mut actions = operation.body().actions.iter().zip(0..);
