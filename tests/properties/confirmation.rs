@@ -365,3 +365,25 @@ fn what_leaves_of_a_half_waits_when_the_taker_rests() {
     table.write(1, 701, &[], Vec::new());
     assert_eq!(table.trades_of(&seller, &taker), [(3, Tentative)]);
 }
+
+#[test]
+fn a_replaced_order_that_never_came_to_be_can_have_taken() {
+    let mut table = Table::new();
+    let old = table.place(1, 100, limit(Side::Sell, 10, 2));
+    table.place(2, 150, limit(Side::Buy, 10, 2));
+    let maker = table.place(3, 180, limit(Side::Buy, 9, 3));
+    let replace = Action::Replace {
+        market: MarketIndex(0),
+        order: old,
+        side: Side::Sell,
+        price: Some(bitfitech_core::types::Ticks(9)),
+        quantity: Lots(4),
+    };
+    let never = table.place(1, 200, replace);
+    let given = table.write(3, 400, &[], vec![half(maker, never, 0, 3, 9)]);
+    table.write(1, 500, &[given], vec![half(never, maker, 0, 3, 9)]);
+    assert_eq!(table.trades_of(&never, &maker), [(3, Final)]);
+    let row = table.order(&never);
+    assert_eq!(row.ended, Some(EndReason::NotPlaced));
+    assert_eq!((row.filled, row.quantity), (Lots(3), Lots(3)));
+}
