@@ -1,7 +1,7 @@
 //! A run from its beginning to its report.
 //!
 //! Windows of time follow each other; in each of them all threads let their hosts live, then they
-//! hand over what was sent. When it ends is a matter of [`crate::course`].
+//! hand over what was sent. When it ends is a matter of the module `course`.
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};

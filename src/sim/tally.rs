@@ -71,7 +71,7 @@ pub struct Tally {
     pub trace: Option<Vec<Line>>,
     /// Final trades that honest nodes have shown.
     pub finals: Finals,
-    /// What was seen to be wrong while it happened, at most [`VIOLATIONS_MAX`].
+    /// What was seen to be wrong while it happened, at most `VIOLATIONS_MAX`.
     pub violations: Vec<String>,
 }
 

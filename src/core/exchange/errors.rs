@@ -31,7 +31,7 @@ impl core::error::Error for InvalidError {}
 pub enum SubmitError {
     /// The next operation would be dated this much ahead of the clock, in milliseconds.
     ClockAhead(u64),
-    /// The node has to wait a little (see [`Exchange::may_write`]).
+    /// The node has to wait a little (see [`may_write`](crate::exchange::Exchange::may_write)).
     NotYet,
     /// The actions break a rule.
     Operation(OperationError),
