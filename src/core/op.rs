@@ -172,14 +172,6 @@ impl Action {
         }
     }
 
-    /// Whether it acts on orders of this side; a cancel acts on any.
-    pub fn is_of_side(&self, side: Side) -> bool {
-        match self {
-            Self::Replace { side: named, .. } => *named == side,
-            _ => true,
-        }
-    }
-
     /// The half that it is.
     pub fn half(&self) -> Option<&Half> {
         match self {
