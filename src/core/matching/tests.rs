@@ -77,6 +77,9 @@ struct Pair {
     book: Book,
     /// Whether any pair was ever declined.
     declines: bool,
+    /// Whether a promise ever became less than it was. What passed the order by meanwhile may rest
+    /// across it then; a replica does everything from that order on again.
+    frees: bool,
     done: Vec<Done>,
     undone: Vec<Done>,
 }
@@ -87,6 +90,7 @@ impl Pair {
             oracle: Oracle::new(),
             book: Book::new(&[42; 32]),
             declines: false,
+            frees: false,
             done: Vec::new(),
             undone: Vec::new(),
         }
@@ -138,6 +142,8 @@ impl Pair {
         let before = View::of(&self.oracle);
         let (oracle_mark, book_mark) = (self.oracle.mark(), self.book.mark());
         if let Some((order, promised)) = promise {
+            let before = self.oracle.find(order);
+            self.frees |= before.is_some_and(|before| before.promised > *promised);
             self.oracle.set_promised(order, *promised);
             self.book.set_promised(order, *promised);
         }
@@ -196,7 +202,7 @@ impl Pair {
         }
         let is_whole = |order: &&Resting| order.promised.0 == 0;
         let best = [&view.bids, &view.asks].map(|side| side.iter().find(is_whole));
-        if let (Some(bid), Some(ask), false) = (best[0], best[1], self.declines) {
+        if let (Some(bid), Some(ask), false) = (best[0], best[1], self.declines || self.frees) {
             assert!(bid.price < ask.price, "the free book is never crossed");
         }
     }
