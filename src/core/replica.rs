@@ -78,7 +78,10 @@ impl<E: Engine> Replica<E> {
             genesis: genesis.digest(),
             bucket_ms: genesis.bucket_ms,
             lifetimes: Lifetimes::new(genesis.bucket_ms, genesis.lease_ms),
-            markets: engines.into_iter().map(MarketLog::new).collect(),
+            markets: engines
+                .into_iter()
+                .map(|engine| MarketLog::new(engine, genesis.bucket_ms))
+                .collect(),
             orders: OrderTable::new(secret),
             mortal: BTreeSet::new(),
             revisions: BTreeMap::new(),
