@@ -490,7 +490,7 @@ impl Engine for Book {
     }
 
     fn prepare(&self, upcoming: &[Action]) {
-        prepare::touch(self, upcoming);
+        prepare::prefetch(self, upcoming);
     }
 
     fn mark(&self) -> Mark {
