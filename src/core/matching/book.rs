@@ -102,6 +102,7 @@ impl Book {
         &mut self.ladders[side as usize]
     }
 
+    #[inline]
     fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
         self.ids.find(tag, |slot| self.orders[slot].id == *id)
     }

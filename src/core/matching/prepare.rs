@@ -50,6 +50,12 @@ impl Group {
         self.len += usize::from(belongs);
     }
 
+    fn members(&self) -> impl Iterator<Item = usize> {
+        self.members[..self.len]
+            .iter()
+            .map(|member| usize::from(*member))
+    }
+
     fn slots(&self) -> &[Slot] {
         &self.slots[..self.len]
     }
@@ -62,26 +68,29 @@ pub(super) fn prefetch(book: &Book, upcoming: &[Action]) {
     }
     let upcoming = &upcoming[..upcoming.len().min(BATCH_MAX)];
     let mut tags = [Tag::default(); BATCH_MAX];
-    let mut pages: [&[Entry]; BATCH_MAX] = [&[]; BATCH_MAX];
     let (mut places, mut changes) = (Group::new(), Group::new());
     let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
     for (number, action) in upcoming.iter().enumerate() {
-        tags[number] = book.key.tag(addressed(action));
-        book.ids.prefetch(tags[number]);
-        if let Some((side, price)) = resting_limit(action) {
-            pages[number] = book.ladder(side).prefetch(price);
-        }
+        // Asked only once, for no processor can guess the answer.
         let is_place = matches!(action, Action::Place(_));
         places.add(number, is_place);
         changes.add(number, !is_place);
-        if number.is_multiple_of(ACTIONS_PER_STEP) {
-            fronts.iter_mut().for_each(|front| front.step(book));
+    }
+    for member in places.members() {
+        if let Action::Place(order) = &upcoming[member] {
+            book.ids.prefetch(book.key.tag(&order.id));
         }
     }
-    find_changes(book, &tags, &mut changes);
-    fronts.iter_mut().for_each(|front| front.step(book));
-    find_places(book, (upcoming, &pages), &mut places);
-    fronts.iter_mut().for_each(|front| front.step(book));
+    for member in changes.members() {
+        tags[member] = book.key.tag(changed(&upcoming[member]));
+        book.ids.prefetch(tags[member]);
+    }
+    let mut step = || fronts.iter_mut().for_each(|front| front.step(book));
+    step();
+    let pages = ask_for_levels(book, upcoming, &places);
+    step();
+    find_changes(book, &tags, &mut changes, &mut step);
+    find_places(book, (upcoming, &pages), &mut places, &mut step);
     for &slot in changes.slots() {
         let order = &book.orders[slot];
         book.levels.prefetch(order.level());
@@ -127,13 +136,36 @@ impl Front {
 }
 
 /// For actions on resting orders: the order.
-fn find_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) {
+fn find_changes(
+    book: &Book,
+    tags: &[Tag; BATCH_MAX],
+    changes: &mut Group,
+    mut meanwhile: impl FnMut(),
+) {
     for place in 0..changes.len {
         let tag = tags[usize::from(changes.members[place])];
         let slot = book.ids.find(tag, |_| true).unwrap_or_default();
         changes.slots[place] = slot;
         book.orders.prefetch(slot);
+        if place.is_multiple_of(ACTIONS_PER_STEP) {
+            meanwhile();
+        }
     }
+}
+
+/// For new orders: where the level of their price has to be looked for.
+fn ask_for_levels<'book>(
+    book: &'book Book,
+    upcoming: &[Action],
+    places: &Group,
+) -> [&'book [Entry]; BATCH_MAX] {
+    let mut pages: [&[Entry]; BATCH_MAX] = [&[]; BATCH_MAX];
+    for (page, member) in pages.iter_mut().zip(places.members()) {
+        if let Some((side, price)) = resting_limit(&upcoming[member]) {
+            *page = book.ladder(side).prefetch(price);
+        }
+    }
+    pages
 }
 
 /// For new orders: the level of their price, and their own place.
@@ -141,20 +173,24 @@ fn find_places(
     book: &Book,
     (upcoming, pages): (&[Action], &[&[Entry]; BATCH_MAX]),
     places: &mut Group,
+    mut meanwhile: impl FnMut(),
 ) {
     for place in 0..places.len {
-        let member = usize::from(places.members[place]);
-        let limit = resting_limit(&upcoming[member]);
-        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(pages[member], price));
+        let limit = resting_limit(&upcoming[usize::from(places.members[place])]);
+        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(pages[place], price));
         places.slots[place] = level.unwrap_or_default();
         book.levels.prefetch(places.slots[place]);
         if let Some(slot) = book.orders.upcoming(place) {
             book.orders.prefetch(slot);
         }
+        if place.is_multiple_of(ACTIONS_PER_STEP) {
+            meanwhile();
+        }
     }
 }
 
-fn addressed(action: &Action) -> &OrderId {
+/// The order that an action other than a new order addresses.
+fn changed(action: &Action) -> &OrderId {
     match action {
         Action::Place(order) => &order.id,
         Action::Cancel { order, .. } | Action::End { order, .. } => order,
