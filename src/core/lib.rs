@@ -35,6 +35,7 @@ mod operation_table;
 pub mod order_log;
 mod order_table;
 mod outputs;
+mod prefetch;
 pub mod replica;
 pub mod seen;
 pub mod settlement;
