@@ -6,12 +6,14 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], and what keeps a node up:
-//! [`breaker`], [`supervision`].
+//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and what
+//! keeps a node up: [`breaker`], [`supervision`].
 #![no_std]
 
 extern crate alloc;
 
+pub mod address;
+pub mod address_book;
 pub mod board;
 pub mod breaker;
 mod chunks;
@@ -35,6 +37,8 @@ mod operation_table;
 pub mod order_log;
 mod order_table;
 mod outputs;
+pub mod peer_exchange;
+mod random;
 pub mod replica;
 pub mod seen;
 pub mod settlement;
