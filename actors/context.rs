@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bitfitech_core::exchange::OwnChain;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
+use bitfitech_core::peer_exchange::LinkFacts;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
 use bitfitech_io::identity::Identity;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
 use crate::breaker::BreakerActor;
 use crate::command::CommandActor;
 use crate::console::Console;
+use crate::discovery::DiscoveryActor;
 use crate::environment::{ActorEvent, Environment};
 use crate::gossip::GossipActor;
 use crate::listener::ListenerActor;
@@ -80,6 +82,8 @@ pub struct Refs {
     pub breaker: ActorRef<BreakerActor>,
     /// Getting operations everywhere.
     pub gossip: ActorRef<GossipActor>,
+    /// Finding peers and keeping enough of them.
+    pub discovery: ActorRef<DiscoveryActor>,
     /// The supervisor of the connections.
     pub peers: ActorRef<Supervisor>,
     /// Takes connections in.
@@ -104,6 +108,7 @@ impl Default for Refs {
             net: ActorRef::new("net", DATA_CAPACITY),
             breaker: ActorRef::new("breaker", DATA_CAPACITY),
             gossip: ActorRef::new("gossip", DATA_CAPACITY),
+            discovery: ActorRef::new("discovery", DATA_CAPACITY),
             peers: ActorRef::new("peers", DATA_CAPACITY),
             listener: ActorRef::new("listener", DATA_CAPACITY),
             edge: ActorRef::new("edge", DATA_CAPACITY),
@@ -121,8 +126,8 @@ pub struct SessionEntry {
     pub node: AuthorKey,
     /// Its address as seen from here.
     pub address: String,
-    /// Where it says that it takes connections.
-    pub listen: Option<String>,
+    /// What finding peers has to know of it.
+    pub facts: LinkFacts,
     /// Who dialled.
     pub direction: Direction,
     /// Last measured round trip.

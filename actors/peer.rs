@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use bitfitech_core::address::PeerAddress;
 use bitfitech_core::handshake::printable;
+use bitfitech_core::peer_exchange::DialResult;
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
-use bitfitech_io::config::HostPort;
 use bitfitech_io::transport::{
     Connection, ConnectionReader, ConnectionWriter, RawFrame, ReadError,
 };
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::child::{Child, ChildContext, ExitNote};
 use crate::context::NodeContext;
+use crate::discovery::{DialEnded, Heard, LinkGone};
 use crate::gossip::{PeerFrame, SessionDown, SessionUp, Written};
 use crate::mailbox::ActorRef;
 use crate::matcher::LinkDown;
@@ -63,10 +65,21 @@ pub struct Register;
 
 /// Where a connection comes from.
 pub enum Origin {
-    /// It is to be dialled.
-    Dial(HostPort),
+    /// It is to be dialled, HOST:PORT, and why.
+    Dial(String, Wish),
     /// It came in.
     Accepted(Box<Connection>),
+}
+
+/// Why an address is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A user asked for it: always.
+    Requested,
+    /// The configuration names it: whenever there are too few sessions.
+    Named,
+    /// It was learned: as long as it is wanted.
+    Learned(PeerAddress),
 }
 
 /// Something for the writer.
@@ -82,6 +95,8 @@ pub(crate) enum Ending {
     Lost(String),
     /// It is not to be dialled again.
     Done(String),
+    /// The node is there, but this session is one too many.
+    Spare(String),
 }
 
 /// The actor.
@@ -103,6 +118,8 @@ pub(crate) struct Session {
     /// What gossip must know of it; a fresh gossip actor is told again.
     pub(crate) introduction: SessionUp,
     pub(crate) address: String,
+    /// Why it was dialled, if this node did.
+    pub(crate) wish: Option<Wish>,
     pub(crate) ending: std::sync::Mutex<Option<String>>,
 }
 
@@ -159,14 +176,21 @@ impl PeerActor {
             let reading = read_frames(&session, &mut reader, &outbox, &pongs);
             let counters = (&*pongs, &*queued_bytes);
             let writing = write_frames(&session, &mut writer, &mut queue, counters);
-            tokio::pin!(writing);
+            tokio::pin!(reading, writing);
             tokio::select! {
-                ending = reading => {
+                ending = &mut reading => {
                     // What the peer did wrong is told to it, if it still listens.
                     drop(tokio::time::timeout(GOODBYE, writing).await);
                     ending
                 }
-                ending = &mut writing => ending,
+                ending = &mut writing => {
+                    let Ending::Lost(reason) = ending else {
+                        return ending;
+                    };
+                    // A peer that takes no more may have said why.
+                    let heard = tokio::time::timeout(GOODBYE, reading).await;
+                    heard.unwrap_or(Ending::Lost(reason))
+                }
             }
         };
         let ended = running
@@ -177,13 +201,13 @@ impl PeerActor {
 
     /// The connection is over.
     fn end(&mut self, ending: Ending, context: &mut Context<Self>) {
-        let (Ending::Lost(reason) | Ending::Done(reason)) = &ending;
+        let (Ending::Lost(reason) | Ending::Done(reason) | Ending::Spare(reason)) = &ending;
         if let Some(session) = &self.session {
             session.note_ending(reason);
         } else {
             tracing::debug!(target: "peer", "{}: {reason}", self.me.name());
         }
-        if let Ending::Lost(reason) = ending {
+        if let Ending::Lost(reason) | Ending::Spare(reason) = ending {
             self.exit.fail(reason);
         }
         context.stop();
@@ -219,6 +243,7 @@ impl Drop for Session {
         // Actors that are down ask for the present sessions when they are up again.
         drop(self.node.refs.gossip.control(SessionDown(*link)));
         drop(self.node.refs.matcher.control(LinkDown(*link)));
+        drop(self.node.refs.discovery.control(LinkGone(*link)));
         tracing::info!(
             target: "peer",
             "session with {} at {} ended: {reason}",
@@ -286,18 +311,24 @@ async fn read_frames(
             Ok(Some(Frame::Pong(nonce))) => session.note_pong(nonce.nonce),
             Ok(Some(Frame::Goodbye(goodbye))) => {
                 let said = printable(&goodbye.reason, 200);
+                let reason = format!("the peer said goodbye: {said}");
+                // The first reason is the one that is told.
+                session.note_ending(&reason);
+                let ending = session.ending_of(goodbye.code, reason).await;
                 drop(outbox.try_send(Outgoing::Close(Goodbye {
                     code: GoodbyeCode::Shutdown,
                     reason: "as you wish".to_string(),
                 })));
-                let reason = format!("the peer said goodbye: {said}");
-                return match goodbye.code {
-                    GoodbyeCode::Requested => Ending::Done(reason),
-                    _ => Ending::Lost(reason),
-                };
+                return ending;
             }
             Ok(Some(frame @ (Frame::Hello(_) | Frame::Refuse(_)))) => {
                 return violation(format!("{} in the middle of a session", frame.name()));
+            }
+            Ok(Some(frame @ (Frame::GetPeers(_) | Frame::Peers(_)))) => {
+                let link = session.introduction.link;
+                let heard = Heard { link, frame };
+                // What an actor that is down does not hear is asked and told again.
+                drop(session.node.refs.discovery.data(heard).await);
             }
             Ok(Some(frame)) => {
                 let link = session.introduction.link;
@@ -316,6 +347,26 @@ async fn read_frames(
 }
 
 impl Session {
+    /// How the session ends when the peer says goodbye with this code.
+    async fn ending_of(&self, code: GoodbyeCode, reason: String) -> Ending {
+        let result = match code {
+            GoodbyeCode::Requested => DialResult::Unwanted,
+            GoodbyeCode::Full => DialResult::Full,
+            _ => return Ending::Lost(reason),
+        };
+        if let Some(Wish::Learned(address)) = self.wish {
+            let discovery = &self.node.refs.discovery;
+            let ended = DialEnded { address, result };
+            // A fresh actor that finds peers tries it once more.
+            drop(discovery.query(ended, QUERY_MS).await);
+            return Ending::Done(reason);
+        }
+        match code {
+            GoodbyeCode::Requested => Ending::Done(reason),
+            _ => Ending::Lost(reason),
+        }
+    }
+
     /// A pong came; its number is the time of the ping.
     fn note_pong(&self, sent_ms: u64) {
         let rtt_ms = self.node.clock.now().monotonic_ms.checked_sub(sent_ms);

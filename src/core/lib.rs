@@ -6,8 +6,8 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and what
-//! keeps a node up: [`breaker`], [`supervision`].
+//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and
+//! what keeps a node up: [`breaker`], [`supervision`].
 #![no_std]
 
 extern crate alloc;

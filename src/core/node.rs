@@ -12,8 +12,8 @@
 //! *Merging.* What comes in is merged into the books `tick_ms` after it came, together with what
 //! came in the meantime. Its own operations a node merges at once.
 //!
-//! *Finding peers* is the driver's business, or that of a [`PeerExchange`] that it gives to the node
-//! ([`Node::set_peer_exchange`]): then the node asks and answers, and says whom to dial
+//! *Finding peers* is the driver's business, or that of a [`PeerExchange`] that it gives to the
+//! node ([`Node::set_peer_exchange`]): then the node asks and answers, and says whom to dial
 //! ([`Node::poll_dial`]).
 //!
 //! *The store* belongs to the driver, as the network does: [`NodeOutput::Persist`] tells it what

@@ -17,8 +17,8 @@
 //! - *Not to everyone.* An address of this machine is told to and believed of peers on this machine
 //!   only, a private one those in private networks ([`Reach::concerns`]).
 //! - *Mixing.* Two halves of a network whose nodes all have enough links would never meet. So once
-//!   in `rotate_interval_ms` a node dials one more, a node that no peer of its names among its links
-//!   if there is one, and gives up another that it had dialled.
+//!   in `rotate_interval_ms` a node dials one more, one that no peer of its names among its links
+//!   if there is such a node, and gives up another that it had dialled.
 //!
 //! Every answer also names the sender's links: together they are a [`PeerExchange::topology`].
 //!
@@ -222,6 +222,10 @@ impl PeerExchange {
                 let rest_ms = self.random.around_ms(self.config.full_rest_ms);
                 self.book.note_full(now, address, rest_ms);
             }
+            DialResult::Unwanted => {
+                let rest_ms = self.config.book.rest_max_ms;
+                self.book.note_full(now, address, rest_ms);
+            }
             DialResult::Own => self.book.note_own(address),
         }
         let known = self.book.get(address);
@@ -374,7 +378,13 @@ impl PeerExchange {
             let proven = known.node.filter(|_| known.worked_unix_ms.is_some());
             let is_linked = proven.is_some_and(|node| nodes.contains(&node));
             let is_other = known.node.is_some_and(|node| others.contains(&node));
-            !is_linked && !is_other && !places.contains(&address) && !dialling.contains(&address)
+            // What the operator named has a dialler of its own.
+            let is_named = known.teller == Teller::Operator;
+            !is_named
+                && !is_linked
+                && !is_other
+                && !places.contains(&address)
+                && !dialling.contains(&address)
         }
     }
 

@@ -126,6 +126,8 @@ pub enum DialResult {
     Failed,
     /// The node takes no more sessions.
     Full,
+    /// A user of either node wants no session: it is left in peace for the longest rest.
+    Unwanted,
     /// It is this node itself.
     Own,
 }

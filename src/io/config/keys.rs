@@ -45,9 +45,6 @@ const fn mebibytes(min: i64, max: i64) -> Kind {
 /// The log levels, quietest first.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// What `peer_storage_path` waits for.
-const PEER_FILE: &str = "the file of known peers";
-
 /// What the keys of Grenache wait for.
 const DHT: &str = "the DHT";
 
@@ -134,6 +131,24 @@ pub(super) const KEYS: &[Key] = &[
     )
     .variable("MAX_PEERS"),
     key(
+        "p2p.target_peers",
+        count(1, 10_000),
+        "10",
+        "Sessions below which more peers are dialled",
+    ),
+    key(
+        "p2p.outbound_percent",
+        count(0, 100),
+        "50",
+        "Share of them that this node dials itself; places for so many are kept free (percent)",
+    ),
+    key(
+        "p2p.inbound_per_address",
+        count(1, 10_000),
+        "16",
+        "Most sessions that came in from one IP address",
+    ),
+    key(
         "p2p.max_handshakes",
         count(1, 10_000),
         "64",
@@ -182,8 +197,7 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "File of the addresses of known peers; empty: in the data directory",
     )
-    .variable("PEER_STORAGE_PATH")
-    .awaiting(PEER_FILE),
+    .variable("PEER_STORAGE_PATH"),
     key(
         "discovery.bootstrap_peers",
         Kind::List(Item::Peer),
@@ -210,8 +224,7 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether peers are looked for in the local network",
     )
-    .variable("DISCOVERY_MDNS")
-    .awaiting("mDNS"),
+    .variable("DISCOVERY_MDNS"),
     key(
         "discovery.grenache",
         Kind::Boolean,
@@ -226,15 +239,13 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether peers tell each other of peers",
     )
-    .variable("DISCOVERY_PEER_EXCHANGE")
-    .awaiting("peer exchange"),
+    .variable("DISCOVERY_PEER_EXCHANGE"),
     key(
         "discovery.persisted",
         Kind::Boolean,
         "true",
         "Whether peers known from earlier runs are dialled at the start too",
-    )
-    .awaiting(PEER_FILE),
+    ),
     key(
         "grape.host",
         Kind::Address,
