@@ -191,8 +191,9 @@ impl PeerExchange {
     /// of the operator wait until there are too few links.
     pub fn advice(&mut self, now: Now, target: Target) -> Advice {
         let Target::Learned(address) = target else {
+            let named_alone = self.config.limits.links_target == 0;
             return match self.wanted() {
-                0 => Advice::Wait {
+                0 if !named_alone => Advice::Wait {
                     retry_in_ms: self.config.ask_hurry_ms,
                 },
                 _ => Advice::Go,

@@ -9,7 +9,7 @@ use alloc::string::ToString;
 /// How many sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A node with fewer dials.
+    /// A node with fewer dials; 0 for one that dials none but those that the operator named.
     pub links_target: usize,
     /// A node with so many admits nobody.
     pub links_max: usize,

@@ -132,9 +132,9 @@ pub(super) const KEYS: &[Key] = &[
     .variable("MAX_PEERS"),
     key(
         "p2p.target_peers",
-        count(1, 10_000),
+        count(0, 10_000),
         "10",
-        "Sessions below which more peers are dialled",
+        "Sessions below which more peers are dialled; 0: named ones alone, and always",
     ),
     key(
         "p2p.outbound_percent",

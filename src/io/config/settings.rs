@@ -123,7 +123,7 @@ pub struct P2pSettings {
     pub port_fallback: bool,
     /// Most sessions, 1 to 10,000.
     pub max_peers: usize,
-    /// Sessions below which more peers are dialled, 1 to 10,000.
+    /// Sessions below which more peers are dialled, 0 to 10,000.
     pub target_peers: usize,
     /// How many percent of them this node dials itself, 0 to 100.
     pub outbound_percent: usize,

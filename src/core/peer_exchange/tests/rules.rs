@@ -363,6 +363,36 @@ fn advice_follows_what_is_needed() {
 }
 
 #[test]
+fn a_node_without_a_target_dials_those_that_are_named_and_nobody_else() {
+    let mut machine = machine(limits(0, 5));
+    machine.handle_found(NOW, Teller::Dht, &[public(1)]);
+    assert_eq!(dials(&mut machine), []);
+    assert_eq!(machine.advice(NOW, Target::Operator), Advice::Go);
+    let learned = Target::Learned(public(1));
+    assert_eq!(machine.advice(NOW, learned), Advice::Over);
+}
+
+#[test]
+fn what_the_operator_named_is_dialled_by_its_own_child() {
+    let mut machine = machine(limits(2, 5));
+    machine.handle_found(NOW, Teller::Operator, &[public(1)]);
+    machine.handle_found(NOW, Teller::Dht, &[public(1), public(2)]);
+    assert_eq!(dials(&mut machine), [public(2)]);
+}
+
+#[test]
+fn who_is_not_wanted_is_left_in_peace_for_long() {
+    let mut machine = machine(limits(1, 5));
+    machine.handle_found(NOW, Teller::Dht, &[public(1)]);
+    assert_eq!(dials(&mut machine), [public(1)]);
+    machine.handle_dialled(NOW, public(1), DialResult::Unwanted);
+    machine.handle_timeout(after(599_999));
+    assert_eq!(dials(&mut machine), []);
+    machine.handle_timeout(after(600_000));
+    assert_eq!(dials(&mut machine), [public(1)]);
+}
+
+#[test]
 fn a_dial_without_result_is_forgotten() {
     let mut machine = machine(limits(1, 5));
     machine.handle_found(NOW, Teller::Dht, &[public(1)]);
