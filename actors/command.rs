@@ -31,7 +31,7 @@ use crate::command_render::{answer_text, event_text};
 use crate::command_table::Style;
 use crate::console::{Input, Output, Turn};
 use crate::context::{NodeContext, SessionEntry};
-use crate::discovery::DialEnded;
+use crate::discovery::{AskTopology, DialEnded};
 use crate::drill;
 use crate::gossip::AskPeers;
 use crate::mailbox::QueryError;
@@ -309,6 +309,10 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
         Command::Breakers => {
             let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
             Ok(Reply::Breakers(circuits))
+        }
+        Command::Topology => {
+            let links = insist(|| refs.discovery.query(AskTopology, ASK_MS)).await?;
+            Ok(Reply::Topology(links))
         }
         Command::Clock(query) => insist(|| refs.matcher.query(AskClock(query), ASK_MS)).await?,
         Command::Digest => {

@@ -28,7 +28,7 @@ use crate::gossip::GossipActor;
 use crate::listener::ListenerActor;
 use crate::mailbox::ActorRef;
 use crate::matcher::MatcherActor;
-use crate::messages::{Direction, Event};
+use crate::messages::{Direction, Event, PeerRow};
 use crate::orderbook::OrderbookActor;
 use crate::peer::PeerActor;
 use crate::store::StoreActor;
@@ -132,6 +132,37 @@ pub struct SessionEntry {
     pub direction: Direction,
     /// Last measured round trip.
     pub rtt_ms: Option<u64>,
+    /// When it last sent more than it may, on the monotonic clock.
+    pub throttled_ms: Option<u64>,
+    /// Points for misdeeds, and the last of these.
+    pub misdeeds: Option<(u64, String)>,
+}
+
+/// For how long a session is shown as throttled after the last pause.
+const SHOWN_THROTTLED_MS: u64 = 2_000;
+
+impl SessionEntry {
+    /// The session for users. `behind` is how many operations the other node lacks.
+    pub fn row(&self, now: Now, behind: u64) -> PeerRow {
+        let recent_ms = now.monotonic_ms.saturating_sub(SHOWN_THROTTLED_MS);
+        let is_throttled = self.throttled_ms.is_some_and(|at_ms| at_ms >= recent_ms);
+        let misdeeds = self.misdeeds.clone();
+        let (points, reason) = misdeeds.map_or((0, None), |(points, it)| (points, Some(it)));
+        PeerRow {
+            node: self.node,
+            address: self.address.clone(),
+            direction: self.direction,
+            state: if is_throttled {
+                "throttled"
+            } else {
+                "established"
+            },
+            rtt_ms: self.rtt_ms,
+            behind,
+            score: i64::try_from(points).map_or(i64::MIN, |points| -points),
+            reason,
+        }
+    }
 }
 
 /// All established sessions by link.

@@ -26,9 +26,10 @@ use bitfitech_core::peer_exchange::{
     Advice, Conduct, DialResult, Exchanging, Limits, LinkFacts, PeerExchange, PeerExchangeConfig,
     PeerExchangeOutput, Target,
 };
+use bitfitech_core::standing::{Ban, Offence, StandingConfig, Standings};
 use bitfitech_core::supervision::AddError;
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Peers};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Peers};
 use bitfitech_io::config::Settings;
 use bitfitech_io::mdns::{Announcement, Mdns};
 use bitfitech_io::peer_file;
@@ -97,6 +98,22 @@ pub struct LinkGone(pub LinkId);
 #[rtype(result = "Advice")]
 pub struct AskAdvice(pub Target);
 
+/// A node did what it should not (data lane).
+#[derive(Debug)]
+pub struct Misdeed {
+    /// Who.
+    pub node: AuthorKey,
+    /// What kind of misdeed.
+    pub offence: Offence,
+    /// What exactly, fit for a log.
+    pub reason: String,
+}
+
+/// A query: is this node banned?
+#[derive(Message)]
+#[rtype(result = "Option<Ban>")]
+pub struct AskBan(pub AuthorKey);
+
 /// A query: an attempt to reach an address brought no session, or one that is over for good. The
 /// answer says whether to try again.
 #[derive(Message)]
@@ -129,6 +146,7 @@ enum Stage {
 pub struct DiscoveryActor {
     node: Arc<NodeContext>,
     machine: PeerExchange,
+    standings: Standings,
     generation: u64,
     stage: Stage,
     /// Present in the local network while this is held.
@@ -146,6 +164,7 @@ impl DiscoveryActor {
         Self {
             node,
             machine,
+            standings: Standings::new(StandingConfig::default()),
             generation: child.generation,
             stage: Stage::Waiting,
             mdns: None,
@@ -335,6 +354,32 @@ impl DiscoveryActor {
         }
     }
 
+    /// A node did what it should not: it is shown, and ends the node's sessions if it was too much.
+    fn note_misdeed(&mut self, node: AuthorKey, offence: Offence, reason: &str) {
+        let now = self.node.clock.now();
+        let ban = self.standings.note(now, node, offence, reason);
+        let points = self.standings.points(now, node);
+        let misdeeds = points.map(|(points, reason)| (points, reason.to_string()));
+        let mut sessions = Vec::new();
+        for mut session in self.node.directory.iter_mut() {
+            if session.node == node {
+                session.misdeeds.clone_from(&misdeeds);
+                sessions.push(session.peer.clone());
+            }
+        }
+        let Some(ban) = ban else { return };
+        let seconds = ban.left_ms.div_ceil(1_000);
+        let who = node.short();
+        tracing::warn!(target: "discovery", "{who} is banned for {seconds} s: {reason}");
+        for session in sessions {
+            // One that is going down has its goodbye already.
+            drop(session.control(Close(Goodbye {
+                code: GoodbyeCode::Banned,
+                reason: format!("banned for {seconds} s: {reason}"),
+            })));
+        }
+    }
+
     /// Takes what the configuration and the file know.
     fn remember(&mut self, loaded: Vec<peer_file::KnownPeer>) {
         let now = self.node.clock.now();
@@ -474,9 +519,34 @@ impl Handler<Data<Heard>> for DiscoveryActor {
             _ => return,
         };
         if conduct == Conduct::TooOften {
-            tracing::debug!(target: "discovery", "a peer asks or answers too often: not heard");
+            let node = self.node.directory.get(&link).map(|session| session.node);
+            let reason = "it asks for peers, or tells of some, too often";
+            if let Some(node) = node {
+                self.note_misdeed(node, Offence::Nuisance, reason);
+            }
         }
         self.drive(context);
+    }
+}
+
+impl Handler<Data<Misdeed>> for DiscoveryActor {
+    type Result = ();
+
+    fn handle(&mut self, data: Data<Misdeed>, _context: &mut Context<Self>) {
+        let Misdeed {
+            node,
+            offence,
+            reason,
+        } = data.message;
+        self.note_misdeed(node, offence, &reason);
+    }
+}
+
+impl Handler<AskBan> for DiscoveryActor {
+    type Result = MessageResult<AskBan>;
+
+    fn handle(&mut self, ask: AskBan, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.standings.ban(self.node.clock.now(), ask.0))
     }
 }
 

@@ -671,17 +671,11 @@ impl Handler<AskPeers> for GossipActor {
     type Result = MessageResult<AskPeers>;
 
     fn handle(&mut self, _ask: AskPeers, _context: &mut Context<Self>) -> Self::Result {
+        let now = self.node.clock.now();
         let row = |(link, entry): (&LinkId, &Link)| {
             let session = self.node.directory.get(link)?;
-            Some(PeerRow {
-                node: entry.node,
-                address: session.address.clone(),
-                direction: session.direction,
-                state: "established",
-                rtt_ms: session.rtt_ms,
-                behind: self.gossip.behind(*link),
-                score: 0,
-            })
+            debug_assert_eq!(session.node, entry.node, "a link belongs to one node");
+            Some(session.row(now, self.gossip.behind(*link)))
         };
         MessageResult(self.links.iter().filter_map(row).collect())
     }

@@ -40,6 +40,7 @@ pub mod orderbook;
 pub mod panics;
 pub mod peer;
 mod peer_dial;
+mod peer_reader;
 pub mod root;
 pub mod status;
 pub mod store;

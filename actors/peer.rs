@@ -4,7 +4,7 @@
 //! is: dials again, after a wait that grows, and only if the address's circuit allows it. One that
 //! came in ends with its connection. Either way nobody else notices more than that a session ended.
 //!
-//! Within the actor there are one reader and one writer. The reader hands frames to gossip and
+//! Within the actor there are one reader (`peer_reader.rs`) and one writer. The reader hands frames to gossip and
 //! waits while gossip is busy, which slows the peer down through TCP. The writer takes from a
 //! queue that gossip fills only as far as its accounting of this link allows, so a peer that reads
 //! slowly costs bounded memory and nobody's time.
@@ -16,29 +16,24 @@ use std::time::{Duration, Instant};
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use bitfitech_core::address::PeerAddress;
-use bitfitech_core::handshake::printable;
-use bitfitech_core::peer_exchange::DialResult;
+use bitfitech_core::standing::Offence;
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
-use bitfitech_io::transport::{
-    Connection, ConnectionReader, ConnectionWriter, RawFrame, ReadError,
-};
+use bitfitech_io::transport::{Connection, ConnectionReader, ConnectionWriter, RawFrame};
 use tokio::sync::mpsc;
 
 use crate::child::{Child, ChildContext, ExitNote};
 use crate::context::NodeContext;
-use crate::discovery::{DialEnded, Heard, LinkGone};
-use crate::gossip::{PeerFrame, SessionDown, SessionUp, Written};
+use crate::discovery::LinkGone;
+use crate::gossip::{SessionDown, SessionUp, Written};
 use crate::mailbox::ActorRef;
 use crate::matcher::LinkDown;
 use crate::messages::{Event, PeerChange, PeerEvent};
 use crate::peer_dial::{GOODBYE, lost, open, say};
+use crate::peer_reader::PeerReader;
 use crate::supervised;
 
 /// How long another actor of this node may take to answer.
 const QUERY_MS: u64 = 5_000;
-
-/// Answers to pings that may wait to be written; a peer that pings faster gets fewer answers.
-const PONGS_MAX: usize = 16;
 
 /// Frames that may wait to be written. A guess: what gossip hands over in 8 s of flushes.
 const OUTBOX_FRAMES_MAX: usize = 4_096;
@@ -173,7 +168,8 @@ impl PeerActor {
             let pongs = Arc::new(AtomicUsize::new(0));
             let (mut queue, mut writer) = (opened.queue, opened.writer);
             let mut reader = opened.reader;
-            let reading = read_frames(&session, &mut reader, &outbox, &pongs);
+            let reading = PeerReader::new(&session, outbox, Arc::clone(&pongs));
+            let reading = reading.run(&mut reader);
             let counters = (&*pongs, &*queued_bytes);
             let writing = write_frames(&session, &mut writer, &mut queue, counters);
             tokio::pin!(reading, writing);
@@ -215,7 +211,7 @@ impl PeerActor {
 }
 
 impl Session {
-    fn note_ending(&self, reason: &str) {
+    pub(crate) fn note_ending(&self, reason: &str) {
         if let Ok(mut ending) = self.ending.lock() {
             ending.get_or_insert_with(|| reason.to_string());
         }
@@ -266,116 +262,6 @@ pub(crate) struct Opened {
 pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     let (kind, payload) = frame.encode();
     RawFrame { kind, payload }.encode()
-}
-
-/// Reads until the connection ends.
-async fn read_frames(
-    session: &Session,
-    reader: &mut ConnectionReader,
-    outbox: &mpsc::Sender<Outgoing>,
-    pongs: &AtomicUsize,
-) -> Ending {
-    let violation = |reason: String| {
-        let code = GoodbyeCode::Protocol;
-        let goodbye = Goodbye {
-            code,
-            reason: reason.clone(),
-        };
-        drop(outbox.try_send(Outgoing::Close(goodbye)));
-        Ending::Lost(format!("the peer broke the protocol: {reason}"))
-    };
-    loop {
-        let raw = match reader.read().await {
-            Ok(raw) => raw,
-            Err(error @ (ReadError::Empty | ReadError::TooLong { .. })) => {
-                return violation(error.to_string());
-            }
-            Err(error) => {
-                drop(outbox.try_send(Outgoing::Close(Goodbye {
-                    code: GoodbyeCode::Silent,
-                    reason: error.to_string(),
-                })));
-                return Ending::Lost(error.to_string());
-            }
-        };
-        match Frame::decode(raw.kind, &raw.payload) {
-            Err(error) => return violation(error.to_string()),
-            Ok(None) => {}
-            Ok(Some(Frame::Ping(nonce))) => {
-                let waiting = pongs.fetch_add(1, Ordering::Relaxed);
-                let pong = Outgoing::Pong(nonce.nonce);
-                if waiting >= PONGS_MAX || outbox.try_send(pong).is_err() {
-                    pongs.fetch_sub(1, Ordering::Relaxed);
-                }
-            }
-            Ok(Some(Frame::Pong(nonce))) => session.note_pong(nonce.nonce),
-            Ok(Some(Frame::Goodbye(goodbye))) => {
-                let said = printable(&goodbye.reason, 200);
-                let reason = format!("the peer said goodbye: {said}");
-                // The first reason is the one that is told.
-                session.note_ending(&reason);
-                let ending = session.ending_of(goodbye.code, reason).await;
-                drop(outbox.try_send(Outgoing::Close(Goodbye {
-                    code: GoodbyeCode::Shutdown,
-                    reason: "as you wish".to_string(),
-                })));
-                return ending;
-            }
-            Ok(Some(frame @ (Frame::Hello(_) | Frame::Refuse(_)))) => {
-                return violation(format!("{} in the middle of a session", frame.name()));
-            }
-            Ok(Some(frame @ (Frame::GetPeers(_) | Frame::Peers(_)))) => {
-                let link = session.introduction.link;
-                let heard = Heard { link, frame };
-                // What an actor that is down does not hear is asked and told again.
-                drop(session.node.refs.discovery.data(heard).await);
-            }
-            Ok(Some(frame)) => {
-                let link = session.introduction.link;
-                // A gossip actor that is down synchronises with everybody when it is up again.
-                drop(
-                    session
-                        .node
-                        .refs
-                        .gossip
-                        .data(PeerFrame { link, frame })
-                        .await,
-                );
-            }
-        }
-    }
-}
-
-impl Session {
-    /// How the session ends when the peer says goodbye with this code.
-    async fn ending_of(&self, code: GoodbyeCode, reason: String) -> Ending {
-        let result = match code {
-            GoodbyeCode::Requested => DialResult::Unwanted,
-            GoodbyeCode::Full => DialResult::Full,
-            _ => return Ending::Lost(reason),
-        };
-        if let Some(Wish::Learned(address)) = self.wish {
-            let discovery = &self.node.refs.discovery;
-            let ended = DialEnded { address, result };
-            // A fresh actor that finds peers tries it once more.
-            drop(discovery.query(ended, QUERY_MS).await);
-            return Ending::Done(reason);
-        }
-        match code {
-            GoodbyeCode::Requested => Ending::Done(reason),
-            _ => Ending::Lost(reason),
-        }
-    }
-
-    /// A pong came; its number is the time of the ping.
-    fn note_pong(&self, sent_ms: u64) {
-        let rtt_ms = self.node.clock.now().monotonic_ms.checked_sub(sent_ms);
-        if let (Some(mut entry), Some(_)) =
-            (self.node.directory.get_mut(&self.introduction.link), rtt_ms)
-        {
-            entry.rtt_ms = rtt_ms;
-        }
-    }
 }
 
 /// Writes until the queue says to close.
@@ -480,6 +366,9 @@ impl Handler<Close> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, close: Close, context: &mut Context<Self>) {
+        if let (GoodbyeCode::Protocol, Some(session)) = (close.0.code, &self.session) {
+            session.note_misdeed(Offence::Violation, &close.0.reason);
+        }
         self.push_close(close.0, context);
     }
 }

@@ -8,8 +8,9 @@ use bitfitech_core::address::{PeerAddress, claimed_listen};
 use bitfitech_core::breaker::{Attempt, AttemptResult, Permit};
 use bitfitech_core::handshake::{Accepted, Dialler, Handshake, HandshakeError, SessionFacts};
 use bitfitech_core::peer_exchange::{Advice, DialResult, LinkFacts, Target};
+use bitfitech_core::standing::Ban;
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, RefuseCode};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Refuse, RefuseCode};
 use bitfitech_io::transport::{
     Connection, ConnectionReader, ConnectionWriter, FrameLimits, connect,
 };
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::breaker::{Dialled, MayDial};
 use crate::context::{NodeContext, SessionEntry};
-use crate::discovery::{AskAdvice, AskFarewell, DialEnded, LinkUp};
+use crate::discovery::{AskAdvice, AskBan, AskFarewell, DialEnded, LinkUp};
 use crate::gossip::SessionUp;
 use crate::mailbox::ActorRef;
 use crate::messages::{Direction, PeerChange};
@@ -204,6 +205,8 @@ async fn establish(
         facts: link_facts,
         direction,
         rtt_ms: None,
+        throttled_ms: None,
+        misdeeds: None,
     };
     let link = session.introduction.link;
     node.directory.insert(link, entry);
@@ -251,6 +254,15 @@ fn facts(
     (session, link)
 }
 
+/// What a banned node is told.
+fn refusal(ban: &Ban) -> Refuse {
+    let seconds = ban.left_ms.div_ceil(1_000);
+    Refuse {
+        code: RefuseCode::Banned,
+        reason: format!("banned for another {seconds} s: {}", ban.reason),
+    }
+}
+
 /// Exchanges Hellos.
 async fn shake_hands(
     node: &NodeContext,
@@ -258,6 +270,10 @@ async fn shake_hands(
     number: u64,
     (reader, writer): (&mut ConnectionReader, &mut ConnectionWriter),
 ) -> Result<Accepted, HandshakeError> {
+    // Without an actor that keeps the standing of nodes nobody is banned.
+    if let Ok(Some(ban)) = node.refs.discovery.query(AskBan(peer), QUERY_MS).await {
+        return Err(HandshakeError::Refused(refusal(&ban)));
+    }
     let now = node.clock.now();
     let handshake = Handshake::new(now, peer);
     let hello = encode(&Frame::Hello(node.local.hello(now, number)));

@@ -7,7 +7,7 @@
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
 //! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and
-//! what keeps a node up: [`breaker`], [`supervision`].
+//! what keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`].
 #![no_std]
 
 extern crate alloc;
@@ -39,10 +39,12 @@ mod order_table;
 mod outputs;
 pub mod peer_exchange;
 mod random;
+pub mod rate_limit;
 pub mod replica;
 pub mod seen;
 pub mod settlement;
 pub mod signature;
+pub mod standing;
 pub mod supervision;
 pub mod sync;
 pub mod types;

@@ -308,6 +308,8 @@ pub enum RefuseCode {
     Full,
     /// The first frame was no Hello, or none came in time.
     Protocol,
+    /// The node has misbehaved and gets no session for a while.
+    Banned,
     /// A code of a later version.
     Other(u8),
 }
@@ -321,6 +323,7 @@ impl From<u8> for RefuseCode {
             4 => Self::NotAllowed,
             5 => Self::Full,
             6 => Self::Protocol,
+            7 => Self::Banned,
             other => Self::Other(other),
         }
     }
@@ -335,6 +338,7 @@ impl From<RefuseCode> for u8 {
             RefuseCode::NotAllowed => 4,
             RefuseCode::Full => 5,
             RefuseCode::Protocol => 6,
+            RefuseCode::Banned => 7,
             RefuseCode::Other(other) => other,
         }
     }
@@ -358,6 +362,8 @@ pub enum GoodbyeCode {
     Requested,
     /// There are as many sessions as are wanted.
     Full,
+    /// The peer has misbehaved and gets no session for a while.
+    Banned,
     /// A code of a later version.
     Other(u8),
 }
@@ -372,6 +378,7 @@ impl From<u8> for GoodbyeCode {
             5 => Self::Silent,
             6 => Self::Requested,
             7 => Self::Full,
+            8 => Self::Banned,
             other => Self::Other(other),
         }
     }
@@ -387,6 +394,7 @@ impl From<GoodbyeCode> for u8 {
             GoodbyeCode::Silent => 5,
             GoodbyeCode::Requested => 6,
             GoodbyeCode::Full => 7,
+            GoodbyeCode::Banned => 8,
             GoodbyeCode::Other(other) => other,
         }
     }

@@ -59,6 +59,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "outputs",
         "rate_limit",
         "seen",
+        "standing",
         "supervision",
         "vector_clock",
         "wire",

@@ -48,9 +48,6 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 /// What the keys of Grenache wait for.
 const DHT: &str = "the DHT";
 
-/// What the rates wait for.
-const RATES: &str = "the limiting of rates";
-
 /// What the keys of the HTTP API wait for.
 const API: &str = "the HTTP API";
 
@@ -325,32 +322,28 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether the rates below hold (the console is exempt)",
     )
-    .variable("ENABLE_RATE_LIMIT")
-    .awaiting(RATES),
+    .variable("ENABLE_RATE_LIMIT"),
     key(
         "limits.orders_per_second",
         count(1, 1_000_000),
         "2000",
-        "Most orders a second from one peer or API client",
+        "Most orders a second of one author; a link carries those of ten",
     )
-    .variable("MAX_ORDERS_PER_SECOND")
-    .awaiting(RATES),
+    .variable("MAX_ORDERS_PER_SECOND"),
     key(
         "limits.orders_per_minute",
         count(1, 60_000_000),
         "60000",
         "Most orders a minute; not below orders_per_second",
     )
-    .variable("MAX_ORDERS_PER_MINUTE")
-    .awaiting(RATES),
+    .variable("MAX_ORDERS_PER_MINUTE"),
     key(
         "limits.requests_per_minute",
         count(1, 60_000_000),
         "6000",
         "Most other requests a minute from one peer or API client",
     )
-    .variable("MAX_REQUESTS_PER_MINUTE")
-    .awaiting(RATES),
+    .variable("MAX_REQUESTS_PER_MINUTE"),
     key(
         "limits.max_message_kb",
         kibibytes(16, 65_536),
