@@ -6,6 +6,7 @@
 //! [`peer`], [`listener`], [`command`]. How supervision works stands in [`child`],
 //! [`supervisor`] and [`root`].
 
+mod admission;
 pub mod breaker;
 pub mod child;
 pub mod command;
@@ -23,6 +24,7 @@ pub mod console;
 mod console_completion;
 mod console_terminal;
 pub mod context;
+pub mod discovery;
 pub mod drill;
 pub mod environment;
 pub mod gossip;
@@ -38,6 +40,7 @@ pub mod orderbook;
 pub mod panics;
 pub mod peer;
 mod peer_dial;
+mod peer_reader;
 pub mod root;
 pub mod status;
 pub mod store;

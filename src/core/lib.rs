@@ -6,12 +6,14 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], and what keeps a node up:
-//! [`breaker`], [`supervision`].
+//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and
+//! what keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`].
 #![no_std]
 
 extern crate alloc;
 
+pub mod address;
+pub mod address_book;
 pub mod board;
 pub mod breaker;
 mod chunks;
@@ -36,10 +38,14 @@ pub mod order_log;
 mod order_table;
 mod outputs;
 mod prefetch;
+pub mod peer_exchange;
+mod random;
+pub mod rate_limit;
 pub mod replica;
 pub mod seen;
 pub mod settlement;
 pub mod signature;
+pub mod standing;
 pub mod supervision;
 pub mod sync;
 pub mod types;
