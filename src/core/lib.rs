@@ -6,23 +6,26 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], and what keeps a node up:
-//! [`breaker`], [`supervision`].
+//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], what keeps a node up:
+//! [`breaker`], [`supervision`], and what finds others: [`bencode`], [`krpc`], [`dht`].
 #![no_std]
 
 extern crate alloc;
 
+pub mod bencode;
 pub mod board;
 pub mod breaker;
 mod chunks;
 pub mod confirmation;
 pub mod dag;
 pub mod delivery;
+pub mod dht;
 mod effect_log;
 pub mod exchange;
 pub mod genesis;
 pub mod gossip;
 pub mod handshake;
+pub mod krpc;
 mod leases;
 mod lifetimes;
 pub mod market;
