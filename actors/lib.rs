@@ -23,6 +23,7 @@ pub mod console;
 mod console_completion;
 mod console_terminal;
 pub mod context;
+pub mod dht;
 pub mod drill;
 pub mod environment;
 pub mod gossip;

@@ -4,13 +4,15 @@
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
 //! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
-//! and [`transport`], then [`store`]; [`command_history`] stands by itself.
+//! and [`transport`], then [`store`]; [`command_history`] and [`udp`] stand by themselves.
 
 pub mod command_history;
 pub mod config;
 pub mod data_dir;
+pub mod entropy;
 pub mod identity;
 pub mod logging;
 pub mod store;
 pub mod tls;
 pub mod transport;
+pub mod udp;
