@@ -28,7 +28,7 @@ use bitfitech_io::entropy;
 use bitfitech_io::udp::DatagramSocket;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::child::{Child, ChildSpec, Started};
+use crate::child::{Child, ChildSpec};
 use crate::context::Clock;
 use crate::mailbox::{ActorRef, Data};
 use crate::supervised;
@@ -107,6 +107,17 @@ impl DhtClient {
         ChildSpec::fallible(&self.actor, move |_child| {
             DhtActor::new(&parts, events.clone())
         })
+    }
+
+    /// Runs the DHT of this client on the present thread without a supervisor: for tests and
+    /// tools.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn run_unsupervised(&self, parts: &DhtParts) -> Result<(), String> {
+        let actor = DhtActor::new(parts, self.events.clone())?;
+        drop(self.actor.run_unsupervised(actor));
+        Ok(())
     }
 
     /// News of the DHT from now on.
@@ -320,10 +331,8 @@ fn sort_entrances(bootstrap: &[HostPort]) -> (Vec<SocketAddrV4>, Vec<HostPort>) 
 
 impl Actor for DhtActor {
     type Context = Context<Self>;
-}
 
-impl Child for DhtActor {
-    fn on_begin(&mut self, started: Started, context: &mut Context<Self>) {
+    fn started(&mut self, context: &mut Context<Self>) {
         context.spawn(Drive {
             sleep: Box::pin(sleep_until(Instant::now())),
             armed_ms: None,
@@ -332,9 +341,10 @@ impl Child for DhtActor {
         });
         self.flush();
         self.resolve(context);
-        started.report();
     }
 }
+
+impl Child for DhtActor {}
 supervised!(DhtActor);
 
 impl Handler<Data<Ask>> for DhtActor {

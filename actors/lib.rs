@@ -40,6 +40,7 @@ pub mod panics;
 pub mod peer;
 mod peer_dial;
 pub mod root;
+pub mod service;
 pub mod status;
 pub mod store;
 pub mod supervisor;
