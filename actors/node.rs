@@ -222,9 +222,9 @@ pub fn ready(node: &NodeContext) -> Ready {
         node: node.identity.author(),
         p2p: listen.and_then(|listen| listen.parse().ok()),
         api: None,
-        grape_dht: None,
-        grape_api: None,
-        grape_rpc: None,
+        grape_dht: node.grenache.dht_address,
+        grape_api: node.grenache.api_address,
+        grape_rpc: node.grenache.rpc_address,
         mode: node.settings.mode.name().to_string(),
         network: node.genesis.network.clone(),
     }

@@ -15,7 +15,7 @@ use actix_rt::{Arbiter, System};
 use bitfitech_actors::command::{AtEnd, Speech};
 use bitfitech_actors::command_table::Style;
 use bitfitech_actors::console::{Console, Streams, TerminalUse};
-use bitfitech_actors::context::{NodeContext, NodeParts};
+use bitfitech_actors::context::{GrenacheParts, NodeContext, NodeParts};
 use bitfitech_actors::node::{self, ConsoleUse};
 use bitfitech_actors::root::RootFailure;
 use bitfitech_core::exchange::OwnChain;
@@ -69,6 +69,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         instance: RandomState::new().build_hasher().finish(),
         log_control: logging.control(),
         console,
+        grenache: GrenacheParts::default(),
     };
     let node = NodeContext::new(parts);
     let ended = System::new().block_on(live(&node, bound, console_use(options, at_end)));

@@ -24,10 +24,10 @@
 //! peers, it decides nothing about the exchange.
 
 mod allowance;
+mod chance;
 mod errands;
 mod least_recent;
 mod peer_store;
-mod random;
 mod routing;
 mod server;
 #[cfg(test)]
@@ -46,10 +46,10 @@ use alloc::vec::Vec;
 use core::net::SocketAddrV4;
 
 use self::allowance::Allowance;
+use self::chance::Random;
 use self::errands::Errand;
 use self::least_recent::LeastRecent;
 use self::peer_store::PeerStore;
-use self::random::Random;
 use self::routing::{Noted, RoutingTable};
 use self::tokens::Tokens;
 use self::transactions::{Overdue, Patience, Purpose, Question, Transactions};

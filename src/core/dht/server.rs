@@ -84,7 +84,11 @@ impl Dht {
         transaction: Option<&Value<'_>>,
     ) -> Vec<u8> {
         let token = self.tokens.make(*from.ip());
-        let peers = self.peers.of(now_ms, name);
+        let mut peers = self.peers.of(now_ms, name);
+        if !from.ip().is_loopback() {
+            // What only this machine reaches would lead others to themselves.
+            peers.retain(|peer| !peer.ip().is_loopback());
+        }
         let mut reply = OwnReply {
             token: Some(&token),
             ..OwnReply::default()

@@ -218,7 +218,7 @@ fn a_node_that_enters_by_itself_serves_itself() {
 }
 
 #[test]
-fn a_service_of_this_host_alone_is_told_to_those_who_ask() {
+fn a_service_that_only_this_machine_reaches_is_told_to_it_alone() {
     let mut world = World::new(4, (1, 1));
     world.start_at(0, &[]);
     world.start_at(1, &[0]);
@@ -226,7 +226,16 @@ fn a_service_of_this_host_alone_is_told_to_those_who_ask() {
     let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
     let dht = world.nodes.get_mut(&host(0)).expect("it runs");
     dht.offer_here(at(100), NAME, service);
-    assert_eq!(world.lookup(1, NAME), [service]);
+    assert_eq!(world.lookup(0, NAME), [service]);
+    assert_eq!(world.lookup(1, NAME), [], "it would lead to node 1 itself");
+    let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+    let question = OwnQuery::GetPeers(NAME).encode(7, &NodeId([3; 20]));
+    let dht = world.nodes.get_mut(&host(0)).expect("it runs");
+    let answers = reaction(dht, 100, here, &question);
+    let listed = answers[0]
+        .windows(8)
+        .any(|bytes| bytes == b"6:\x7f\0\0\x01\0\x09");
+    assert!(listed, "a program of this machine finds it");
 }
 
 #[test]
@@ -308,8 +317,7 @@ fn reaction(dht: &mut Dht, now_ms: u64, from: SocketAddrV4, datagram: &[u8]) -> 
 fn no_address_gets_much_before_it_has_shown_that_it_receives() {
     let mut dht = Dht::new(DhtConfig::default(), &[9; 32], at(0));
     for port in 1..=400 {
-        dht.peers
-            .add(0, NAME, SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+        dht.peers.add(0, NAME, offered_by(7, port));
     }
     let victim = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 1), 53);
     let question = OwnQuery::GetPeers(NAME).encode(7, &NodeId([3; 20]));

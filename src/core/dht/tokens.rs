@@ -7,7 +7,7 @@
 
 use core::net::Ipv4Addr;
 
-use super::random::Random;
+use super::chance::Random;
 
 /// Time between two changes of the secret, in milliseconds (BEP 5, and Grenache).
 pub(crate) const ROTATION_MS: u64 = 5 * 60 * 1_000;

@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
 
-use super::random::Random;
+use super::chance::Random;
 use super::vocabulary::QueryId;
 use crate::krpc::NodeId;
 

@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddrV4;
 
-use super::random::Random;
+use super::chance::Random;
 use super::routing::BUCKET_NODES_MAX;
 use super::transactions::{Patience, Purpose};
 use super::vocabulary::{DhtEvent, Output};

@@ -4,7 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
-use super::random::Random;
+use super::chance::Random;
 use super::{Dht, DhtConfig, DhtEvent, Outcome, Output, Overloaded, QueryId};
 use crate::types::Now;
 
