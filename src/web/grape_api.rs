@@ -22,7 +22,7 @@ use bitfitech_core::dht::{
 use serde_json::{Value, json};
 
 use crate::grape_values::{TextForm, byte_string, encode, hex, length, text, whole};
-use crate::http::{self, BodyError, Rest};
+use crate::http::{self, BodyError, LastWords, Rest};
 
 /// Values of this length or longer are refused.
 const VALUE_LENGTH_END: u64 = 1_000;
@@ -104,15 +104,13 @@ fn kept_alive(status: StatusCode) -> actix_web::HttpResponseBuilder {
 }
 
 fn too_long(rest: Rest) -> HttpResponse {
-    let mut response = match rest {
-        Rest::Read => kept_alive(StatusCode::PAYLOAD_TOO_LARGE),
-        Rest::Unread => {
-            let mut response = HttpResponse::build(StatusCode::PAYLOAD_TOO_LARGE);
-            response.force_close();
-            response
-        }
-    };
-    response.body("ERR_GRAPE_PAYLOAD_SIZE")
+    let text = "ERR_GRAPE_PAYLOAD_SIZE";
+    match rest {
+        Rest::Read => kept_alive(StatusCode::PAYLOAD_TOO_LARGE).body(text),
+        Rest::Unread => HttpResponse::PayloadTooLarge()
+            .force_close()
+            .streaming(LastWords::new(text)),
+    }
 }
 
 /// The answer to a request.

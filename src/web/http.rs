@@ -1,12 +1,15 @@
 //! What all HTTP services have in common: one server under a supervisor, and bodies with a bound.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::TcpListener;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::web::{Payload, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::error::ErrorPayloadTooLarge;
+use actix_web::rt::time::{Sleep, sleep, timeout};
+use actix_web::web::{Bytes, Payload, ServiceConfig};
+use actix_web::{App, Error, HttpServer};
 use bitfitech_actors::service::{Service, StopMode};
 use futures_core::Stream;
 
@@ -25,6 +28,9 @@ const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes beyond the allowed ones that are read and thrown away, so that the answer that says so
 /// gets through to ordinary clients; a connection that brings more is closed.
 const EXCESS_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// Time for an answer to get through before its connection is cut. A guess.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Serves on a bound port, with one thread.
 ///
@@ -79,6 +85,35 @@ pub enum Rest {
     Unread,
 }
 
+/// A body after which the connection is cut: for clients that go on sending what nobody reads.
+pub struct LastWords {
+    text: Option<&'static str>,
+    cut: Pin<Box<Sleep>>,
+}
+
+impl LastWords {
+    /// A body of this text.
+    pub fn new(text: &'static str) -> Self {
+        Self {
+            text: Some(text),
+            cut: Box::pin(sleep(LAST_WORDS)),
+        }
+    }
+}
+
+impl Stream for LastWords {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(text) = self.text.take() {
+            return Poll::Ready(Some(Ok(Bytes::from_static(text.as_bytes()))));
+        }
+        // A body that breaks off is what makes the server drop the connection.
+        let cut = self.cut.as_mut().poll(task);
+        cut.map(|()| Some(Err(ErrorPayloadTooLarge("more than allowed is sent"))))
+    }
+}
+
 /// Reads a body of at most `bytes_max`.
 ///
 /// # Errors
@@ -100,6 +135,7 @@ pub async fn read_body(mut payload: Payload, bytes_max: usize) -> Result<Vec<u8>
         }
         Ok(body)
     };
-    let timed = actix_web::rt::time::timeout(BODY_TIMEOUT, reading);
-    timed.await.unwrap_or(Err(BodyError::Broken))
+    timeout(BODY_TIMEOUT, reading)
+        .await
+        .unwrap_or(Err(BodyError::Broken))
 }

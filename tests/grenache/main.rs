@@ -4,6 +4,7 @@
 //! output; without Node or without the packages the tests say so and prove nothing. Everything
 //! runs on loopback and on free ports.
 
+#[allow(unused, reason = "the other tests of real processes use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 

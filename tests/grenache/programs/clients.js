@@ -4,6 +4,7 @@
 
 const Link = require('grenache-nodejs-link')
 const { PeerRPCClient, PeerRPCServer } = require('grenache-nodejs-http')
+const { once } = require('events')
 const { promisify } = require('util')
 
 const link = new Link({ grape: process.argv[2] })
@@ -22,7 +23,8 @@ async function main () {
   const server = new PeerRPCServer(link, { timeout: 60000 })
   server.init()
   const service = server.transport('server')
-  await new Promise((resolve) => service.listen(0, resolve))
+  service.listen(0)
+  if (!service.socket.listening) await once(service.socket, 'listening')
   service.on('request', (rid, key, payload, handler) => handler.reply(null, [key, payload]))
   await call('announce', 'service', service.socket.address().port, {})
   const client = new PeerRPCClient(link, {})
