@@ -3,7 +3,7 @@
 //! Everything that can go wrong in an actor ends in one way: it panics or stops, and its
 //! supervisor builds a fresh one. Read [`node`] (the tree) and [`mailbox`] (how actors reach each
 //! other) first, then the actors: [`store`], [`matcher`], [`orderbook`], [`breaker`], [`gossip`],
-//! [`peer`], [`listener`], [`command`]. How supervision works stands in [`child`],
+//! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`command`]. How supervision works stands in [`child`],
 //! [`supervisor`] and [`root`].
 
 pub mod breaker;
@@ -39,6 +39,7 @@ pub mod orderbook;
 pub mod panics;
 pub mod peer;
 mod peer_dial;
+pub mod rendezvous;
 pub mod root;
 pub mod service;
 pub mod status;

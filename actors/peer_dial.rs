@@ -1,6 +1,6 @@
 //! From an address, or a connection that came in, to an established session.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +158,13 @@ async fn establish(
         address: address.clone(),
         ending: std::sync::Mutex::new(None),
     });
+    if let (Some(dht), Some(port), IpAddr::V4(host)) = (
+        &node.grenache.dht,
+        accepted.hello.dht_port,
+        remote.ip().to_canonical(),
+    ) {
+        dht.meet(SocketAddrV4::new(host, port));
+    }
     let entry = SessionEntry {
         peer: me,
         node: peer,

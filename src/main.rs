@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod exit;
 mod grape_command;
+mod grenache;
 mod replay_command;
 mod run;
 mod sim_command;

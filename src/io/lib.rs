@@ -10,6 +10,7 @@ pub mod command_history;
 pub mod config;
 pub mod data_dir;
 pub mod entropy;
+pub mod grape_client;
 pub mod identity;
 pub mod logging;
 pub mod store;

@@ -2,8 +2,10 @@
 //!
 //! Handlers translate: a request becomes a question to an actor, its answer a body. Nothing is
 //! decided here. [`http`] is what all services have in common, [`grape_api`] the interface of
-//! Grenache's Grape with the values of [`grape_values`].
+//! Grenache's Grape, [`rpc`] the service by which its programs trade.
 
 pub mod grape_api;
 mod grape_values;
 pub mod http;
+pub mod rpc;
+mod rpc_actions;
