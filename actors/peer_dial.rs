@@ -1,6 +1,6 @@
 //! From an address, or a connection that came in, to an established session.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,6 +198,13 @@ async fn establish(
         Some(_) => Direction::Outbound,
         None => Direction::Inbound,
     };
+    if let (Some(dht), Some(port), IpAddr::V4(host)) = (
+        &node.grenache.dht,
+        accepted.hello.dht_port,
+        remote.ip().to_canonical(),
+    ) {
+        dht.meet(SocketAddrV4::new(host, port));
+    }
     let entry = SessionEntry {
         peer: me,
         node: peer,
