@@ -1,10 +1,11 @@
 //! Running a file through the engine, in four passes.
 //!
-//! The first pass touches the memory that the others need, as an engine that has been up for a while
-//! has it: a page that is touched for the first time costs more than ten operations. The second is
-//! timed and does nothing else: batches of at most 64 actions, with look-ahead, undo records kept
-//! for as many actions as a replica keeps them, effects thrown away. The third reads a clock around
-//! each action. The fourth, with a fresh engine, collects what is exact: trades, sums, digests.
+//! The first pass touches the memory that the others need, as an engine that has been up for a
+//! while has it: a page that is touched for the first time costs more than ten operations. The
+//! second is timed and does nothing else: batches of at most 64 actions, with look-ahead, undo
+//! records kept for as many actions as a replica keeps them, effects thrown away. The third reads
+//! a clock around each action. The fourth, with a fresh engine, collects what is exact: trades,
+//! sums, digests.
 
 use std::collections::VecDeque;
 use std::time::Instant;

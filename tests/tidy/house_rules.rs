@@ -57,6 +57,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "genesis",
         "market",
         "outputs",
+        "prefetch",
         "rate_limit",
         "seen",
         "supervision",
