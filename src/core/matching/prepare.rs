@@ -20,7 +20,7 @@ pub const BATCH_MAX: usize = 64;
 /// A smaller book is near enough anyway: with 1 MiB of second-level cache a core, looking ahead
 /// costs as much as it saves at some ten thousand orders (measured), and less in a replica, where
 /// orders and log compete for that cache. Tests look ahead in any book.
-const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 12 };
+const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 14 };
 
 /// How many ids are looked at between two steps along the queues at the front. So these get about
 /// as far as takers do in a batch of which a third takes (measured).
