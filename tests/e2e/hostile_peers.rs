@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bitfitech_core::wire::{Frame, GetHeads, Goodbye, GoodbyeCode, Nonce, Refuse, RefuseCode};
+use bitfitech_core::wire::{
+    Frame, GetHeads, Goodbye, GoodbyeCode, Nonce, Refuse, RefuseCode, Want, WantEntry,
+};
 
 use crate::support::agreement::wait_for_agreement;
 use crate::support::node::{Node, list, text};
@@ -17,6 +19,9 @@ use crate::support::waiting::wait_until;
 
 /// Orders between honest nodes while somebody is hostile.
 const ORDERS: usize = 40;
+
+/// Operations of which a greedy peer asks for all, again and again.
+const HISTORY: usize = 1_000;
 
 /// How much memory an attack may cost. A guess: allocators and caches take what they are given.
 const GROWTH_KB_MAX: u64 = 100 * 1024;
@@ -31,8 +36,8 @@ fn pair() -> (Node, Node) {
 /// The row of a node in another's list of peers.
 fn row(node: &mut Node, key: &str) -> Option<serde_json::Value> {
     let peers = node.ok("peers");
-    let rows = list(&peers, "peers").iter();
-    rows.filter(|row| text(row, "node") == key).last().cloned()
+    let mut rows = list(&peers, "peers").iter();
+    rows.rfind(|row| text(row, "node") == key).cloned()
 }
 
 /// Places orders on one node and waits for each on the other: how long each took, sorted.
@@ -54,7 +59,12 @@ fn trade(from: &mut Node, to: &mut Node) -> Vec<Duration> {
 fn during<T>(again: impl Fn() -> bool + Sync, act: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| while !over.load(Ordering::Relaxed) && again() {});
+        scope.spawn(|| {
+            let mut goes_on = true;
+            while goes_on && !over.load(Ordering::Relaxed) {
+                goes_on = again();
+            }
+        });
         let result = act();
         over.store(true, Ordering::Relaxed);
         result
@@ -155,6 +165,51 @@ fn who_sends_a_byte_now_and_then_is_let_go() {
         row(&mut first, &slow.key()).is_none()
     });
     assert!(begin.elapsed() >= Duration::from_millis(900), "not at once");
+    wait_for_agreement(&mut [&mut first, &mut second]);
+}
+
+#[test]
+fn who_asks_for_much_and_reads_nothing_is_let_go() {
+    let plan = Plan::named("first").set("p2p.outbox_kb", "1024");
+    let mut first = Node::start(plan);
+    let mut second = Node::start(Plan::named("second").dials(&first.address()));
+    second.wait_for_peers(1);
+    for number in 0..HISTORY {
+        first.send(&format!("buy 1 @ {}", 10 + number));
+    }
+    for _ in 0..HISTORY {
+        assert_eq!(first.reply()["ok"], true);
+    }
+    let before_kb = first.memory_kb();
+    let mut greedy = Stranger::join(&first.address(), 81);
+    greedy.send(&[Frame::GetHeads(GetHeads {
+        request: 1,
+        after: None,
+    })]);
+    let heads = greedy.read_until(|frame| match frame {
+        Frame::Heads(page) => Some(page.heads.clone()),
+        _ => None,
+    });
+    let wants = heads.expect("the heads").into_iter().map(|head| WantEntry {
+        author: head.author,
+        head: head.id,
+        locator: Vec::new(),
+    });
+    let want = Frame::Want(Want {
+        request: 2,
+        from: 0,
+        wants: wants.collect(),
+    });
+    wait_until("it is let go", || {
+        greedy.send(&vec![want.clone(); 8]);
+        second.ok("buy 1 @ 10");
+        row(&mut first, &greedy.key()).is_none()
+    });
+    let grown_kb = first.memory_kb().saturating_sub(before_kb);
+    assert!(grown_kb < GROWTH_KB_MAX, "{grown_kb} KiB");
+    wait_until("the log says why", || {
+        first.log().contains("takes less than it is sent")
+    });
     wait_for_agreement(&mut [&mut first, &mut second]);
 }
 

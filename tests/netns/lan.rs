@@ -14,6 +14,10 @@ use super::network::Network;
 const FOUND_WITHIN: Duration = Duration::from_secs(5);
 
 /// A network, or `None` with the reason printed.
+#[expect(
+    clippy::print_stdout,
+    reason = "who runs the tests learns what was skipped"
+)]
 fn network(name: &str, machines: usize) -> Option<Network> {
     match Network::new(name, machines) {
         Ok(network) => Some(network),
@@ -131,6 +135,25 @@ fn a_network_that_was_cut_in_two_grows_together_again() {
     let mut all: Vec<&mut Node> = nodes.iter_mut().collect();
     wait_for_agreement(&mut all);
     assert_eq!(list(&nodes[0].ok("book"), "asks").len(), 4);
+}
+
+#[test]
+fn two_nodes_of_which_one_was_not_heard_find_back() {
+    let Some(network) = network("deaf", 2) else {
+        return;
+    };
+    let mut nodes = nodes(&network, 2);
+    formed(&mut nodes, FOUND_WITHIN);
+    network.deafen(1, 2);
+    for node in &mut nodes {
+        node.wait_for_peers(0);
+        node.ok("sell 1 @ 100");
+    }
+    network.undeafen(1, 2);
+    let took = formed(&mut nodes, Duration::from_secs(60));
+    println!("nodes of which one was not heard had a session {took:?} after it was heard");
+    let mut all: Vec<&mut Node> = nodes.iter_mut().collect();
+    wait_for_agreement(&mut all);
 }
 
 #[test]

@@ -96,6 +96,22 @@ impl Network {
             format!("netns exec {switch} tc qdisc add dev cable0 root netem loss {percent}%");
         run("ip", &line)
     }
+
+    /// Nothing that one machine sends reaches the other, but what comes from there does arrive.
+    pub fn deafen(&self, from: usize, to: usize) {
+        self.one_way("add", from, to);
+    }
+
+    /// It reaches it again.
+    pub fn undeafen(&self, from: usize, to: usize) {
+        self.one_way("del", from, to);
+    }
+
+    fn one_way(&self, what: &str, from: usize, to: usize) {
+        let machine = self.machine(from);
+        let line = format!("-n {machine} route {what} blackhole 10.77.0.{to}/32");
+        run("ip", &line).expect("the machine is there");
+    }
 }
 
 impl Drop for Network {

@@ -6,10 +6,9 @@
 //! - Handshakes run side by side, each with a deadline; only completed ones are handed over.
 //! - At most `pending_max` run. When one more arrives, one is dropped in its favour: of the network
 //!   with the most pending handshakes the oldest. An attacker with few addresses so displaces his
-//!   own, and one with many displaces whoever took longest. A limit per address beside it would
-//!   add nothing.
-//! - A network that dials faster than [`DIALS_PER_SECOND`] for longer than a burst is hung up on, so
-//!   that complete handshakes, which cost signatures, cannot be had without end either. Several
+//!   own, and one with many displaces whoever took longest.
+//! - A network that dials faster than [`DIALS_PER_SECOND`] for longer than a burst is hung up on,
+//!   so that complete handshakes, which cost signatures, cannot be had without end either. Several
 //!   honest nodes may share an address, so the burst is large, and who is hung up on dials again.
 //! - But a handshake is left alone for `grace_ms`. Else a burst of honest diallers, say all nodes
 //!   of a cluster on one machine, would displace each other before any of them has had a chance.
