@@ -9,6 +9,7 @@
 pub mod breaker;
 pub mod child;
 pub mod command;
+pub mod command_dht;
 mod command_duration;
 pub mod command_error;
 #[cfg(test)]

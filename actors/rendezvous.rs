@@ -9,9 +9,7 @@
 //! A round comes every [`ROUND`], well within the two minutes for which a Grape keeps an
 //! announcement; a node without sessions does not wait that long.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,12 +179,44 @@ fn log_failure<T, E: std::fmt::Display, F: std::fmt::Display>(announced: Result<
     }
 }
 
-/// A round by other Grapes: the first one that answers.
+/// A round by other Grapes.
 async fn legacy_round(
     node: &NodeContext,
     peers: Option<&Service>,
     rpc: Option<&Service>,
 ) -> Vec<SocketAddr> {
+    // A Grape tells everyone, so a service that only this machine reaches is not for it.
+    let services = [peers, rpc.filter(|rpc| rpc.is_public())];
+    for service in services.into_iter().flatten() {
+        let data = json!([service.name, service.address.port()]);
+        match ask_grapes(node, "announce", &data).await {
+            Ok(Value::Number(_)) => {}
+            Ok(answer) => tracing::debug!(target: "rendezvous", "not announced: {answer}"),
+            Err(error) => {
+                tracing::debug!(target: "rendezvous", "not announced: {error}");
+                return Vec::new();
+            }
+        }
+    }
+    let name = peers_name(&node.genesis.network);
+    let found = ask_grapes(node, "lookup", &json!(name)).await;
+    let found = found.unwrap_or(Value::Null);
+    let texts = found.as_array().into_iter().flatten();
+    texts
+        .filter_map(|text| text.as_str()?.parse().ok())
+        .collect()
+}
+
+/// Asks the first Grape that answers, each through its circuit.
+///
+/// # Errors
+/// None answers: what the last one said, or that all circuits are open.
+pub async fn ask_grapes(
+    node: &NodeContext,
+    route: &'static str,
+    data: &Value,
+) -> Result<Value, String> {
+    let mut failure = "the circuits of all Grapes are open: try again later".to_owned();
     for url in node.settings.grape.urls() {
         let ask = MayDial {
             address: url.to_string(),
@@ -195,7 +225,9 @@ async fn legacy_round(
         let Ok(Dial(Permit::Go(attempt))) = permit else {
             continue;
         };
-        let answered = ask_grape(node, url, peers, rpc).await;
+        let (owned, data) = (url.to_owned(), data.clone());
+        let asking = tokio::task::spawn_blocking(move || grape_client::post(&owned, route, &data));
+        let answered = asking.await.unwrap_or(Err(GrapeClientError::Interrupted));
         let result = match &answered {
             Ok(_) => AttemptResult::Succeeded,
             Err(_) => AttemptResult::Failed,
@@ -207,46 +239,12 @@ async fn legacy_round(
             result,
         }));
         match answered {
-            Ok(addresses) => return addresses,
-            Err(error) => tracing::warn!(target: "rendezvous", "Grape at {url}: {error}"),
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                tracing::warn!(target: "rendezvous", "Grape at {url}: {error}");
+                failure = format!("Grape at {url}: {error}");
+            }
         }
     }
-    Vec::new()
-}
-
-/// Announces and looks up at one other Grape.
-async fn ask_grape(
-    node: &NodeContext,
-    url: &str,
-    peers: Option<&Service>,
-    rpc: Option<&Service>,
-) -> Result<Vec<SocketAddr>, GrapeClientError> {
-    // A Grape tells everyone, so a service that only this machine reaches is not for it.
-    let services = [peers, rpc.filter(|rpc| rpc.is_public())];
-    for service in services.into_iter().flatten() {
-        let data = json!([service.name, service.address.port()]);
-        let accepted = post(url, "announce", data).await?;
-        if !accepted.is_number() {
-            tracing::debug!(target: "rendezvous", "{} is not announced: {accepted}", service.name);
-        }
-    }
-    let name = peers_name(&node.genesis.network);
-    let found = post(url, "lookup", json!(name)).await?;
-    let texts = found.as_array().into_iter().flatten();
-    Ok(texts
-        .filter_map(|text| text.as_str()?.parse().ok())
-        .collect())
-}
-
-/// A request on a thread that may block.
-fn post(
-    url: &str,
-    route: &'static str,
-    data: Value,
-) -> Pin<Box<dyn Future<Output = Result<Value, GrapeClientError>>>> {
-    let url = url.to_owned();
-    Box::pin(async move {
-        let asked = tokio::task::spawn_blocking(move || grape_client::post(&url, route, &data));
-        asked.await.unwrap_or(Err(GrapeClientError::Interrupted))
-    })
+    Err(failure)
 }
