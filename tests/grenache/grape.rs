@@ -56,10 +56,15 @@ impl Grape {
 
     /// The real one, on free ports.
     pub fn real(workshop: &Workshop, bootstrap: &[u16]) -> Self {
+        Self::real_at(workshop, (free_port(), free_port()), bootstrap)
+    }
+
+    /// The real one, on these ports of DHT and HTTP interface.
+    pub fn real_at(workshop: &Workshop, ports: (u16, u16), bootstrap: &[u16]) -> Self {
         let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
         let configuration = json!({
-            "dht_port": free_port(),
-            "api_port": free_port(),
+            "dht_port": ports.0,
+            "api_port": ports.1,
             "dht_bootstrap": list,
             "dht_peer_maxAge": AGE_MS,
         });

@@ -12,5 +12,6 @@ mod clients;
 mod grape;
 mod hostile;
 mod mixed;
+mod nodes;
 mod suite;
 mod workshop;
