@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
+use bitfitech_core::peer_exchange::DialResult;
 use bitfitech_core::supervision::{AddError, Status};
 use bitfitech_core::wire::{Goodbye, GoodbyeCode};
 use bitfitech_io::config::{HostPort, LogLevel};
@@ -31,6 +32,7 @@ use crate::command_render::{answer_text, event_text};
 use crate::command_table::Style;
 use crate::console::{Input, Output, Turn};
 use crate::context::{NodeContext, SessionEntry};
+use crate::discovery::{AskTopology, DialEnded};
 use crate::drill;
 use crate::gossip::AskPeers;
 use crate::mailbox::QueryError;
@@ -324,6 +326,10 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
             let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
             Ok(Reply::Breakers(circuits))
         }
+        Command::Topology => {
+            let links = insist(|| refs.discovery.query(AskTopology, ASK_MS)).await?;
+            Ok(Reply::Topology(links))
+        }
         Command::Clock(query) => insist(|| refs.matcher.query(AskClock(query), ASK_MS)).await?,
         Command::Digest => {
             let digests = insist(|| refs.matcher.query(AskDigests, ASK_MS)).await?;
@@ -409,7 +415,7 @@ async fn cancel_all(node: &NodeContext) -> Answer {
 
 /// Dials an address from now on.
 async fn connect(node: &Arc<NodeContext>, address: &HostPort) -> Answer {
-    let child = node::outbound_peer(node, address);
+    let child = node::wanted_peer(node, address);
     let name = child.name().to_string();
     // One that was told to end, by either side, is there no more but in name.
     if node.environment.board.status(&name) == Some(Status::Stopped) {
@@ -448,6 +454,16 @@ async fn disconnect(node: &NodeContext, prefix: IdPrefix) -> Answer {
             })));
             let stop = || StopChild { name: name.clone() };
             insist(|| node.refs.peers.query(stop(), ASK_MS)).await?;
+            if let Some(address) = session.facts.place {
+                let result = DialResult::Unwanted;
+                // A fresh actor that finds peers may dial it again, as after a restart.
+                drop(
+                    node.refs
+                        .discovery
+                        .query(DialEnded { address, result }, ASK_MS)
+                        .await,
+                );
+            }
             Ok(Reply::Disconnect { node: session.node })
         }
         [first, second, ..] => Err(ReplyError::new(

@@ -1,5 +1,7 @@
 //! What the console's tests share.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{EndReason, Level};
@@ -141,6 +143,7 @@ pub(crate) fn peers() -> Vec<PeerRow> {
         rtt_ms: Some(12),
         behind: 3,
         score: -5,
+        reason: Some("it sends more than it may".to_string()),
     };
     let unmeasured = PeerRow {
         node: AuthorKey([0xbc; 32]),
@@ -148,10 +151,17 @@ pub(crate) fn peers() -> Vec<PeerRow> {
         direction: Direction::Inbound,
         rtt_ms: None,
         behind: 0,
-        score: 100,
+        score: 0,
+        reason: None,
         ..measured.clone()
     };
     vec![measured, unmeasured]
+}
+
+/// A node that is linked to another.
+pub(crate) fn topology() -> BTreeMap<AuthorKey, BTreeSet<AuthorKey>> {
+    let linked = BTreeSet::from([AuthorKey([0xbc; 32])]);
+    BTreeMap::from([(AuthorKey([0xbb; 32]), linked)])
 }
 
 /// One open circuit, one closed.

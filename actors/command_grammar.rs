@@ -571,6 +571,10 @@ pub(crate) fn read_breakers(_: &mut Words<'_>, _: &Genesis) -> Result<Command, C
     Ok(Command::Breakers)
 }
 
+pub(crate) fn read_topology(_: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    Ok(Command::Topology)
+}
+
 pub(crate) fn read_clock(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
     let one = words.take().map(parse_order).transpose()?;
     let other = words.take().map(parse_order).transpose()?;

@@ -235,6 +235,16 @@ pub const COMMANDS: &[CommandHelp] = &[
         read: grammar::read_breakers,
     },
     CommandHelp {
+        word: "topology",
+        syntax: &["topology"],
+        summary: "show who is linked to whom",
+        meaning: "Lists this node and those linked to it, and for each the nodes that it has\n\
+                  sessions with. What others are linked to is what they say, about once a\n\
+                  minute, if discovery.peer_exchange is on.",
+        examples: &[("topology", "the network as far as this node knows")],
+        read: grammar::read_topology,
+    },
+    CommandHelp {
         word: "clock",
         syntax: &["clock [ORDER [ORDER]]"],
         summary: "show or compare vector clocks",

@@ -7,7 +7,7 @@
 //! Rows are turned into text one by one while the line is written: a reply with a million trades
 //! costs its own length and no copy besides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use bitfitech_core::genesis::Genesis;
@@ -155,6 +155,9 @@ enum Body<'a> {
     Breakers {
         breakers: Rows<'a, BreakerRow>,
     },
+    Topology {
+        topology: Vec<LinksFields>,
+    },
     Clock {
         clock: BTreeMap<String, u64>,
     },
@@ -212,6 +215,9 @@ impl<'a> Body<'a> {
             },
             Reply::Breakers(rows) => Self::Breakers {
                 breakers: Rows { rows, genesis },
+            },
+            Reply::Topology(links) => Self::Topology {
+                topology: links.iter().map(LinksFields::new).collect(),
             },
             Reply::Clock(clock) => Self::Clock {
                 clock: hex_keys(clock),
@@ -441,6 +447,7 @@ struct PeerFields<'a> {
     rtt_ms: Option<u64>,
     behind: u64,
     score: i64,
+    reason: Option<&'a str>,
 }
 
 impl Row for PeerRow {
@@ -455,6 +462,7 @@ impl Row for PeerRow {
             rtt_ms: self.rtt_ms,
             behind: self.behind,
             score: self.score,
+            reason: self.reason.as_deref(),
         }
     }
 }
@@ -476,6 +484,22 @@ impl Row for BreakerRow {
             state: self.state.name(),
             failures: self.failures,
             retry_in_ms: self.retry_in_ms,
+        }
+    }
+}
+
+/// A node and whom it is linked to.
+#[derive(Serialize)]
+struct LinksFields {
+    node: String,
+    links: Vec<String>,
+}
+
+impl LinksFields {
+    fn new((node, links): (&AuthorKey, &BTreeSet<AuthorKey>)) -> Self {
+        Self {
+            node: node.to_hex(),
+            links: links.iter().map(AuthorKey::to_hex).collect(),
         }
     }
 }

@@ -79,6 +79,8 @@ pub enum Command {
     Breakers,
     /// `dht`.
     Dht(DhtCommand),
+    /// `topology`.
+    Topology,
     /// `clock`.
     Clock(ClockQuery),
     /// `digest`.
@@ -278,6 +280,7 @@ impl Command {
             Self::Help(Some(topic)) => format!("help {topic}"),
             Self::Peers => "peers".to_string(),
             Self::Breakers => "breakers".to_string(),
+            Self::Topology => "topology".to_string(),
             Self::Digest => "digest".to_string(),
             Self::Stats => "stats".to_string(),
             Self::Tree => "tree".to_string(),

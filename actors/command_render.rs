@@ -4,7 +4,7 @@
 //! are shortened to what tells those shown apart, an ended order says what had traded before.
 //! Texts of foreign origin (addresses, reasons) cannot send control characters to the terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use bitfitech_core::genesis::Genesis;
@@ -88,6 +88,7 @@ impl Pen<'_> {
             Reply::Dht(reply) => dht_text(reply),
             Reply::Disconnect { node } => format!("closing the session with {}\n", node.short()),
             Reply::Breakers(rows) => self.breakers(rows),
+            Reply::Topology(links) => self.topology(links),
             Reply::Clock(clock) => self.clock(clock),
             Reply::Relation(relation) => relation_text(*relation),
             Reply::Digest(digests) => self.digests(digests),
@@ -310,6 +311,7 @@ impl Pen<'_> {
             ("round trip", Align::Right),
             ("behind", Align::Right),
             ("score", Align::Right),
+            ("because", Align::Left),
         ]);
         for row in rows {
             table.push([
@@ -322,6 +324,7 @@ impl Pen<'_> {
                     .into(),
                 row.behind.into(),
                 row.score.into(),
+                harmless(row.reason.as_deref().unwrap_or_default()).into(),
             ]);
         }
         table.text(self.style)
@@ -349,6 +352,20 @@ impl Pen<'_> {
                 row.failures.into(),
                 duration_text(row.retry_in_ms).into(),
             ]);
+        }
+        table.text(self.style)
+    }
+
+    fn topology(&self, links: &BTreeMap<AuthorKey, BTreeSet<AuthorKey>>) -> String {
+        if links.is_empty() {
+            return "no links\n".to_string();
+        }
+        let nodes = links.keys().chain(links.values().flatten());
+        let ids = ShortIds::new(nodes.map(|node| node.0));
+        let mut table = Table::new(&[("node", Align::Left), ("linked to", Align::Left)]);
+        for (node, linked) in links {
+            let linked: Vec<String> = linked.iter().map(|it| ids.short(&it.0)).collect();
+            table.push([ids.short(&node.0).into(), linked.join(" ").into()]);
         }
         table.text(self.style)
     }

@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bitfitech_core::exchange::OwnChain;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
+use bitfitech_core::peer_exchange::LinkFacts;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
 use bitfitech_io::identity::Identity;
@@ -23,12 +24,13 @@ use crate::breaker::BreakerActor;
 use crate::command::CommandActor;
 use crate::console::Console;
 use crate::dht::DhtClient;
+use crate::discovery::DiscoveryActor;
 use crate::environment::{ActorEvent, Environment};
 use crate::gossip::GossipActor;
 use crate::listener::ListenerActor;
 use crate::mailbox::ActorRef;
 use crate::matcher::MatcherActor;
-use crate::messages::{Direction, Event};
+use crate::messages::{Direction, Event, PeerRow};
 use crate::orderbook::OrderbookActor;
 use crate::peer::PeerActor;
 use crate::store::StoreActor;
@@ -82,6 +84,8 @@ pub struct Refs {
     pub breaker: ActorRef<BreakerActor>,
     /// Getting operations everywhere.
     pub gossip: ActorRef<GossipActor>,
+    /// Finding peers and keeping enough of them.
+    pub discovery: ActorRef<DiscoveryActor>,
     /// The supervisor of the connections.
     pub peers: ActorRef<Supervisor>,
     /// Takes connections in.
@@ -106,6 +110,7 @@ impl Default for Refs {
             net: ActorRef::new("net", DATA_CAPACITY),
             breaker: ActorRef::new("breaker", DATA_CAPACITY),
             gossip: ActorRef::new("gossip", DATA_CAPACITY),
+            discovery: ActorRef::new("discovery", DATA_CAPACITY),
             peers: ActorRef::new("peers", DATA_CAPACITY),
             listener: ActorRef::new("listener", DATA_CAPACITY),
             edge: ActorRef::new("edge", DATA_CAPACITY),
@@ -123,12 +128,43 @@ pub struct SessionEntry {
     pub node: AuthorKey,
     /// Its address as seen from here.
     pub address: String,
-    /// Where it says that it takes connections.
-    pub listen: Option<String>,
+    /// What finding peers has to know of it.
+    pub facts: LinkFacts,
     /// Who dialled.
     pub direction: Direction,
     /// Last measured round trip.
     pub rtt_ms: Option<u64>,
+    /// When it last sent more than it may, on the monotonic clock.
+    pub throttled_ms: Option<u64>,
+    /// Points for misdeeds, and the last of these.
+    pub misdeeds: Option<(u64, String)>,
+}
+
+/// For how long a session is shown as throttled after the last pause.
+const SHOWN_THROTTLED_MS: u64 = 2_000;
+
+impl SessionEntry {
+    /// The session for users. `behind` is how many operations the other node lacks.
+    pub fn row(&self, now: Now, behind: u64) -> PeerRow {
+        let recent_ms = now.monotonic_ms.saturating_sub(SHOWN_THROTTLED_MS);
+        let is_throttled = self.throttled_ms.is_some_and(|at_ms| at_ms >= recent_ms);
+        let misdeeds = self.misdeeds.clone();
+        let (points, reason) = misdeeds.map_or((0, None), |(points, it)| (points, Some(it)));
+        PeerRow {
+            node: self.node,
+            address: self.address.clone(),
+            direction: self.direction,
+            state: if is_throttled {
+                "throttled"
+            } else {
+                "established"
+            },
+            rtt_ms: self.rtt_ms,
+            behind,
+            score: i64::try_from(points).map_or(i64::MIN, |points| -points),
+            reason,
+        }
+    }
 }
 
 /// What the node has of Grenache; all absent in mode `p2p`.

@@ -9,6 +9,7 @@
 //! fresh actor asks every connection to introduce itself again, and then synchronises with all.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Spawn
 use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError};
+use bitfitech_core::peer_exchange::Present;
 use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
 
+use crate::admission::admit;
 use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
@@ -46,6 +49,8 @@ pub struct SessionUp {
     pub facts: SessionFacts,
     /// The other's clock minus the local one, in milliseconds.
     pub clock_offset_ms: i64,
+    /// The IP address of the other node.
+    pub remote: IpAddr,
     /// The actor of the connection.
     pub peer: ActorRef<PeerActor>,
 }
@@ -110,6 +115,7 @@ pub struct AskPeers;
 struct Link {
     node: AuthorKey,
     facts: SessionFacts,
+    remote: IpAddr,
     peer: ActorRef<PeerActor>,
 }
 
@@ -306,13 +312,12 @@ impl GossipActor {
                     self.forget(twin);
                 }
             }
-        } else if self.links.len() >= self.node.settings.p2p.max_peers {
-            return Err(Goodbye {
-                code: GoodbyeCode::Full,
-                reason: "this node has as many peers as it wants".to_string(),
-            });
+            return Ok(());
         }
-        Ok(())
+        let present = |dialler, remote| Present { dialler, remote };
+        let links = self.links.values();
+        let links = links.map(|entry| present(entry.facts.dialler, entry.remote));
+        admit(&self.node, links, present(up.facts.dialler, up.remote))
     }
 
     /// Takes operations that a peer pushed.
@@ -567,6 +572,7 @@ impl Handler<SessionUp> for GossipActor {
             Link {
                 node: up.node,
                 facts: up.facts,
+                remote: up.remote,
                 peer: up.peer,
             },
         );
@@ -665,17 +671,11 @@ impl Handler<AskPeers> for GossipActor {
     type Result = MessageResult<AskPeers>;
 
     fn handle(&mut self, _ask: AskPeers, _context: &mut Context<Self>) -> Self::Result {
+        let now = self.node.clock.now();
         let row = |(link, entry): (&LinkId, &Link)| {
             let session = self.node.directory.get(link)?;
-            Some(PeerRow {
-                node: entry.node,
-                address: session.address.clone(),
-                direction: session.direction,
-                state: "established",
-                rtt_ms: session.rtt_ms,
-                behind: self.gossip.behind(*link),
-                score: 0,
-            })
+            debug_assert_eq!(session.node, entry.node, "a link belongs to one node");
+            Some(session.row(now, self.gossip.behind(*link)))
         };
         MessageResult(self.links.iter().filter_map(row).collect())
     }

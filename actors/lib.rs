@@ -6,6 +6,7 @@
 //! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`command`]. How supervision works stands in [`child`],
 //! [`supervisor`] and [`root`].
 
+mod admission;
 pub mod breaker;
 pub mod child;
 pub mod command;
@@ -25,6 +26,7 @@ mod console_completion;
 mod console_terminal;
 pub mod context;
 pub mod dht;
+pub mod discovery;
 pub mod drill;
 pub mod environment;
 pub mod gossip;
@@ -40,6 +42,7 @@ pub mod orderbook;
 pub mod panics;
 pub mod peer;
 mod peer_dial;
+mod peer_reader;
 pub mod rendezvous;
 pub mod root;
 pub mod service;

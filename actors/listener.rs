@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::child::{Child, ChildSpec, Started};
 use crate::context::NodeContext;
+use crate::discovery::ListenerUp;
 use crate::mailbox::ActorRef;
 use crate::peer::{Origin, PeerActor};
 use crate::supervised;
@@ -86,6 +87,8 @@ impl Child for ListenerActor {
         };
         let mut acceptor = Acceptor::new(listener, node.tls.clone(), limits);
         let accepting = async move {
+            // One that is down looks for peers as soon as it is up again.
+            drop(node.refs.discovery.control(ListenerUp));
             loop {
                 let connection = acceptor.accept().await;
                 let address = connection.address;

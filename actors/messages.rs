@@ -8,7 +8,7 @@
 //! Rows that the core already has ([`OrderRow`], [`TradeRow`], [`BookView`], [`Digests`]) are used
 //! as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -59,6 +59,8 @@ pub enum Reply {
     Dht(DhtReply),
     /// `breakers`.
     Breakers(Vec<BreakerRow>),
+    /// `topology`: nodes and whom each is linked to.
+    Topology(BTreeMap<AuthorKey, BTreeSet<AuthorKey>>),
     /// `clock`, `clock ORDER`: how many operations of every author precede, the last included.
     Clock(BTreeMap<AuthorKey, u64>),
     /// `clock ORDER ORDER`.
@@ -165,8 +167,10 @@ pub struct PeerRow {
     pub rtt_ms: Option<u64>,
     /// How many operations it still lacks or this node lacks from it, as far as known.
     pub behind: u64,
-    /// Standing of the peer: misbehaviour lowers it.
+    /// Standing of the peer: 0, and misbehaviour lowers it.
     pub score: i64,
+    /// Its last misdeed that is not forgiven yet.
+    pub reason: Option<String>,
 }
 
 /// Why a command changed nothing. Programs tell errors apart by this code, never by the text.

@@ -10,6 +10,7 @@
 //! │   ├── breaker                 circuits of peer addresses
 //! │   ├── dht                     the embedded Grape (mode grenache)
 //! │   ├── gossip                  getting operations everywhere
+//! │   ├── discovery               finding peers, keeping enough of them
 //! │   ├── peers (one_for_one)     peer:<address>, one per connection
 //! │   ├── listener                takes connections in
 //! │   └── rendezvous              meeting others in the DHT (not in mode p2p)
@@ -25,6 +26,7 @@
 use std::sync::Arc;
 
 use actix_rt::ArbiterHandle;
+use bitfitech_core::address::PeerAddress;
 use bitfitech_core::supervision::{Backoff, Config, Intensity, Order, Restart, Strategy};
 use bitfitech_io::config::{HostPort, Mode, Settings};
 
@@ -33,13 +35,14 @@ use crate::child::ChildSpec;
 use crate::command::{AtEnd, CommandActor, Speech};
 use crate::context::NodeContext;
 use crate::dht::DhtParts;
+use crate::discovery::DiscoveryActor;
 use crate::gossip::GossipActor;
 use crate::listener::{ListenerActor, PEER_CAPACITY};
 use crate::mailbox::ActorRef;
 use crate::matcher::MatcherActor;
 use crate::messages::Ready;
 use crate::orderbook::OrderbookActor;
-use crate::peer::{Origin, PeerActor};
+use crate::peer::{Origin, PeerActor, Wish};
 use crate::rendezvous::RendezvousActor;
 use crate::root::Root;
 use crate::store::StoreActor;
@@ -103,6 +106,7 @@ pub fn start(
     };
     let net = net
         .child(gossip(node))
+        .child(discovery(node))
         .child(nested(&node.refs.peers, peers(node), environment))
         .child(listener(node, bound));
     let meets = settings.mode != Mode::P2p && settings.discovery.grenache;
@@ -198,6 +202,14 @@ fn gossip(node: &Arc<NodeContext>) -> ChildSpec {
     configured(node, child)
 }
 
+fn discovery(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let child = ChildSpec::new(&node.refs.discovery, move |child| {
+        DiscoveryActor::new(Arc::clone(&shared), &child)
+    });
+    configured(node, child)
+}
+
 fn listener(node: &Arc<NodeContext>, bound: std::net::TcpListener) -> ChildSpec {
     let shared = Arc::clone(node);
     let child = ChildSpec::fallible(&node.refs.listener, move |_child| {
@@ -227,29 +239,40 @@ fn command(node: &Arc<NodeContext>, console: ConsoleUse) -> ChildSpec {
 /// The connections: they fail all the time and by the dozen, which is no reason to give up.
 fn peers(node: &Arc<NodeContext>) -> SupervisorSpec {
     let settings = &node.settings;
-    let config = Config {
+    SupervisorSpec::new(Config {
         order: Order::AllAtOnce,
         intensity: None,
         children_max: settings.p2p.max_peers + STRANGERS_MAX,
         ..rules(settings, Strategy::OneForOne)
-    };
-    let first = settings.discovery.first_peers().into_iter();
-    first.fold(SupervisorSpec::new(config), |spec, address| {
-        spec.child(outbound_peer(node, address))
     })
 }
 
-/// The child that dials an address, again and again until it is that of this node itself.
-pub fn outbound_peer(node: &Arc<NodeContext>, address: &HostPort) -> ChildSpec {
+/// The child that dials an address because a user wants it, until it is that of this node itself.
+pub fn wanted_peer(node: &Arc<NodeContext>, address: &HostPort) -> ChildSpec {
+    outbound_peer(node, address.to_string(), Wish::Requested)
+}
+
+/// The child that dials an address of the configuration whenever there are too few sessions.
+pub fn named_peer(node: &Arc<NodeContext>, address: &HostPort) -> ChildSpec {
+    outbound_peer(node, address.to_string(), Wish::Named)
+}
+
+/// The child that dials an address that was learned, as long as that is wanted.
+pub fn learned_peer(node: &Arc<NodeContext>, address: PeerAddress) -> ChildSpec {
+    outbound_peer(node, address.to_string(), Wish::Learned(address))
+}
+
+/// The child that dials an address, again and again.
+fn outbound_peer(node: &Arc<NodeContext>, address: String, wish: Wish) -> ChildSpec {
     let me = ActorRef::new(format!("peer:{address}"), PEER_CAPACITY);
-    let (node, reference, address) = (Arc::clone(node), me.clone(), address.clone());
+    let (node, reference) = (Arc::clone(node), me.clone());
     let backoff = Backoff {
         first_ms: REDIAL_FIRST_MS,
         max_ms: node.settings.p2p.reconnect_interval_ms,
         stable_ms: REDIAL_STABLE_MS,
     };
     ChildSpec::new(&me, move |child| {
-        let origin = Origin::Dial(address.clone());
+        let origin = Origin::Dial(address.clone(), wish);
         PeerActor::new(Arc::clone(&node), reference.clone(), child, origin)
     })
     .restart(Restart::Transient)

@@ -4,7 +4,7 @@
 //! is: dials again, after a wait that grows, and only if the address's circuit allows it. One that
 //! came in ends with its connection. Either way nobody else notices more than that a session ended.
 //!
-//! Within the actor there are one reader and one writer. The reader hands frames to gossip and
+//! Within the actor there are one reader (`peer_reader.rs`) and one writer. The reader hands frames to gossip and
 //! waits while gossip is busy, which slows the peer down through TCP. The writer takes from a
 //! queue that gossip fills only as far as its accounting of this link allows, so a peer that reads
 //! slowly costs bounded memory and nobody's time.
@@ -15,28 +15,25 @@ use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
-use bitfitech_core::handshake::printable;
+use bitfitech_core::address::PeerAddress;
+use bitfitech_core::standing::Offence;
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
-use bitfitech_io::config::HostPort;
-use bitfitech_io::transport::{
-    Connection, ConnectionReader, ConnectionWriter, RawFrame, ReadError,
-};
+use bitfitech_io::transport::{Connection, ConnectionReader, ConnectionWriter, RawFrame};
 use tokio::sync::mpsc;
 
 use crate::child::{Child, ChildContext, ExitNote};
 use crate::context::NodeContext;
-use crate::gossip::{PeerFrame, SessionDown, SessionUp, Written};
+use crate::discovery::LinkGone;
+use crate::gossip::{SessionDown, SessionUp, Written};
 use crate::mailbox::ActorRef;
 use crate::matcher::LinkDown;
 use crate::messages::{Event, PeerChange, PeerEvent};
 use crate::peer_dial::{GOODBYE, lost, open, say};
+use crate::peer_reader::PeerReader;
 use crate::supervised;
 
 /// How long another actor of this node may take to answer.
 const QUERY_MS: u64 = 5_000;
-
-/// Answers to pings that may wait to be written; a peer that pings faster gets fewer answers.
-const PONGS_MAX: usize = 16;
 
 /// Frames that may wait to be written. A guess: what gossip hands over in 8 s of flushes.
 const OUTBOX_FRAMES_MAX: usize = 4_096;
@@ -63,10 +60,21 @@ pub struct Register;
 
 /// Where a connection comes from.
 pub enum Origin {
-    /// It is to be dialled.
-    Dial(HostPort),
+    /// It is to be dialled, HOST:PORT, and why.
+    Dial(String, Wish),
     /// It came in.
     Accepted(Box<Connection>),
+}
+
+/// Why an address is dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A user asked for it: always.
+    Requested,
+    /// The configuration names it: whenever there are too few sessions.
+    Named,
+    /// It was learned: as long as it is wanted.
+    Learned(PeerAddress),
 }
 
 /// Something for the writer.
@@ -82,6 +90,8 @@ pub(crate) enum Ending {
     Lost(String),
     /// It is not to be dialled again.
     Done(String),
+    /// The node is there, but this session is one too many.
+    Spare(String),
 }
 
 /// The actor.
@@ -103,6 +113,8 @@ pub(crate) struct Session {
     /// What gossip must know of it; a fresh gossip actor is told again.
     pub(crate) introduction: SessionUp,
     pub(crate) address: String,
+    /// Why it was dialled, if this node did.
+    pub(crate) wish: Option<Wish>,
     pub(crate) ending: std::sync::Mutex<Option<String>>,
 }
 
@@ -156,17 +168,25 @@ impl PeerActor {
             let pongs = Arc::new(AtomicUsize::new(0));
             let (mut queue, mut writer) = (opened.queue, opened.writer);
             let mut reader = opened.reader;
-            let reading = read_frames(&session, &mut reader, &outbox, &pongs);
+            let reading = PeerReader::new(&session, outbox, Arc::clone(&pongs));
+            let reading = reading.run(&mut reader);
             let counters = (&*pongs, &*queued_bytes);
             let writing = write_frames(&session, &mut writer, &mut queue, counters);
-            tokio::pin!(writing);
+            tokio::pin!(reading, writing);
             tokio::select! {
-                ending = reading => {
+                ending = &mut reading => {
                     // What the peer did wrong is told to it, if it still listens.
                     drop(tokio::time::timeout(GOODBYE, writing).await);
                     ending
                 }
-                ending = &mut writing => ending,
+                ending = &mut writing => {
+                    let Ending::Lost(reason) = ending else {
+                        return ending;
+                    };
+                    // A peer that takes no more may have said why.
+                    let heard = tokio::time::timeout(GOODBYE, reading).await;
+                    heard.unwrap_or(Ending::Lost(reason))
+                }
             }
         };
         let ended = running
@@ -177,13 +197,13 @@ impl PeerActor {
 
     /// The connection is over.
     fn end(&mut self, ending: Ending, context: &mut Context<Self>) {
-        let (Ending::Lost(reason) | Ending::Done(reason)) = &ending;
+        let (Ending::Lost(reason) | Ending::Done(reason) | Ending::Spare(reason)) = &ending;
         if let Some(session) = &self.session {
             session.note_ending(reason);
         } else {
             tracing::debug!(target: "peer", "{}: {reason}", self.me.name());
         }
-        if let Ending::Lost(reason) = ending {
+        if let Ending::Lost(reason) | Ending::Spare(reason) = ending {
             self.exit.fail(reason);
         }
         context.stop();
@@ -191,7 +211,7 @@ impl PeerActor {
 }
 
 impl Session {
-    fn note_ending(&self, reason: &str) {
+    pub(crate) fn note_ending(&self, reason: &str) {
         if let Ok(mut ending) = self.ending.lock() {
             ending.get_or_insert_with(|| reason.to_string());
         }
@@ -219,6 +239,7 @@ impl Drop for Session {
         // Actors that are down ask for the present sessions when they are up again.
         drop(self.node.refs.gossip.control(SessionDown(*link)));
         drop(self.node.refs.matcher.control(LinkDown(*link)));
+        drop(self.node.refs.discovery.control(LinkGone(*link)));
         tracing::info!(
             target: "peer",
             "session with {} at {} ended: {reason}",
@@ -241,90 +262,6 @@ pub(crate) struct Opened {
 pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     let (kind, payload) = frame.encode();
     RawFrame { kind, payload }.encode()
-}
-
-/// Reads until the connection ends.
-async fn read_frames(
-    session: &Session,
-    reader: &mut ConnectionReader,
-    outbox: &mpsc::Sender<Outgoing>,
-    pongs: &AtomicUsize,
-) -> Ending {
-    let violation = |reason: String| {
-        let code = GoodbyeCode::Protocol;
-        let goodbye = Goodbye {
-            code,
-            reason: reason.clone(),
-        };
-        drop(outbox.try_send(Outgoing::Close(goodbye)));
-        Ending::Lost(format!("the peer broke the protocol: {reason}"))
-    };
-    loop {
-        let raw = match reader.read().await {
-            Ok(raw) => raw,
-            Err(error @ (ReadError::Empty | ReadError::TooLong { .. })) => {
-                return violation(error.to_string());
-            }
-            Err(error) => {
-                drop(outbox.try_send(Outgoing::Close(Goodbye {
-                    code: GoodbyeCode::Silent,
-                    reason: error.to_string(),
-                })));
-                return Ending::Lost(error.to_string());
-            }
-        };
-        match Frame::decode(raw.kind, &raw.payload) {
-            Err(error) => return violation(error.to_string()),
-            Ok(None) => {}
-            Ok(Some(Frame::Ping(nonce))) => {
-                let waiting = pongs.fetch_add(1, Ordering::Relaxed);
-                let pong = Outgoing::Pong(nonce.nonce);
-                if waiting >= PONGS_MAX || outbox.try_send(pong).is_err() {
-                    pongs.fetch_sub(1, Ordering::Relaxed);
-                }
-            }
-            Ok(Some(Frame::Pong(nonce))) => session.note_pong(nonce.nonce),
-            Ok(Some(Frame::Goodbye(goodbye))) => {
-                let said = printable(&goodbye.reason, 200);
-                drop(outbox.try_send(Outgoing::Close(Goodbye {
-                    code: GoodbyeCode::Shutdown,
-                    reason: "as you wish".to_string(),
-                })));
-                let reason = format!("the peer said goodbye: {said}");
-                return match goodbye.code {
-                    GoodbyeCode::Requested => Ending::Done(reason),
-                    _ => Ending::Lost(reason),
-                };
-            }
-            Ok(Some(frame @ (Frame::Hello(_) | Frame::Refuse(_)))) => {
-                return violation(format!("{} in the middle of a session", frame.name()));
-            }
-            Ok(Some(frame)) => {
-                let link = session.introduction.link;
-                // A gossip actor that is down synchronises with everybody when it is up again.
-                drop(
-                    session
-                        .node
-                        .refs
-                        .gossip
-                        .data(PeerFrame { link, frame })
-                        .await,
-                );
-            }
-        }
-    }
-}
-
-impl Session {
-    /// A pong came; its number is the time of the ping.
-    fn note_pong(&self, sent_ms: u64) {
-        let rtt_ms = self.node.clock.now().monotonic_ms.checked_sub(sent_ms);
-        if let (Some(mut entry), Some(_)) =
-            (self.node.directory.get_mut(&self.introduction.link), rtt_ms)
-        {
-            entry.rtt_ms = rtt_ms;
-        }
-    }
 }
 
 /// Writes until the queue says to close.
@@ -429,6 +366,9 @@ impl Handler<Close> for PeerActor {
     type Result = ();
 
     fn handle(&mut self, close: Close, context: &mut Context<Self>) {
+        if let (GoodbyeCode::Protocol, Some(session)) = (close.0.code, &self.session) {
+            session.note_misdeed(Offence::Violation, &close.0.reason);
+        }
         self.push_close(close.0, context);
     }
 }

@@ -4,10 +4,13 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitfitech_core::address::{PeerAddress, claimed_listen};
 use bitfitech_core::breaker::{Attempt, AttemptResult, Permit};
 use bitfitech_core::handshake::{Accepted, Dialler, Handshake, HandshakeError, SessionFacts};
+use bitfitech_core::peer_exchange::{Advice, DialResult, LinkFacts, Target};
+use bitfitech_core::standing::Ban;
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, RefuseCode};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Refuse, RefuseCode};
 use bitfitech_io::transport::{
     Connection, ConnectionReader, ConnectionWriter, FrameLimits, connect,
 };
@@ -15,10 +18,11 @@ use tokio::sync::mpsc;
 
 use crate::breaker::{Dialled, MayDial};
 use crate::context::{NodeContext, SessionEntry};
+use crate::discovery::{AskAdvice, AskBan, AskFarewell, DialEnded, LinkUp};
 use crate::gossip::SessionUp;
 use crate::mailbox::ActorRef;
 use crate::messages::{Direction, PeerChange};
-use crate::peer::{Ending, Opened, Origin, Outgoing, PeerActor, Session, encode};
+use crate::peer::{Ending, Opened, Origin, Outgoing, PeerActor, Session, Wish, encode};
 
 /// How long another actor of this node may take to answer.
 const QUERY_MS: u64 = 5_000;
@@ -37,17 +41,15 @@ pub(crate) async fn open(
     queue: mpsc::Receiver<Outgoing>,
 ) -> Result<Opened, Ending> {
     match origin {
-        Origin::Accepted(connection) => {
-            establish(&node, me, *connection, Direction::Inbound, queue).await
-        }
-        Origin::Dial(address) => {
-            let address = address.to_string();
+        Origin::Accepted(connection) => establish(&node, me, *connection, None, queue).await,
+        Origin::Dial(address, wish) => {
+            wait_until_wanted(&node, wish).await?;
             wait_until_needed(&node, &address).await;
             let attempt = ask_breaker(&node, &address).await;
-            let opened = dial(&node, me, &address, queue).await;
+            let opened = dial(&node, me, (&address, wish), queue).await;
             let result = match &opened {
-                Ok(_) => AttemptResult::Succeeded,
-                Err(_) => AttemptResult::Failed,
+                Ok(_) | Err(Ending::Spare(_)) => AttemptResult::Succeeded,
+                Err(Ending::Lost(_) | Ending::Done(_)) => AttemptResult::Failed,
             };
             // A breaker that was restarted has forgotten the attempt.
             drop(node.refs.breaker.control(Dialled {
@@ -55,15 +57,57 @@ pub(crate) async fn open(
                 attempt,
                 result,
             }));
-            opened
+            match opened {
+                Ok(opened) => Ok(opened),
+                Err(ending) => Err(consequence(&node, wish, ending).await),
+            }
         }
+    }
+}
+
+/// Waits until a session with this address would be one of too few.
+async fn wait_until_wanted(node: &NodeContext, wish: Wish) -> Result<(), Ending> {
+    let target = match wish {
+        Wish::Requested => return Ok(()),
+        Wish::Named => Target::Operator,
+        Wish::Learned(address) => Target::Learned(address),
+    };
+    loop {
+        match node.refs.discovery.query(AskAdvice(target), QUERY_MS).await {
+            Ok(Advice::Go) => return Ok(()),
+            Ok(Advice::Wait { retry_in_ms }) => {
+                tokio::time::sleep(Duration::from_millis(retry_in_ms)).await;
+            }
+            Ok(Advice::Over) => return Err(Ending::Done("no longer wanted".to_string())),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// What follows from an attempt that brought no session: one to a learned address is made again
+/// only if that is still wanted.
+async fn consequence(node: &NodeContext, wish: Wish, ending: Ending) -> Ending {
+    let Wish::Learned(address) = wish else {
+        return ending;
+    };
+    let (result, reason) = match ending {
+        Ending::Lost(reason) => (DialResult::Failed, reason),
+        Ending::Done(reason) => (DialResult::Own, reason),
+        Ending::Spare(reason) => (DialResult::Full, reason),
+    };
+    let ended = DialEnded { address, result };
+    match node.refs.discovery.query(ended, QUERY_MS).await {
+        Ok(Advice::Over) => Ending::Done(reason),
+        Ok(Advice::Go | Advice::Wait { .. }) | Err(_) => Ending::Lost(reason),
     }
 }
 
 /// Waits while there is a session with the node at this address already.
 async fn wait_until_needed(node: &NodeContext, address: &str) {
-    let is_there =
-        |entry: &SessionEntry| entry.address == address || entry.listen.as_deref() == Some(address);
+    let place = address.parse().ok();
+    let is_there = |entry: &SessionEntry| {
+        entry.address == address || place.is_some() && entry.facts.place == place
+    };
     while node.directory.iter().any(|entry| is_there(entry.value())) {
         tokio::time::sleep(PAUSE).await;
     }
@@ -88,7 +132,7 @@ async fn ask_breaker(node: &NodeContext, address: &str) -> Attempt {
 async fn dial(
     node: &Arc<NodeContext>,
     me: ActorRef<PeerActor>,
-    address: &str,
+    (address, wish): (&str, Wish),
     queue: mpsc::Receiver<Outgoing>,
 ) -> Result<Opened, Ending> {
     tracing::debug!(target: "peer", "dialling {address}");
@@ -103,7 +147,7 @@ async fn dial(
         .ok_or_else(|| lost("its name has no address"))?;
     let connection = connect(&node.tls, target, None, timeout_ms).await;
     let connection = connection.map_err(|error| Ending::Lost(error.to_string()))?;
-    establish(node, me, connection, Direction::Outbound, queue).await
+    establish(node, me, connection, Some(wish), queue).await
 }
 
 pub(crate) fn lost(reason: &str) -> Ending {
@@ -115,7 +159,7 @@ async fn establish(
     node: &Arc<NodeContext>,
     me: ActorRef<PeerActor>,
     connection: Connection,
-    direction: Direction,
+    wish: Option<Wish>,
     queue: mpsc::Receiver<Outgoing>,
 ) -> Result<Opened, Ending> {
     let settings = &node.settings;
@@ -133,31 +177,27 @@ async fn establish(
         Ok(accepted) => accepted,
         Err(error) => return Err(refused(peer, &address, error, &mut writer).await),
     };
-    let facts = SessionFacts {
-        dialler: match direction {
-            Direction::Outbound => Dialler::Local,
-            Direction::Inbound => Dialler::Peer,
-        },
-        peer_instance: accepted.hello.instance,
-        dialler_session: match direction {
-            Direction::Outbound => number,
-            Direction::Inbound => accepted.hello.session,
-        },
-    };
+    let (facts, link_facts) = facts(peer, remote, wish, (number, &accepted));
     let introduction = SessionUp {
         link: LinkId(number),
         node: peer,
         facts,
         clock_offset_ms: accepted.clock_offset_ms,
+        remote: remote.ip(),
         peer: me.clone(),
     };
-    introduce(node, &introduction, &mut writer).await?;
+    introduce(node, &introduction, link_facts, &mut writer).await?;
     let session = Arc::new(Session {
         node: Arc::clone(node),
         introduction,
         address: address.clone(),
+        wish,
         ending: std::sync::Mutex::new(None),
     });
+    let direction = match wish {
+        Some(_) => Direction::Outbound,
+        None => Direction::Inbound,
+    };
     if let (Some(dht), Some(port), IpAddr::V4(host)) = (
         &node.grenache.dht,
         accepted.hello.dht_port,
@@ -169,11 +209,17 @@ async fn establish(
         peer: me,
         node: peer,
         address,
-        listen: reachable(accepted.hello.listen, remote.ip()),
+        facts: link_facts,
         direction,
         rtt_ms: None,
+        throttled_ms: None,
+        misdeeds: None,
     };
-    node.directory.insert(session.introduction.link, entry);
+    let link = session.introduction.link;
+    node.directory.insert(link, entry);
+    let facts = link_facts;
+    // A fresh actor that finds peers looks into the directory.
+    drop(node.refs.discovery.control(LinkUp { link, facts }));
     let way = direction.name();
     tracing::info!(target: "peer", "{way} session with {} at {}", peer.short(), session.address);
     session.tell(PeerChange::Connected, None);
@@ -185,12 +231,43 @@ async fn establish(
     })
 }
 
-/// Where a node says that it takes connections, if that is at the address from which it speaks.
-/// Other claims are not believed: they would keep this node from dialling who really is there.
-fn reachable(listen: Option<String>, remote: IpAddr) -> Option<String> {
-    let listen: SocketAddr = listen?.parse().ok()?;
-    let is_own = listen.ip().is_unspecified() || listen.ip() == remote;
-    is_own.then(|| SocketAddr::new(remote, listen.port()).to_string())
+/// What is known of a session when both Hellos are accepted.
+fn facts(
+    node: AuthorKey,
+    remote: SocketAddr,
+    wish: Option<Wish>,
+    (number, accepted): (u64, &Accepted),
+) -> (SessionFacts, LinkFacts) {
+    let hello = &accepted.hello;
+    let (dialler, dialler_session, place) = match wish {
+        Some(_) => (Dialler::Local, number, PeerAddress::new(remote)),
+        None => {
+            let listen = hello.listen.as_deref();
+            let place = listen.and_then(|listen| claimed_listen(listen, remote.ip()));
+            (Dialler::Peer, hello.session, place)
+        }
+    };
+    let session = SessionFacts {
+        dialler,
+        peer_instance: hello.instance,
+        dialler_session,
+    };
+    let link = LinkFacts {
+        node,
+        dialler,
+        remote: Some(remote.ip()),
+        place,
+    };
+    (session, link)
+}
+
+/// What a banned node is told.
+fn refusal(ban: &Ban) -> Refuse {
+    let seconds = ban.left_ms.div_ceil(1_000);
+    Refuse {
+        code: RefuseCode::Banned,
+        reason: format!("banned for another {seconds} s: {}", ban.reason),
+    }
 }
 
 /// Exchanges Hellos.
@@ -200,6 +277,10 @@ async fn shake_hands(
     number: u64,
     (reader, writer): (&mut ConnectionReader, &mut ConnectionWriter),
 ) -> Result<Accepted, HandshakeError> {
+    // Without an actor that keeps the standing of nodes nobody is banned.
+    if let Ok(Some(ban)) = node.refs.discovery.query(AskBan(peer), QUERY_MS).await {
+        return Err(HandshakeError::Refused(refusal(&ban)));
+    }
     let now = node.clock.now();
     let handshake = Handshake::new(now, peer);
     let hello = encode(&Frame::Hello(node.local.hello(now, number)));
@@ -282,6 +363,7 @@ pub(crate) async fn say(writer: &mut ConnectionWriter, frame: Frame) {
 async fn introduce(
     node: &NodeContext,
     introduction: &SessionUp,
+    facts: LinkFacts,
     writer: &mut ConnectionWriter,
 ) -> Result<(), Ending> {
     let goodbye = loop {
@@ -294,23 +376,20 @@ async fn introduce(
             }
         }
     };
+    if goodbye.code == GoodbyeCode::Full {
+        tell_others(node, facts, writer).await;
+    }
     let reason = goodbye.reason.clone();
     say(writer, Frame::Goodbye(goodbye)).await;
-    Err(Ending::Lost(reason))
+    Err(Ending::Spare(reason))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_claim_to_listen_at_the_address_of_another_is_not_believed() {
-        let remote: IpAddr = [192, 0, 2, 1].into();
-        let claimed = |listen: &str| reachable(Some(listen.to_string()), remote);
-        assert_eq!(claimed("0.0.0.0:3000").as_deref(), Some("192.0.2.1:3000"));
-        assert_eq!(claimed("192.0.2.1:3001").as_deref(), Some("192.0.2.1:3001"));
-        assert_eq!(claimed("192.0.2.9:3000"), None);
-        assert_eq!(claimed("bootstrap.example:3000"), None);
-        assert_eq!(reachable(None, remote), None);
+/// Tells a node for which there is no place where it may find one.
+async fn tell_others(node: &NodeContext, facts: LinkFacts, writer: &mut ConnectionWriter) {
+    let farewell = node.refs.discovery.query(AskFarewell(facts), QUERY_MS);
+    if let Ok(Some(peers)) = farewell.await {
+        let bytes = encode(&Frame::Peers(peers));
+        // The connection ends in any case.
+        drop(tokio::time::timeout(GOODBYE, writer.write(&[bytes])).await);
     }
 }

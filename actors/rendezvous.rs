@@ -15,17 +15,21 @@ use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
+use bitfitech_core::address::PeerAddress;
+use bitfitech_core::address_book::Teller;
 use bitfitech_core::breaker::{AttemptResult, Permit};
+use bitfitech_core::dht::DhtEvent;
 use bitfitech_io::grape_client::{self, GrapeClientError};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::breaker::{Dial, Dialled, MayDial};
 use crate::child::{Child, Started};
 use crate::context::NodeContext;
 use crate::dht::DhtClient;
-use crate::node::outbound_peer;
+use crate::discovery::Found;
 use crate::supervised;
-use crate::supervisor::StartChild;
 
 /// Time between two rounds of a node that has sessions.
 const ROUND: Duration = Duration::from_secs(30);
@@ -102,37 +106,64 @@ async fn meet(node: Arc<NodeContext>) {
     });
     let mut wait = ROUND_FIRST;
     loop {
-        let addresses = match &node.grenache.dht {
+        // Subscribed before the round, so that no neighbour that comes meanwhile is missed.
+        let news = node.grenache.dht.as_ref().map(DhtClient::subscribe);
+        let (addresses, announced) = match &node.grenache.dht {
             Some(dht) => round(dht, peers.as_ref(), rpc.as_ref(), network).await,
             None => legacy_round(&node, peers.as_ref(), rpc.as_ref()).await,
         };
         hand_over(&node, addresses).await;
-        wait = if node.directory.is_empty() {
+        wait = if node.directory.is_empty() || announced == Announced::ByNobody {
             (wait * 2).min(ROUND)
         } else {
             ROUND
         };
-        actix_rt::time::sleep(wait).await;
+        match news {
+            Some(news) if announced == Announced::ByNobody => {
+                // Whichever comes first: a neighbour, or the next try.
+                let waited = tokio::time::timeout(wait, neighbour(news));
+                drop(waited.await);
+            }
+            _ => actix_rt::time::sleep(wait).await,
+        }
     }
 }
 
-/// Has addresses dialled that are not dialled yet.
+/// Whether anybody keeps the announcement of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    BySomebody,
+    ByNobody,
+}
+
+/// Waits for a node of the DHT that was not known.
+async fn neighbour(mut news: Receiver<DhtEvent>) {
+    loop {
+        match news.recv().await {
+            Ok(DhtEvent::NodeAdded(_)) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            // The actor is gone for good: so is this one.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+/// Tells who is there.
 async fn hand_over(node: &Arc<NodeContext>, addresses: Vec<SocketAddr>) {
     let own = node
         .local
         .listen
         .as_ref()
         .and_then(|text| text.parse().ok());
-    for address in addresses
+    let others = addresses
         .into_iter()
-        .filter(|address| !is_own(*address, own))
-    {
-        if let Ok(address) = address.to_string().parse() {
-            // One of this name dials it already, or it is told again in the next round.
-            let start = StartChild(outbound_peer(node, &address));
-            drop(node.refs.peers.query(start, QUERY_MS).await);
-        }
-    }
+        .filter(|address| !is_own(*address, own));
+    let found = Found {
+        source: Teller::Dht,
+        addresses: others.filter_map(PeerAddress::new).collect(),
+    };
+    // If it is down, it is told again in the next round.
+    drop(node.refs.discovery.data(found).await);
 }
 
 /// Whether this is certainly the node itself: its own port on its own machine.
@@ -147,7 +178,8 @@ async fn round(
     peers: Option<&Service>,
     rpc: Option<&Service>,
     network: &str,
-) -> Vec<SocketAddr> {
+) -> (Vec<SocketAddr>, Announced) {
+    let mut announced = Announced::BySomebody;
     if let Some(rpc) = rpc {
         let name = rpc.name.clone().into_bytes();
         match rpc.address {
@@ -157,9 +189,13 @@ async fn round(
     }
     if let Some(peers) = peers {
         let name = peers.name.clone().into_bytes();
-        log_failure(dht.announce(name, peers.address.port()).await);
+        let accepted = dht.announce(name, peers.address.port()).await;
+        if !matches!(accepted, Ok(Ok(_))) {
+            announced = Announced::ByNobody;
+        }
+        log_failure(accepted);
     }
-    match dht.lookup(peers_name(network).into_bytes()).await {
+    let found = match dht.lookup(peers_name(network).into_bytes()).await {
         Ok(found) => {
             let addresses = found.peers.into_iter();
             addresses.map(SocketAddr::from).collect()
@@ -168,7 +204,8 @@ async fn round(
             tracing::debug!(target: "rendezvous", "{error}");
             Vec::new()
         }
-    }
+    };
+    (found, announced)
 }
 
 fn log_failure<T, E: std::fmt::Display, F: std::fmt::Display>(announced: Result<Result<T, E>, F>) {
@@ -184,17 +221,21 @@ async fn legacy_round(
     node: &NodeContext,
     peers: Option<&Service>,
     rpc: Option<&Service>,
-) -> Vec<SocketAddr> {
+) -> (Vec<SocketAddr>, Announced) {
+    let mut announced = Announced::BySomebody;
     // A Grape tells everyone, so a service that only this machine reaches is not for it.
     let services = [peers, rpc.filter(|rpc| rpc.is_public())];
     for service in services.into_iter().flatten() {
         let data = json!([service.name, service.address.port()]);
         match ask_grapes(node, "announce", &data).await {
             Ok(Value::Number(_)) => {}
-            Ok(answer) => tracing::debug!(target: "rendezvous", "not announced: {answer}"),
+            Ok(answer) => {
+                announced = Announced::ByNobody;
+                tracing::debug!(target: "rendezvous", "not announced: {answer}");
+            }
             Err(error) => {
                 tracing::debug!(target: "rendezvous", "not announced: {error}");
-                return Vec::new();
+                return (Vec::new(), Announced::ByNobody);
             }
         }
     }
@@ -202,9 +243,8 @@ async fn legacy_round(
     let found = ask_grapes(node, "lookup", &json!(name)).await;
     let found = found.unwrap_or(Value::Null);
     let texts = found.as_array().into_iter().flatten();
-    texts
-        .filter_map(|text| text.as_str()?.parse().ok())
-        .collect()
+    let addresses = texts.filter_map(|text| text.as_str()?.parse().ok());
+    (addresses.collect(), announced)
 }
 
 /// Asks the first Grape that answers, each through its circuit.

@@ -141,7 +141,8 @@ fn the_frame_vectors_of_the_protocol_are_what_this_code_writes() {
         assert_eq!(frame.encode(), (kind[0], payload), "{}", row[0]);
         kinds.insert(kind[0]);
     }
-    assert!(kinds.into_iter().eq(1..=11), "each kind has a vector");
+    let known = (0..=u8::MAX).filter(|kind| Frame::decode(*kind, &[]) != Ok(None));
+    assert!(kinds.into_iter().eq(known), "each kind has a vector");
 }
 
 /// The value of a product, sum, quotient or shift of numbers and other constants of the file.

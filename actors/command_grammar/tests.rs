@@ -616,6 +616,7 @@ fn other_command() -> impl Strategy<Value = Command> {
             Command::Orders(OrdersScope::All),
             Command::Peers,
             Command::Breakers,
+            Command::Topology,
             Command::Clock(ClockQuery::Own),
             Command::Digest,
             Command::Stats,

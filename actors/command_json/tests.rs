@@ -147,11 +147,18 @@ fn peers_and_breakers_are_lists() {
     let (one, other) = (hex("bb"), hex("bc"));
     let expected = format!(
         "{{'reply':'peers','ok':true,'peers':[{{'node':'{one}','address':'192.0.2.7:3000',\
-         'direction':'outbound','state':'established','rtt_ms':12,'behind':3,'score':-5}},\
+         'direction':'outbound','state':'established','rtt_ms':12,'behind':3,'score':-5,\
+         'reason':'it sends more than it may'}},\
          {{'node':'{other}','address':'[::1]:40000','direction':'inbound',\
-         'state':'established','rtt_ms':null,'behind':0,'score':100}}]}}"
+         'state':'established','rtt_ms':null,'behind':0,'score':0,\
+         'reason':null}}]}}"
     );
     assert_eq!(answered("peers", Reply::Peers(fixtures::peers())), expected);
+    let expected = format!(
+        "{{'reply':'topology','ok':true,'topology':[{{'node':'{one}','links':['{other}']}}]}}"
+    );
+    let links = Reply::Topology(fixtures::topology());
+    assert_eq!(answered("topology", links), expected);
     let expected = "{'reply':'breakers','ok':true,'breakers':[{'address':'192.0.2.9:3000',\
                     'state':'open','failures':3,'retry_in_ms':25400},\
                     {'address':'node.example:3000','state':'closed','failures':0,\

@@ -1,5 +1,7 @@
 //! What people read, line by line.
 
+use std::collections::BTreeMap;
+
 use bitfitech_core::matching::EndReason;
 use bitfitech_core::types::{OpId, OrderId};
 use bitfitech_core::view::TradeRow;
@@ -212,11 +214,17 @@ digest {digest}
 #[test]
 fn peers_and_breakers_are_tables() {
     let expected = "\
-peer      address         direction  state        round trip  behind  score
-bbbbbbbb  192.0.2.7:3000  outbound   established       12 ms       3     -5
-bcbcbcbc  [::1]:40000     inbound    established     unknown       0    100
+peer      address         direction  state        round trip  behind  score  because
+bbbbbbbb  192.0.2.7:3000  outbound   established       12 ms       3     -5  it sends more than it may
+bcbcbcbc  [::1]:40000     inbound    established     unknown       0      0
 ";
     assert_eq!(answered(Reply::Peers(fixtures::peers())), expected);
+    let expected = "\
+node      linked to
+bbbbbbbb  bcbcbcbc
+";
+    assert_eq!(answered(Reply::Topology(fixtures::topology())), expected);
+    assert_eq!(answered(Reply::Topology(BTreeMap::new())), "no links\n");
     let expected = "\
 address            state   failures  retry in
 192.0.2.9:3000     open           3      25 s

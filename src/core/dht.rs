@@ -65,6 +65,9 @@ pub use self::vocabulary::{
     Output, Overloaded, PEERS_FOUND_MAX, PutRequest, QueryId, SendError, Signed,
 };
 
+/// Most services of this host alone; the least recently offered goes. A node has one.
+const OFFERS_MAX: usize = 64;
+
 /// The nodes that would take something for a target, and when they said so.
 #[derive(Clone, Debug)]
 struct GiverTable {
@@ -100,6 +103,8 @@ pub struct Dht {
     tables: LeastRecent<Vec<u8>, GiverTable>,
     errands: BTreeMap<QueryId, Errand>,
     queued: VecDeque<(QueryId, Errand)>,
+    /// Services that only this host reaches, told to nobody else.
+    offers: LeastRecent<Vec<u8>, SocketAddrV4>,
     /// The errand of each name that is being looked up.
     lookups: BTreeMap<Vec<u8>, QueryId>,
     upkeep: Upkeep,
@@ -125,6 +130,7 @@ impl Dht {
             tables: LeastRecent::new(config.tables_max),
             errands: BTreeMap::new(),
             queued: VecDeque::new(),
+            offers: LeastRecent::new(OFFERS_MAX),
             lookups: BTreeMap::new(),
             upkeep: Upkeep::new(now_ms, &mut random),
             next_query: 0,

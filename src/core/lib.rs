@@ -6,12 +6,15 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], all of these composed: [`node`], what keeps a node up:
-//! [`breaker`], [`supervision`], and what finds others: [`bencode`], [`krpc`], [`dht`].
+//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], what
+//! keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`], and what finds
+//! others by Grenache: [`bencode`], [`krpc`], [`dht`].
 #![no_std]
 
 extern crate alloc;
 
+pub mod address;
+pub mod address_book;
 pub mod bencode;
 pub mod board;
 pub mod breaker;
@@ -38,10 +41,15 @@ mod operation_table;
 pub mod order_log;
 mod order_table;
 mod outputs;
+pub mod peer_exchange;
+mod prefetch;
+mod random;
+pub mod rate_limit;
 pub mod replica;
 pub mod seen;
 pub mod settlement;
 pub mod signature;
+pub mod standing;
 pub mod supervision;
 pub mod sync;
 pub mod types;

@@ -12,13 +12,18 @@
 //! *Merging.* What comes in is merged into the books `tick_ms` after it came, together with what
 //! came in the meantime. Its own operations a node merges at once.
 //!
+//! *Finding peers* is the driver's business, or that of a [`PeerExchange`] that it gives to the
+//! node ([`Node::set_peer_exchange`]): then the node asks and answers, and says whom to dial
+//! ([`Node::poll_dial`]).
+//!
 //! *The store* belongs to the driver, as the network does: [`NodeOutput::Persist`] tells it what
 //! to write, [`NodeOutput::Read`] what a peer wants of it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::address::PeerAddress;
 use crate::dag::OpIndex;
 use crate::exchange::{Exchange, Output, SubmitError};
 use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
@@ -26,6 +31,7 @@ use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
 use crate::op::{Action, OperationError, Verified};
 use crate::outputs::Outputs;
+use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutput};
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
@@ -109,6 +115,9 @@ pub struct Node<E, G: Gate> {
     sync: Sync<G::Operation>,
     clock: MedianClock,
     gate: G,
+    peer_exchange: Option<PeerExchange>,
+    /// Whom to dial, at most what peer exchange dials at a time.
+    dials: VecDeque<PeerAddress>,
     peers: BTreeMap<LinkId, AuthorKey>,
     tick_at_ms: Option<u64>,
     deadline_ms: Option<u64>,
@@ -125,6 +134,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
             sync: Sync::new(config.sync),
             clock: MedianClock::new(),
             gate,
+            peer_exchange: None,
+            dials: VecDeque::new(),
             peers: BTreeMap::new(),
             tick_at_ms: None,
             deadline_ms: None,
@@ -162,6 +173,50 @@ impl<E: Engine, G: Gate> Node<E, G> {
     /// The next thing to be done; ask until there is none.
     pub fn poll_output(&mut self) -> Option<NodeOutput<G::Operation>> {
         self.outputs.pop_front()
+    }
+
+    /// From now on the node finds peers by itself.
+    pub fn set_peer_exchange(&mut self, now: Now, peer_exchange: PeerExchange) {
+        self.peer_exchange = Some(peer_exchange);
+        self.drive(now);
+    }
+
+    /// How the node finds peers, if it does.
+    pub fn peer_exchange(&self) -> Option<&PeerExchange> {
+        self.peer_exchange.as_ref()
+    }
+
+    /// Gives the machine that finds peers an input, and carries out what follows. `None` if the
+    /// node has no such machine.
+    pub fn with_peer_exchange<T>(
+        &mut self,
+        now: Now,
+        input: impl FnOnce(&mut PeerExchange) -> T,
+    ) -> Option<T> {
+        let result = self.peer_exchange.as_mut().map(input);
+        self.drive(now);
+        result
+    }
+
+    /// The next address to dial; ask until there is none. If no session comes of it, report that
+    /// with [`Node::handle_dialled`].
+    pub fn poll_dial(&mut self) -> Option<PeerAddress> {
+        self.dials.pop_front()
+    }
+
+    /// An attempt to reach an address brought no session; it is over, whatever the advice.
+    pub fn handle_dialled(&mut self, now: Now, address: PeerAddress, result: DialResult) {
+        self.with_peer_exchange(now, |machine| {
+            machine.handle_dialled(now, address, result);
+        });
+    }
+
+    /// A session was established, of which more is known than who is there: tell this before
+    /// [`Node::handle_link_up`].
+    pub fn handle_link_facts(&mut self, now: Now, link: LinkId, facts: LinkFacts) {
+        if let Some(machine) = &mut self.peer_exchange {
+            machine.handle_link_up(now, link, facts);
+        }
     }
 
     /// The clock by which operations are dated and parked.
@@ -205,12 +260,25 @@ impl<E: Engine, G: Gate> Node<E, G> {
         if !self.peers.contains_key(&link) {
             return;
         }
-        if let Frame::Ops(pushed) = frame {
-            if self.take_pushed(now, link, pushed.operations) == Arrival::Copy {
-                return;
+        match frame {
+            Frame::Ops(pushed) => {
+                if self.take_pushed(now, link, pushed.operations) == Arrival::Copy {
+                    return;
+                }
             }
-        } else if let Err(violation) = self.sync.handle_frame(now, link, frame) {
-            self.punish(now, link, &violation.to_string());
+            Frame::GetPeers(ask) => {
+                let machine = self.peer_exchange.as_mut();
+                machine.map(|it| it.handle_ask(now, link, ask));
+            }
+            Frame::Peers(peers) => {
+                let machine = self.peer_exchange.as_mut();
+                machine.map(|it| it.handle_peers(now, link, peers));
+            }
+            frame => {
+                if let Err(violation) = self.sync.handle_frame(now, link, frame) {
+                    self.punish(now, link, &violation.to_string());
+                }
+            }
         }
         self.drive(now);
     }
@@ -242,6 +310,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
     pub fn handle_timeout(&mut self, now: Now) {
         self.gossip.handle_timeout(now);
         self.sync.handle_timeout(now);
+        if let Some(machine) = &mut self.peer_exchange {
+            machine.handle_timeout(now);
+        }
         let gating = self.gating(now);
         let due_ms = self.books_due_ms(gating);
         if due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
@@ -334,6 +405,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
         let deadlines = [
             self.gossip.next_deadline_ms(),
             self.sync.next_deadline_ms(),
+            self.peer_exchange
+                .as_ref()
+                .and_then(PeerExchange::next_deadline_ms),
             self.books_due_ms(self.gating(now)),
         ];
         self.deadline_ms = deadlines.into_iter().flatten().min();
@@ -354,6 +428,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 self.handle_gossip_output(now, output);
             } else if let Some(output) = self.sync.poll_output() {
                 self.handle_sync_output(now, output);
+            } else if let Some(output) = self.poll_peer_exchange() {
+                self.handle_peer_output(now, output);
             } else {
                 return;
             }
@@ -439,6 +515,26 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
     }
 
+    fn poll_peer_exchange(&mut self) -> Option<PeerExchangeOutput> {
+        self.peer_exchange.as_mut()?.poll_output()
+    }
+
+    fn handle_peer_output(&mut self, now: Now, output: PeerExchangeOutput) {
+        let (link, frame) = match output {
+            PeerExchangeOutput::Dial(address) => return self.dials.push_back(address),
+            PeerExchangeOutput::Part { link, goodbye } => {
+                return self.disconnect(now, link, goodbye);
+            }
+            PeerExchangeOutput::Ask { link, ask } => (link, Frame::GetPeers(ask)),
+            PeerExchangeOutput::Answer { link, peers } => (link, Frame::Peers(peers)),
+        };
+        self.outputs.push_back(NodeOutput::Send {
+            link,
+            frame,
+            cost_bytes: 0,
+        });
+    }
+
     fn read_heads(&mut self, ticket: Ticket, after: Option<HeadCursor>, heads_max: usize) {
         let mut heads = self.exchange.dag().heads(after, heads_max + 1);
         let more = heads.len() > heads_max;
@@ -480,6 +576,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
         };
         self.gossip.handle_link_down(link);
         self.sync.handle_link_down(now, link);
+        if let Some(machine) = &mut self.peer_exchange {
+            machine.handle_link_down(now, link);
+        }
         self.exchange.handle_link_down(link);
         let change = self.clock.handle_peer_left(&peer);
         self.note_clock(change);

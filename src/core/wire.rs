@@ -17,6 +17,7 @@
 //! | 7 | Behind | the sender left operations out on this link: synchronise |
 //! | 8, 9 | GetHeads, Heads | asks for, gives a page of branch heads |
 //! | 10, 11 | Want, Page | asks for, gives operations that lead to heads |
+//! | 16, 17 | GetPeers, Peers | asks for, gives addresses of nodes |
 //!
 //! A node skips kinds that it does not know, so that later versions can add frames without a
 //! change of version; that is also why a payload has no room for optional extras. The layouts of
@@ -37,6 +38,9 @@ use serde::{Deserialize, Serialize};
 use crate::types::{AuthorKey, Digest, OpId};
 
 mod bounded;
+mod peers;
+
+pub use peers::{GetPeers, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
 /// Least version of this protocol that this code speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 1;
@@ -126,6 +130,10 @@ pub enum Frame<O = Vec<u8>> {
     Want(Want),
     /// Operations that answer a Want.
     Page(Page<O>),
+    /// Asks for addresses of nodes.
+    GetPeers(GetPeers),
+    /// Addresses of nodes.
+    Peers(Peers),
 }
 
 /// Who a node is and what it speaks.
@@ -302,6 +310,8 @@ pub enum RefuseCode {
     Full,
     /// The first frame was no Hello, or none came in time.
     Protocol,
+    /// The node has misbehaved and gets no session for a while.
+    Banned,
     /// A code of a later version.
     Other(u8),
 }
@@ -315,6 +325,7 @@ impl From<u8> for RefuseCode {
             4 => Self::NotAllowed,
             5 => Self::Full,
             6 => Self::Protocol,
+            7 => Self::Banned,
             other => Self::Other(other),
         }
     }
@@ -329,6 +340,7 @@ impl From<RefuseCode> for u8 {
             RefuseCode::NotAllowed => 4,
             RefuseCode::Full => 5,
             RefuseCode::Protocol => 6,
+            RefuseCode::Banned => 7,
             RefuseCode::Other(other) => other,
         }
     }
@@ -352,6 +364,8 @@ pub enum GoodbyeCode {
     Requested,
     /// There are as many sessions as are wanted.
     Full,
+    /// The peer has misbehaved and gets no session for a while.
+    Banned,
     /// A code of a later version.
     Other(u8),
 }
@@ -366,6 +380,7 @@ impl From<u8> for GoodbyeCode {
             5 => Self::Silent,
             6 => Self::Requested,
             7 => Self::Full,
+            8 => Self::Banned,
             other => Self::Other(other),
         }
     }
@@ -381,6 +396,7 @@ impl From<GoodbyeCode> for u8 {
             GoodbyeCode::Silent => 5,
             GoodbyeCode::Requested => 6,
             GoodbyeCode::Full => 7,
+            GoodbyeCode::Banned => 8,
             GoodbyeCode::Other(other) => other,
         }
     }
@@ -472,6 +488,8 @@ impl Frame {
             Self::Heads(value) => encode_value(value),
             Self::Want(value) => encode_value(value),
             Self::Page(value) => encode_value(value),
+            Self::GetPeers(value) => encode_value(value),
+            Self::Peers(value) => encode_value(value),
         };
         debug_assert!(payload.len() < FRAME_MAX_BYTES, "frame exceeds its limit");
         (self.kind(), payload)
@@ -494,6 +512,8 @@ impl Frame {
             9 => Self::Heads(decode_value(kind, payload)?),
             10 => Self::Want(decode_value(kind, payload)?),
             11 => Self::Page(decode_value(kind, payload)?),
+            16 => Self::GetPeers(decode_value(kind, payload)?),
+            17 => Self::Peers(decode_value(kind, payload)?),
             _ => return Ok(None),
         };
         frame.check_texts()?;
@@ -516,6 +536,8 @@ impl<O> Frame<O> {
             Self::Heads(_) => 9,
             Self::Want(_) => 10,
             Self::Page(_) => 11,
+            Self::GetPeers(_) => 16,
+            Self::Peers(_) => 17,
         }
     }
 
@@ -533,6 +555,8 @@ impl<O> Frame<O> {
             Self::Heads(_) => "heads",
             Self::Want(_) => "want",
             Self::Page(_) => "page",
+            Self::GetPeers(_) => "get peers",
+            Self::Peers(_) => "peers",
         }
     }
 

@@ -4,7 +4,8 @@
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
 //! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
-//! and [`transport`], then [`store`]; [`command_history`] and [`udp`] stand by themselves.
+//! and [`transport`], then [`store`]; [`peer_file`] and [`mdns`] find peers, [`udp`] and
+//! [`grape_client`] talk to Grapes, [`command_history`] stands by itself.
 
 pub mod command_history;
 pub mod config;
@@ -13,6 +14,8 @@ pub mod entropy;
 pub mod grape_client;
 pub mod identity;
 pub mod logging;
+pub mod mdns;
+pub mod peer_file;
 pub mod store;
 pub mod tls;
 pub mod transport;

@@ -58,6 +58,8 @@ pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
         Frame::GetHeads(value) => Frame::GetHeads(*value),
         Frame::Heads(value) => Frame::Heads(value.clone()),
         Frame::Want(value) => Frame::Want(value.clone()),
+        Frame::GetPeers(value) => Frame::GetPeers(*value),
+        Frame::Peers(value) => Frame::Peers(value.clone()),
     };
     encoded_bytes(&plain)
 }

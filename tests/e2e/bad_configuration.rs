@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::plan::{Plan, quiet_command};
+use crate::support::plan::quiet_command;
 use crate::support::program::{Input, run_to_end};
 
 /// Runs the command, which must refuse to start with a line that names each of `names`.

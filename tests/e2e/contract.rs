@@ -84,10 +84,16 @@ fn the_network_and_the_node_have_their_fields() {
         "rtt_ms",
         "behind",
         "score",
+        "reason",
     ];
     check_fields(peer, &fields);
     assert_eq!(peer["node"], maker.key(), "{peers}");
     assert_eq!(peer["address"], maker.address(), "{peers}");
+    let topology = taker.ok("topology");
+    assert_eq!(
+        topology["topology"][0]["links"].as_array().map(Vec::len),
+        Some(1)
+    );
     let breakers = taker.ok("breakers");
     let row = &breakers["breakers"][0];
     check_fields(row, &["address", "state", "failures", "retry_in_ms"]);

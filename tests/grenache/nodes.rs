@@ -11,13 +11,18 @@ use crate::workshop::Workshop;
 /// The network of nodes in tests.
 const SERVICE: &str = "bitfitech:e2e:rpc";
 
+/// A node that looks for others in this mode.
+fn seeking(name: &str, mode: &str) -> Plan {
+    Plan::named(name)
+        .set("mode", mode)
+        .set("p2p.target_peers", "4")
+}
+
 /// A node with a Grape of its own, on free ports.
 fn plan(name: &str) -> Plan {
     ["grape.dht_port", "grape.api_port", "grape.rpc_port"]
         .into_iter()
-        .fold(Plan::named(name).set("mode", "grenache"), |plan, key| {
-            plan.set(key, "0")
-        })
+        .fold(seeking(name, "grenache"), |plan, key| plan.set(key, "0"))
 }
 
 /// Three nodes that know nothing but where the first one is in the DHT.
@@ -219,9 +224,7 @@ fn nodes_in_mode_legacy_meet_by_another_grape_and_go_on_without_it() {
     real.wait_for("node");
     let url = real.url();
     let plan = |name: &str| {
-        let plan = Plan::named(name)
-            .set("mode", "legacy")
-            .set("grape.rpc_port", "0");
+        let plan = seeking(name, "legacy").set("grape.rpc_port", "0");
         plan.set("grape.url", &url)
             .set("breaker.failure_threshold", "1")
     };
@@ -261,9 +264,7 @@ fn a_grape_that_is_dead_is_replaced_by_the_next_one() {
     let grape = Grape::ours(&[]);
     let dead = format!("http://127.0.0.1:{}", free_port());
     let urls = format!("{dead},{}", grape.url());
-    let plan = Plan::named("legacy")
-        .set("mode", "legacy")
-        .set("grape.rpc_port", "0");
+    let plan = seeking("legacy", "legacy").set("grape.rpc_port", "0");
     let mut node = Node::start(plan.set("grape.url", &urls));
     let found = node.ok("dht lookup nobody");
     assert_eq!(found["peers"], json!([]));

@@ -9,8 +9,12 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfitech");
 /// Settings of every node in tests: loopback only, and second attempts soon, so that healing is
 /// measured in tenths of seconds. Ways of discovery that find strangers on the machine have to be
 /// switched off here: the tests draw their own topology.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 10] = [
     ("mode", "p2p"),
+    ("discovery.mdns", "false"),
+    ("discovery.peer_exchange", "false"),
+    ("discovery.persisted", "false"),
+    ("p2p.target_peers", "0"),
     ("network.name", "e2e"),
     ("p2p.host", "127.0.0.1"),
     ("p2p.reconnect_interval_ms", "500"),
@@ -96,12 +100,13 @@ impl Plan {
     }
 }
 
-/// The program without any of this machine's settings: an empty environment, and a working folder
-/// without a `config.toml`.
+/// The program without any of this machine's settings: an environment that only keeps it from
+/// talking to the local network, and a working folder without a `config.toml`.
 pub fn quiet_command(folder: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .env_clear()
+        .env("DISCOVERY_MDNS", "false")
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -48,7 +48,7 @@ enum Actix {
 /// The layers of the core, lowest first. A module may name its own layer and those before it;
 /// that there is no circle within a layer is checked apart.
 const CORE_LAYERS: [&[&str]; 5] = [
-    &["types"],
+    &["address", "random", "types"],
     &[
         "backoff",
         "bencode",
@@ -61,12 +61,14 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "outputs",
         "rate_limit",
         "seen",
+        "standing",
         "supervision",
         "vector_clock",
         "wire",
     ],
     &["dag", "matching", "op", "order_log", "signature", "view"],
     &[
+        "address_book",
         "board",
         "confirmation",
         "delivery",
@@ -81,6 +83,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "market_terms",
         "operation_table",
         "order_table",
+        "peer_exchange",
         "replica",
         "settlement",
         "sync",

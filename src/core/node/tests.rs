@@ -7,9 +7,12 @@ use alloc::vec::Vec;
 use ed25519_zebra::SigningKey;
 
 use super::*;
+use crate::address::tests::address;
 use crate::exchange::Exchange;
 use crate::genesis::tests::test_genesis;
+use crate::handshake::Dialler;
 use crate::matching::Book;
+use crate::peer_exchange::PeerExchangeConfig;
 use crate::wire::Ops;
 
 /// The one link of each node.
@@ -193,4 +196,39 @@ fn books_are_merged_a_tick_after_something_came() {
     pair.run(1_006);
     let due = pair.nodes[1].next_deadline_ms();
     assert!(due.is_some_and(|at_ms| at_ms <= 1_026), "{due:?}");
+}
+
+#[test]
+fn a_node_learns_from_its_peer_whom_else_to_dial() {
+    let mut pair = Pair::new();
+    let now = at_ms(pair.now_ms);
+    let place = |text: &str, node: u8, dialler| {
+        let place = address(text);
+        LinkFacts {
+            node: AuthorKey([node; 32]),
+            dialler,
+            remote: Some(place.socket().ip()),
+            place: Some(place),
+        }
+    };
+    for (seed, node) in pair.nodes.iter_mut().enumerate() {
+        let machine = PeerExchange::new(now, PeerExchangeConfig::default(), seed as u64);
+        node.set_peer_exchange(now, machine);
+    }
+    let [first, second] = &mut pair.nodes;
+    first.handle_link_facts(now, LINK, place("1.1.0.1:1", 1, Dialler::Local));
+    second.handle_link_facts(now, LINK, place("2.2.0.1:1", 2, Dialler::Peer));
+    second.handle_link_facts(now, LinkId(9), place("3.3.0.1:1", 3, Dialler::Peer));
+    pair.connect();
+    pair.run(1_010);
+    assert_eq!(pair.nodes[0].poll_dial(), Some(address("3.3.0.1:1")));
+    assert_eq!(pair.nodes[0].poll_dial(), None);
+    let now = at_ms(pair.now_ms);
+    pair.nodes[0].handle_dialled(now, address("3.3.0.1:1"), DialResult::Failed);
+    let machine = pair.nodes[0].peer_exchange().expect("it was given one");
+    assert_eq!(machine.dialling_len(), 0);
+    pair.nodes[0].handle_link_down(now, LINK);
+    assert_eq!(pair.nodes[0].poll_dial(), None, "all rest");
+    let deadline_ms = pair.nodes[0].next_deadline_ms();
+    assert!(deadline_ms <= Some(now.monotonic_ms + 1_000));
 }

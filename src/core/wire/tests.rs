@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::address::tests::{address, any_address};
 
 fn any_id() -> impl Strategy<Value = [u8; 32]> {
     any::<[u8; 32]>()
@@ -105,7 +106,25 @@ fn any_frame() -> impl Strategy<Value = Frame> {
                 next
             })
         ),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(request, peers_max)| Frame::GetPeers(GetPeers { request, peers_max })),
+        any_peers().prop_map(Frame::Peers),
     ]
+}
+
+fn any_peers() -> impl Strategy<Value = Peers> {
+    let node = option::of(any_id().prop_map(AuthorKey));
+    let entry = (any_address(), node, any::<u64>()).prop_map(|(address, node, age_s)| PeerEntry {
+        address,
+        node,
+        age_s,
+    });
+    let links = vector(any_id().prop_map(AuthorKey), 0..30);
+    (any::<u64>(), vector(entry, 0..=PEERS_MAX), links).prop_map(|(request, peers, links)| Peers {
+        request,
+        peers,
+        links,
+    })
 }
 
 fn test_hello() -> Hello {
@@ -137,6 +156,7 @@ fn hex(bytes: &[u8]) -> String {
 fn vectors() -> Vec<(Frame, String)> {
     let mut all = session_vectors();
     all.extend(sync_vectors());
+    all.extend(peer_vectors());
     all
 }
 
@@ -233,6 +253,39 @@ fn sync_vectors() -> Vec<(Frame, String)> {
     ]
 }
 
+fn peer_vectors() -> Vec<(Frame, String)> {
+    let entry = |text: &str, node, age_s| PeerEntry {
+        address: address(text),
+        node,
+        age_s,
+    };
+    let author = AuthorKey([0xaa; 32]);
+    vec![
+        (
+            Frame::GetPeers(GetPeers {
+                request: 3,
+                peers_max: 64,
+            }),
+            "10 920340".to_string(),
+        ),
+        (
+            Frame::Peers(Peers {
+                request: 3,
+                peers: vec![
+                    entry("1.2.3.4:3000", Some(author), 0),
+                    entry("[2a00::1]:7001", None, 300),
+                ],
+                links: vec![author],
+            }),
+            {
+                let first = alloc::format!("93c406010203040bb8{}00", bin(0xaa));
+                let second = "93c4122a0000000000000000000000000000011b59c0cd012c";
+                alloc::format!("11 930392{first}{second}91{}", bin(0xaa))
+            },
+        ),
+    ]
+}
+
 #[test]
 fn the_encoding_of_every_kind_is_pinned() {
     for (frame, expected) in vectors() {
@@ -244,7 +297,7 @@ fn the_encoding_of_every_kind_is_pinned() {
 
 #[test]
 fn unknown_kinds_are_skipped() {
-    for kind in [0, 12, 13, 255] {
+    for kind in [0, 12, 15, 18, 255] {
         assert_eq!(Frame::decode(kind, &[0xc1]), Ok(None));
     }
 }
@@ -305,7 +358,22 @@ fn lists_are_refused_one_beyond_their_bound() {
             operations: vec![vec![0; size]; count],
         })
     };
+    let peers = |count: usize, links: usize| {
+        let entry = PeerEntry {
+            address: address("1.2.3.4:5"),
+            node: None,
+            age_s: 0,
+        };
+        Frame::Peers(Peers {
+            request: 0,
+            peers: vec![entry; count],
+            links: vec![AuthorKey([1; 32]); links],
+        })
+    };
     for (frame, fits) in [
+        (peers(PEERS_MAX, LINKS_MAX), true),
+        (peers(PEERS_MAX + 1, 0), false),
+        (peers(0, LINKS_MAX + 1), false),
         (heads(HEADS_MAX), true),
         (heads(HEADS_MAX + 1), false),
         (wants(WANTS_MAX, LOCATOR_MAX), true),
@@ -405,7 +473,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(kind in 0..13_u8, payload in vector(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_never_panic(kind in 0..19_u8, payload in vector(any::<u8>(), 0..300)) {
         let _ = Frame::decode(kind, &payload);
     }
 

@@ -45,12 +45,6 @@ const fn mebibytes(min: i64, max: i64) -> Kind {
 /// The log levels, quietest first.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// What `peer_storage_path` waits for.
-const PEER_FILE: &str = "the file of known peers";
-
-/// What the rates wait for.
-const RATES: &str = "the limiting of rates";
-
 /// What the keys of the HTTP API wait for.
 const API: &str = "the HTTP API";
 
@@ -131,6 +125,24 @@ pub(super) const KEYS: &[Key] = &[
     )
     .variable("MAX_PEERS"),
     key(
+        "p2p.target_peers",
+        count(0, 10_000),
+        "10",
+        "Sessions below which more peers are dialled; 0: named ones alone, and always",
+    ),
+    key(
+        "p2p.outbound_percent",
+        count(0, 100),
+        "50",
+        "Share of them that this node dials itself; places for so many are kept free (percent)",
+    ),
+    key(
+        "p2p.inbound_per_address",
+        count(1, 10_000),
+        "16",
+        "Most sessions that came in from one IP address",
+    ),
+    key(
         "p2p.max_handshakes",
         count(1, 10_000),
         "64",
@@ -179,8 +191,7 @@ pub(super) const KEYS: &[Key] = &[
         "",
         "File of the addresses of known peers; empty: in the data directory",
     )
-    .variable("PEER_STORAGE_PATH")
-    .awaiting(PEER_FILE),
+    .variable("PEER_STORAGE_PATH"),
     key(
         "discovery.bootstrap_peers",
         Kind::List(Item::Peer),
@@ -207,8 +218,7 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether peers are looked for in the local network",
     )
-    .variable("DISCOVERY_MDNS")
-    .awaiting("mDNS"),
+    .variable("DISCOVERY_MDNS"),
     key(
         "discovery.grenache",
         Kind::Boolean,
@@ -222,15 +232,13 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether peers tell each other of peers",
     )
-    .variable("DISCOVERY_PEER_EXCHANGE")
-    .awaiting("peer exchange"),
+    .variable("DISCOVERY_PEER_EXCHANGE"),
     key(
         "discovery.persisted",
         Kind::Boolean,
         "true",
         "Whether peers known from earlier runs are dialled at the start too",
-    )
-    .awaiting(PEER_FILE),
+    ),
     key(
         "grape.host",
         Kind::Address,
@@ -304,32 +312,28 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether the rates below hold (the console is exempt)",
     )
-    .variable("ENABLE_RATE_LIMIT")
-    .awaiting(RATES),
+    .variable("ENABLE_RATE_LIMIT"),
     key(
         "limits.orders_per_second",
         count(1, 1_000_000),
         "2000",
-        "Most orders a second from one peer or API client",
+        "Most orders a second of one author; a link carries those of ten",
     )
-    .variable("MAX_ORDERS_PER_SECOND")
-    .awaiting(RATES),
+    .variable("MAX_ORDERS_PER_SECOND"),
     key(
         "limits.orders_per_minute",
         count(1, 60_000_000),
         "60000",
         "Most orders a minute; not below orders_per_second",
     )
-    .variable("MAX_ORDERS_PER_MINUTE")
-    .awaiting(RATES),
+    .variable("MAX_ORDERS_PER_MINUTE"),
     key(
         "limits.requests_per_minute",
         count(1, 60_000_000),
         "6000",
         "Most other requests a minute from one peer or API client",
     )
-    .variable("MAX_REQUESTS_PER_MINUTE")
-    .awaiting(RATES),
+    .variable("MAX_REQUESTS_PER_MINUTE"),
     key(
         "limits.max_message_kb",
         kibibytes(16, 65_536),

@@ -123,6 +123,12 @@ pub struct P2pSettings {
     pub port_fallback: bool,
     /// Most sessions, 1 to 10,000.
     pub max_peers: usize,
+    /// Sessions below which more peers are dialled, 0 to 10,000.
+    pub target_peers: usize,
+    /// How many percent of them this node dials itself, 0 to 100.
+    pub outbound_percent: usize,
+    /// Most sessions that came in from one IP address, 1 to 10,000.
+    pub inbound_per_address: usize,
     /// Most accepted connections that have not yet proved who they are, 1 to 10,000.
     pub max_handshakes: usize,
     /// Longest wait before a peer is dialled again, 100 to 3,600,000 ms.
@@ -522,6 +528,15 @@ impl Settings {
         }
         .checked()
         .map_err(SettingsError::Genesis)
+    }
+
+    /// Where the addresses of known peers are kept.
+    pub fn peer_file(&self) -> PathBuf {
+        if self.p2p.peer_storage_path.as_os_str().is_empty() {
+            self.data_dir.join("peers.json")
+        } else {
+            self.p2p.peer_storage_path.clone()
+        }
     }
 
     /// Where the log files are.
