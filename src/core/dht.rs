@@ -270,7 +270,15 @@ impl Dht {
                 if let (Some(expected), Some(sender)) = (question.id, sender)
                     && expected != sender
                 {
-                    return self.on_silence(now_ms, &question);
+                    // Restarted with another id: gone, and there again.
+                    self.on_silence(now_ms, &question);
+                    return self.note(
+                        now_ms,
+                        Contact {
+                            id: sender,
+                            address: from,
+                        },
+                    );
                 }
                 if let Some(id) = sender {
                     self.note(now_ms, Contact { id, address: from });

@@ -39,19 +39,18 @@ pub fn free_port() -> u16 {
 }
 
 impl Grape {
-    /// Ours, on these ports.
-    pub fn ours_at(dht_port: u16, bootstrap: &[u16]) -> Self {
-        let mut command = Command::new(PROGRAM);
-        let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
-        command.args(["grape", "--aph", "0", "--events", "json"]);
-        command.args(["--dp", &dht_port.to_string(), "--bn", &list.join(",")]);
-        command.args(["--dpa", &AGE_MS.to_string()]);
-        Self::start(command)
-    }
-
     /// Ours, on free ports.
     pub fn ours(bootstrap: &[u16]) -> Self {
-        Self::ours_at(0, bootstrap)
+        Self::ours_aged(bootstrap, AGE_MS)
+    }
+
+    /// Ours, with announcements of this age.
+    pub fn ours_aged(bootstrap: &[u16], age_ms: u64) -> Self {
+        let mut command = Command::new(PROGRAM);
+        let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
+        command.args(["grape", "--dp", "0", "--aph", "0", "--events", "json"]);
+        command.args(["--bn", &list.join(","), "--dpa", &age_ms.to_string()]);
+        Self::start(command)
     }
 
     /// The real one, on free ports.
@@ -61,12 +60,21 @@ impl Grape {
 
     /// The real one, on these ports of DHT and HTTP interface.
     pub fn real_at(workshop: &Workshop, ports: (u16, u16), bootstrap: &[u16]) -> Self {
+        Self::real_with(workshop, ports, bootstrap, AGE_MS)
+    }
+
+    /// The real one, with announcements of this age.
+    pub fn real_aged(workshop: &Workshop, bootstrap: &[u16], age_ms: u64) -> Self {
+        Self::real_with(workshop, (free_port(), free_port()), bootstrap, age_ms)
+    }
+
+    fn real_with(workshop: &Workshop, ports: (u16, u16), bootstrap: &[u16], age_ms: u64) -> Self {
         let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
         let configuration = json!({
             "dht_port": ports.0,
             "api_port": ports.1,
             "dht_bootstrap": list,
-            "dht_peer_maxAge": AGE_MS,
+            "dht_peer_maxAge": age_ms,
         });
         let mut command = workshop.node("real_grape.js");
         command.arg(configuration.to_string());

@@ -13,5 +13,6 @@ mod grape;
 mod hostile;
 mod mixed;
 mod nodes;
+mod speed;
 mod suite;
 mod workshop;

@@ -304,13 +304,18 @@ impl Dht {
 
     /// A walk is over.
     fn arrive(&mut self, now_ms: u64, id: QueryId, mut errand: Errand) {
-        let Stage::Walks(walk) = core::mem::replace(&mut errand.stage, Stage::Begins) else {
+        let Stage::Walks(mut walk) = core::mem::replace(&mut errand.stage, Stage::Begins) else {
             return;
         };
+        if walk.is_lost() && !self.config.bootstrap.is_empty() {
+            walk.enter_by(&self.config.bootstrap);
+            errand.stage = Stage::Walks(walk);
+            return self.advance(now_ms, id, errand);
+        }
         let target = errand.kind.target(&self.own).to_vec();
         let givers = walk.into_givers();
         let nodes = givers.len();
-        if !matches!(errand.kind, Kind::Explore(_)) {
+        if nodes > 0 && !matches!(errand.kind, Kind::Explore(_)) {
             let table = GiverTable {
                 since_ms: now_ms,
                 givers: givers.clone(),

@@ -193,6 +193,24 @@ fn a_neighbour_that_was_restarted_is_asked_again_for_permission() {
 }
 
 #[test]
+fn an_entrance_that_was_restarted_is_found_again() {
+    let mut world = World::new(3, (1, 5));
+    world.start_at(1, &[]);
+    world.start_at(0, &[1]);
+    world.run_for(1_000);
+    // It knows nobody, so it does not say by itself that it has another id now.
+    world.start_at(1, &[]);
+    assert_eq!(world.announce(0, NAME, 7), Outcome::Announce(Ok(1)));
+    world.nodes.remove(&host(1));
+    assert!(matches!(
+        world.announce(0, NAME, 7),
+        Outcome::Announce(Err(_))
+    ));
+    world.start_at(1, &[]);
+    assert_eq!(world.announce(0, NAME, 7), Outcome::Announce(Ok(1)));
+}
+
+#[test]
 fn alone_there_is_nobody_to_ask_and_an_own_value_is_kept() {
     let mut world = World::new(4, (1, 1));
     world.start_at(0, &[]);
