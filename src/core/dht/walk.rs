@@ -79,6 +79,12 @@ impl Walk {
     /// Asks these addresses too, whoever is there.
     pub(crate) fn enter_by(&mut self, entrances: &[SocketAddrV4]) {
         self.entered = true;
+        if self.is_lost_so_far() {
+            // Who does not answer under the id that was known may answer under another.
+            entrances.iter().for_each(|entrance| {
+                self.asked.remove(entrance);
+            });
+        }
         self.entrances.extend_from_slice(entrances);
     }
 
@@ -159,9 +165,13 @@ impl Walk {
         self.in_flight.clear();
     }
 
+    fn is_lost_so_far(&self) -> bool {
+        !self.answered && self.in_flight.is_empty() && !self.stopped
+    }
+
     /// Whether all who were known are gone, and no entrance has been tried.
     pub(crate) fn is_lost(&self) -> bool {
-        !self.answered && !self.entered && !self.stopped
+        self.is_lost_so_far() && !self.entered
     }
 
     /// Whether it is over, if [`Walk::next`] has nobody to ask.
