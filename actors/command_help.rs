@@ -215,8 +215,8 @@ pub const COMMANDS: &[CommandHelp] = &[
         ],
         summary: "services and values of the DHT",
         meaning: "Announces a service of this host, looks for the addresses of one, keeps a value\n\
-                  in the DHT, or fetches one by its hash. The DHT is that of Grenache; mode p2p has\n\
-                  none.",
+                  in the DHT, or fetches one by its hash. The DHT is that of Grenache; mode p2p\n\
+                  has none.",
         examples: &[
             ("dht announce rest:util:net 1337", "a service at port 1337"),
             ("dht lookup rest:util:net", "who offers it"),

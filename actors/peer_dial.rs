@@ -198,13 +198,7 @@ async fn establish(
         Some(_) => Direction::Outbound,
         None => Direction::Inbound,
     };
-    if let (Some(dht), Some(port), IpAddr::V4(host)) = (
-        &node.grenache.dht,
-        accepted.hello.dht_port,
-        remote.ip().to_canonical(),
-    ) {
-        dht.meet(SocketAddrV4::new(host, port));
-    }
+    meet_in_dht(node, remote, accepted.hello.dht_port);
     let entry = SessionEntry {
         peer: me,
         node: peer,
@@ -229,6 +223,14 @@ async fn establish(
         writer,
         queue,
     })
+}
+
+/// A peer that is in the DHT is a way into it.
+fn meet_in_dht(node: &NodeContext, remote: SocketAddr, port: Option<u16>) {
+    let host = remote.ip().to_canonical();
+    if let (Some(dht), Some(port), IpAddr::V4(host)) = (&node.grenache.dht, port, host) {
+        dht.meet(SocketAddrV4::new(host, port));
+    }
 }
 
 /// What is known of a session when both Hellos are accepted.

@@ -59,6 +59,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "krpc",
         "market",
         "outputs",
+        "prefetch",
         "rate_limit",
         "seen",
         "standing",
