@@ -6,6 +6,7 @@ use bitfitech_core::dht::DhtConfig;
 use bitfitech_core::krpc::NodeId;
 use bitfitech_io::transport::PortFallback;
 use bitfitech_io::udp::bind_udp;
+use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
 /// A Grape that has itself as its only neighbour, without HTTP around it.
@@ -227,4 +228,42 @@ fn a_found_value_has_its_fields_in_the_order_of_the_original() {
         body.contains("\"token\":\"09\",\"v\":\"5\",\"salt\":\"salt\""),
         "{body}"
     );
+}
+
+/// JSON of the fields of a put in wrong and right forms.
+fn puts() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[0-9a-f]{0,70}|\\[1,2\\]|.{0,5}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        let field = "(v|k|sig|salt|seq|cas|type|data|length)";
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(field, inner, 0..7)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_put_is_understood_or_refused(options in puts()) {
+        if let Ok(request) = put_request(&options) {
+            let value = bencode::decode(&request.value);
+            prop_assert!(value.is_ok() || request.value.is_empty(), "{:?}", request.value);
+        }
+    }
+
+    #[test]
+    fn any_body_gets_an_answer(body in prop::collection::vec(any::<u8>(), 0..60)) {
+        // What is not even JSON needs no DHT, so none runs here.
+        let api = GrapeApi { dht: DhtClient::default(), dht_port: 1, body_bytes_max: 100 };
+        run(async {
+            let answer = answer(&api, "lookup", &body).await;
+            assert!(!answer.body.is_empty());
+        });
+    }
 }
