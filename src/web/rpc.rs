@@ -1,9 +1,9 @@
 //! The RPC service of Grenache over HTTP: trading by program, with any of its clients.
 //!
 //! A request is a POST to any path with `[rid, key, {"action": ACTION, "args": […]}]`; the answer
-//! is `[rid, null, result]` or `[rid, "CODE: text", null]`. Actions are commands of the console under
-//! other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What cannot
-//! be understood gets an error with whatever `rid` it has, never silence.
+//! is `[rid, null, result]` or `[rid, "CODE: text", null]`. Actions are commands of the console
+//! under other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What
+//! cannot be understood gets an error with whatever `rid` it has, never silence.
 //!
 //! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
 //! `rid` and key in the header `_gr`.
