@@ -22,6 +22,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::breaker::Circuits;
 use crate::child::{Child, ChildContext, Started};
+use crate::command_dht;
 use crate::command_error::CommandError;
 use crate::command_grammar::{parse, reply_word};
 use crate::command_help::help_text;
@@ -280,6 +281,20 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
     Ok(Reply::Crash { actor })
 }
 
+/// Answers one line as the console would in JSON: for services that speak for their callers. The
+/// line must be one whose command is theirs to give.
+pub async fn answer_once(node: &Arc<NodeContext>, line: &str) -> String {
+    let answer = match parse(line, &node.genesis) {
+        Ok(Some(command)) => execute(node, command).await,
+        Ok(None) => Err(ReplyError::new(
+            ErrorCode::BadCommand,
+            "there is no command",
+        )),
+        Err(error) => Err(error.into()),
+    };
+    answer_line(reply_word(line), &answer, &node.genesis)
+}
+
 /// Executes a command.
 async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
     let refs = &node.refs;
@@ -306,6 +321,7 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
         }
         Command::Connect(address) => connect(node, &address).await,
         Command::Disconnect(prefix) => disconnect(node, prefix).await,
+        Command::Dht(command) => command_dht::execute(node, command).await,
         Command::Breakers => {
             let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
             Ok(Reply::Breakers(circuits))

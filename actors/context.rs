@@ -3,6 +3,7 @@
 //! Everything here is read-only or a concurrent table that is read far more than written. State
 //! that belongs to one concern lives in the actor of that concern and nowhere else.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
 use crate::breaker::BreakerActor;
 use crate::command::CommandActor;
 use crate::console::Console;
+use crate::dht::DhtClient;
 use crate::discovery::DiscoveryActor;
 use crate::environment::{ActorEvent, Environment};
 use crate::gossip::GossipActor;
@@ -165,6 +167,19 @@ impl SessionEntry {
     }
 }
 
+/// What the node has of Grenache; all absent in mode `p2p`.
+#[derive(Clone, Debug, Default)]
+pub struct GrenacheParts {
+    /// The embedded Grape.
+    pub dht: Option<DhtClient>,
+    /// Its UDP socket.
+    pub dht_address: Option<SocketAddr>,
+    /// Its HTTP interface.
+    pub api_address: Option<SocketAddr>,
+    /// The RPC service.
+    pub rpc_address: Option<SocketAddr>,
+}
+
 /// All established sessions by link.
 pub type Directory = DashMap<LinkId, SessionEntry>;
 
@@ -202,6 +217,8 @@ pub struct NodeContext {
     pub console: Console,
     /// All actors.
     pub refs: Refs,
+    /// What the node has of Grenache.
+    pub grenache: GrenacheParts,
     /// Set when every actor has been up once; before that the console says nothing.
     pub up: SetOnce<()>,
     /// Told when the operator wants the node to shut down.
@@ -229,6 +246,8 @@ pub struct NodeParts {
     pub log_control: LogControl,
     /// The standard streams.
     pub console: Console,
+    /// What the node has of Grenache.
+    pub grenache: GrenacheParts,
 }
 
 impl NodeContext {
@@ -241,6 +260,7 @@ impl NodeContext {
             genesis: parts.genesis.clone(),
             listen: Some(parts.listen),
             instance: parts.instance,
+            dht_port: parts.grenache.dht_address.map(|address| address.port()),
         };
         Arc::new(Self {
             settings: parts.settings,
@@ -259,6 +279,7 @@ impl NodeContext {
             log_control: parts.log_control,
             console: parts.console,
             refs: Refs::default(),
+            grenache: parts.grenache,
             up: SetOnce::new(),
             quit: Notify::new(),
             next_number: AtomicU64::new(1),

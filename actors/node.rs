@@ -8,11 +8,15 @@
 //! │   └── orderbook               what users see of it
 //! ├── net (one_for_one)
 //! │   ├── breaker                 circuits of peer addresses
+//! │   ├── dht                     the embedded Grape (mode grenache)
 //! │   ├── gossip                  getting operations everywhere
 //! │   ├── discovery               finding peers, keeping enough of them
 //! │   ├── peers (one_for_one)     peer:<address>, one per connection
-//! │   └── listener                takes connections in
+//! │   ├── listener                takes connections in
+//! │   └── rendezvous              meeting others in the DHT (not in mode p2p)
 //! └── edge (one_for_one)
+//!     ├── grape_api               the Grape's HTTP interface (mode grenache)
+//!     ├── grape_rpc               trading by Grenache programs (not in mode p2p)
 //!     └── command                 the console
 //! ```
 //!
@@ -24,12 +28,13 @@ use std::sync::Arc;
 use actix_rt::ArbiterHandle;
 use bitfitech_core::address::PeerAddress;
 use bitfitech_core::supervision::{Backoff, Config, Intensity, Order, Restart, Strategy};
-use bitfitech_io::config::{HostPort, Settings};
+use bitfitech_io::config::{HostPort, Mode, Settings};
 
 use crate::breaker::BreakerActor;
 use crate::child::ChildSpec;
 use crate::command::{AtEnd, CommandActor, Speech};
 use crate::context::NodeContext;
+use crate::dht::DhtParts;
 use crate::discovery::DiscoveryActor;
 use crate::gossip::GossipActor;
 use crate::listener::{ListenerActor, PEER_CAPACITY};
@@ -38,6 +43,7 @@ use crate::matcher::MatcherActor;
 use crate::messages::Ready;
 use crate::orderbook::OrderbookActor;
 use crate::peer::{Origin, PeerActor, Wish};
+use crate::rendezvous::RendezvousActor;
 use crate::root::Root;
 use crate::store::StoreActor;
 use crate::supervisor::{SupervisorSpec, nested};
@@ -68,12 +74,22 @@ pub struct ConsoleUse {
     pub at_end: AtEnd,
 }
 
+/// What of Grenache runs in the tree; nothing in mode `p2p`.
+#[derive(Default)]
+pub struct GrenacheChildren {
+    /// What the embedded Grape needs.
+    pub dht: Option<DhtParts>,
+    /// What is served over HTTP.
+    pub services: Vec<ChildSpec>,
+}
+
 /// Starts all actors of a node. The exchange runs on `exchange_thread`, the store on a thread of
 /// its own, everything else on the present one.
 pub fn start(
     node: &Arc<NodeContext>,
     bound: std::net::TcpListener,
     console: ConsoleUse,
+    grenache: GrenacheChildren,
     exchange_thread: &ArbiterHandle,
 ) -> Root {
     let environment = &node.environment;
@@ -82,13 +98,29 @@ pub fn start(
     let exchange = branch(Strategy::RestForOne)
         .child(matcher(node).on(exchange_thread.clone()))
         .child(orderbook(node).on(exchange_thread.clone()));
-    let net = branch(Strategy::OneForOne)
-        .child(breaker(node))
+    let GrenacheChildren { dht, services } = grenache;
+    let net = branch(Strategy::OneForOne).child(breaker(node));
+    let net = match (&node.grenache.dht, dht) {
+        (Some(client), Some(parts)) => net.child(configured(node, client.child(parts))),
+        _ => net,
+    };
+    let net = net
         .child(gossip(node))
         .child(discovery(node))
         .child(nested(&node.refs.peers, peers(node), environment))
         .child(listener(node, bound));
-    let edge = branch(Strategy::OneForOne).child(command(node, console));
+    let meets = settings.mode != Mode::P2p && settings.discovery.grenache;
+    let net = if meets {
+        net.child(rendezvous(node))
+    } else {
+        net
+    };
+    let edge = services
+        .into_iter()
+        .fold(branch(Strategy::OneForOne), |edge, service| {
+            edge.child(configured(node, service))
+        });
+    let edge = edge.child(command(node, console));
     let root = SupervisorSpec::new(Config {
         intensity: Some(Intensity {
             restarts_max: ROOT_RESTARTS_MAX,
@@ -186,6 +218,16 @@ fn listener(node: &Arc<NodeContext>, bound: std::net::TcpListener) -> ChildSpec 
     configured(node, child)
 }
 
+/// Nobody sends it anything but its supervisor.
+fn rendezvous(node: &Arc<NodeContext>) -> ChildSpec {
+    let shared = Arc::clone(node);
+    let reference: ActorRef<RendezvousActor> = ActorRef::new("rendezvous", 1);
+    let child = ChildSpec::new(&reference, move |_child| {
+        RendezvousActor::new(Arc::clone(&shared))
+    });
+    configured(node, child)
+}
+
 fn command(node: &Arc<NodeContext>, console: ConsoleUse) -> ChildSpec {
     let shared = Arc::clone(node);
     let child = ChildSpec::new(&node.refs.command, move |child| {
@@ -245,9 +287,9 @@ pub fn ready(node: &NodeContext) -> Ready {
         node: node.identity.author(),
         p2p: listen.and_then(|listen| listen.parse().ok()),
         api: None,
-        grape_dht: None,
-        grape_api: None,
-        grape_rpc: None,
+        grape_dht: node.grenache.dht_address,
+        grape_api: node.grenache.api_address,
+        grape_rpc: node.grenache.rpc_address,
         mode: node.settings.mode.name().to_string(),
         network: node.genesis.network.clone(),
     }

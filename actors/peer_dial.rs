@@ -1,6 +1,6 @@
 //! From an address, or a connection that came in, to an established session.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -203,6 +203,7 @@ async fn establish(
         Some(_) => Direction::Outbound,
         None => Direction::Inbound,
     };
+    meet_in_dht(node, remote, accepted.hello.dht_port);
     let entry = SessionEntry {
         peer: me,
         node: peer,
@@ -227,6 +228,14 @@ async fn establish(
         writer,
         queue,
     })
+}
+
+/// A peer that is in the DHT is a way into it.
+fn meet_in_dht(node: &NodeContext, remote: SocketAddr, port: Option<u16>) {
+    let host = remote.ip().to_canonical();
+    if let (Some(dht), Some(port), IpAddr::V4(host)) = (&node.grenache.dht, port, host) {
+        dht.meet(SocketAddrV4::new(host, port));
+    }
 }
 
 /// What is known of a session when both Hellos are accepted.

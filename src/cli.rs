@@ -13,8 +13,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, value
 
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
+mod grape;
 mod sim;
 
+pub use grape::GrapeCommand;
+use grape::GrapeOptions;
 use sim::SimOptions;
 pub use sim::{SimCommand, SimSettings};
 
@@ -32,6 +35,8 @@ Examples:
   bitfitech keys show                          the public key by which others know this node
   bitfitech replay --generate A --out orders.csv
   bitfitech replay orders.csv                  run an order file through the matching engine
+  bitfitech grape --dp 20001 --aph 30001 --bn 127.0.0.1:20002
+                                               a Grape of its own for Grenache programs
   bitfitech sim --scenario partition --nodes 200
                                                a whole network in this process, with faults
 
@@ -203,6 +208,11 @@ enum Subcommands {
         #[command(flatten)]
         sim: SimOptions,
     },
+    /// Start a Grape of its own: DHT and HTTP interface, in place of Grenache's grape
+    Grape {
+        #[command(flatten)]
+        grape: GrapeOptions,
+    },
     /// Print the completions for a shell, for example: source <(bitfitech completions bash)
     Completions {
         /// The shell
@@ -252,6 +262,8 @@ pub enum Command {
     Replay(ReplayCommand),
     /// Run the simulator.
     Sim(SimCommand),
+    /// Run a Grape.
+    Grape(Box<GrapeCommand>),
     /// Print the completions for a shell.
     Completions(clap_complete::Shell),
 }
@@ -418,6 +430,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         Some(Subcommands::Sim { options, sim }) => {
             (outer.merge(options), Command::Sim(sim.command()))
         }
+        Some(Subcommands::Grape { grape }) => (outer, Command::Grape(Box::new(grape.command()))),
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
     Ok(Invocation { options, command })
@@ -577,6 +590,26 @@ mod tests {
     }
 
     #[test]
+    fn a_grape_takes_the_options_of_the_program_that_it_replaces() {
+        let words = "grape --dht_port 1 --api_port 2 --bootstrap a:3,,127.0.0.1:4 -b 127.0.0.1";
+        let Command::Grape(command) = accepted(words).command else {
+            panic!("not a grape");
+        };
+        assert_eq!((command.dht_port, command.api_port), (1, Some(2)));
+        assert_eq!(command.bootstrap.len(), 2);
+        assert_eq!(command.peer_age_ms_max, 120_000);
+        assert_eq!(command.payload_bytes_max, 8_192);
+        let words = "grape --dp 1 --bn= --dpa 200 --dc 3 --dht_maxValues 7 --events json";
+        let Command::Grape(command) = accepted(words).command else {
+            panic!("not a grape");
+        };
+        assert_eq!(command.api_port, None);
+        assert_eq!(command.bootstrap, []);
+        assert_eq!((command.peer_age_ms_max, command.values_max), (200, 7));
+        assert!(command.events.is_some());
+    }
+
+    #[test]
     fn wrong_usage_is_one_line_that_says_where_help_is() {
         for words in [
             "--nonsense",
@@ -614,6 +647,12 @@ mod tests {
             "sim --duration 5",
             "sim --byzantine 100",
             "--exit-on-eof sim",
+            "grape --aph 1 --bn=",
+            "grape --dp 1",
+            "grape --dp 1 --bn nonsense",
+            "grape --dp 70000 --bn=",
+            "grape --dp 1 --bn= --dpa 0",
+            "grape --dp 1 --bn= --events xml",
         ] {
             match parse_words(words) {
                 Err(Stop::Usage(line)) => {

@@ -5,6 +5,8 @@
 mod cli;
 mod commands;
 mod exit;
+mod grape_command;
+mod grenache;
 mod replay_command;
 mod run;
 mod sim_command;
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Sim(command) => exit::finish(sim_command::run(options, command)),
+        Command::Grape(command) => exit::finish(grape_command::run(&command)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
 }

@@ -16,7 +16,7 @@ use bitfitech_actors::command::{AtEnd, Speech};
 use bitfitech_actors::command_table::Style;
 use bitfitech_actors::console::{Console, Streams, TerminalUse};
 use bitfitech_actors::context::{NodeContext, NodeParts};
-use bitfitech_actors::node::{self, ConsoleUse};
+use bitfitech_actors::node::{self, ConsoleUse, GrenacheChildren};
 use bitfitech_actors::root::RootFailure;
 use bitfitech_core::exchange::OwnChain;
 use bitfitech_io::config::{Configuration, Settings};
@@ -30,6 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::{AtEndOfInput, Options, Output};
 use crate::commands;
 use crate::exit::Failure;
+use crate::grenache::GrenachePorts;
 
 /// How long an orderly shutdown may take before the process ends without it.
 const SHUTDOWN: Duration = Duration::from_secs(30);
@@ -55,6 +56,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
     let address = bound.local_addr().map_err(failed)?;
+    let grenache = GrenachePorts::bind(settings).map_err(failed)?;
     let console = Console::start(streams(options, &configuration, &data_dir)).map_err(failed)?;
     if let Some(show) = console.shower() {
         logging.show_on_terminal(show);
@@ -69,9 +71,12 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         instance: RandomState::new().build_hasher().finish(),
         log_control: logging.control(),
         console,
+        grenache: grenache.parts(),
     };
     let node = NodeContext::new(parts);
-    let ended = System::new().block_on(live(&node, bound, console_use(options, at_end)));
+    let children = grenache.children(&node);
+    let console = console_use(options, at_end);
+    let ended = System::new().block_on(live(&node, bound, console, children));
     node.console.close();
     ended.map(|()| String::new()).map_err(failed)
 }
@@ -134,11 +139,12 @@ async fn live(
     node: &Arc<NodeContext>,
     bound: TcpListener,
     console: ConsoleUse,
+    grenache: GrenacheChildren,
 ) -> Result<(), RootFailure> {
     let exchange_thread = Arbiter::new();
     let asked = asked_to_end(node);
     tokio::pin!(asked);
-    let mut root = node::start(node, bound, console, &exchange_thread.handle());
+    let mut root = node::start(node, bound, console, grenache, &exchange_thread.handle());
     let started = tokio::select! {
         started = root.started() => started,
         () = &mut asked => false,

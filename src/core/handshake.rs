@@ -77,6 +77,8 @@ pub struct LocalNode {
     pub listen: Option<String>,
     /// Random number of this process.
     pub instance: u64,
+    /// Its UDP port in the DHT, if it is in one.
+    pub dht_port: Option<u16>,
 }
 
 impl LocalNode {
@@ -92,6 +94,7 @@ impl LocalNode {
             unix_ms: now.unix_ms,
             instance: self.instance,
             session,
+            dht_port: self.dht_port,
         }
     }
 }

@@ -6,25 +6,29 @@
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
 //! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], and
-//! what keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`].
+//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], what
+//! keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`], and what finds
+//! others by Grenache: [`bencode`], [`krpc`], [`dht`].
 #![no_std]
 
 extern crate alloc;
 
 pub mod address;
 pub mod address_book;
+pub mod bencode;
 pub mod board;
 pub mod breaker;
 mod chunks;
 pub mod confirmation;
 pub mod dag;
 pub mod delivery;
+pub mod dht;
 mod effect_log;
 pub mod exchange;
 pub mod genesis;
 pub mod gossip;
 pub mod handshake;
+pub mod krpc;
 mod leases;
 mod lifetimes;
 pub mod market;
@@ -38,6 +42,7 @@ pub mod order_log;
 mod order_table;
 mod outputs;
 pub mod peer_exchange;
+mod prefetch;
 mod random;
 pub mod rate_limit;
 pub mod replica;

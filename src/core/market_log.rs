@@ -12,11 +12,20 @@ use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
 use crate::types::{Lots, OrderId, Side, Ticks};
 
-/// An insertion that goes back further than this goes through the slow lane.
+/// An insertion that goes back over more actions than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
 
-/// The slow lane merges at most once in this time, in milliseconds, so that an author who keeps
-/// sending old operations costs everyone a bounded share of time.
+/// So does one that goes back further than this before the end of the log, in milliseconds. A
+/// guess: what is later than that did not come by the delays of a network alone, so it does not
+/// matter if it waits, and mostly more of its kind is under way.
+pub const FAST_LANE_MS: u64 = 2_000;
+
+/// What goes back over no more actions than this never waits. A guess: fewer than a tick brings
+/// under load.
+pub const ALWAYS_FAST_ACTIONS: usize = 256;
+
+/// The slow lane merges at most once in this time, in milliseconds, so that authors who keep
+/// sending what belongs far back cost everyone a bounded share of time.
 pub const SLOW_LANE_MS: u64 = 1_000;
 
 /// What an entry of the log does.
@@ -89,6 +98,7 @@ pub(crate) struct MarketLog<E> {
     pub(crate) successors: BTreeMap<Slot, Slot>,
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
+    bucket_ms: u32,
     slow_lane_after_ms: u64,
     /// When what the last merge left for the slow lane is due, if it left anything.
     next_merge_ms: Option<u64>,
@@ -139,6 +149,11 @@ impl LogEntry {
         same && matches!(self.deed, Deed::Withdraw(_) | Deed::Lapse(_))
     }
 
+    /// The bucket of its time.
+    pub(crate) fn bucket(&self) -> u64 {
+        self.bucket
+    }
+
     /// Its key in the total order.
     pub(crate) fn key(&self, operations: &OperationTable) -> LogKey {
         let operation = operations.row(self.operation);
@@ -175,9 +190,10 @@ impl LogEntry {
 }
 
 impl<E> MarketLog<E> {
-    /// An empty log around an engine.
-    pub(crate) fn new(engine: E) -> Self {
+    /// An empty log around an engine, in a network with buckets of this width.
+    pub(crate) fn new(engine: E, bucket_ms: u32) -> Self {
         Self {
+            bucket_ms,
             engine,
             log: Chunks::new(),
             traces: Chunks::new(),
@@ -263,11 +279,15 @@ impl<E> MarketLog<E> {
 
     /// Whether a place lies further back than the fast lane goes.
     pub(crate) fn is_deep(&self, entry: &LogEntry, operations: &OperationTable) -> bool {
-        let fast_from = self.log.len().checked_sub(FAST_LANE_ACTIONS);
-        fast_from.is_some_and(|at| {
-            let fast_from = &self.log[at.min(self.log.len() - 1)];
-            entry.is_before(fast_from, operations)
-        })
+        let lies_behind = |actions: usize| {
+            let at = self.log.len().checked_sub(actions);
+            let reached = at.and_then(|at| self.log.get(at.min(self.log.len() - 1)));
+            reached.is_some_and(|reached| entry.is_before(reached, operations))
+        };
+        let buckets = FAST_LANE_MS / u64::from(self.bucket_ms);
+        let last = self.log.last().map_or(0, |last| last.bucket);
+        let is_old = entry.bucket + buckets < last;
+        (is_old && lies_behind(ALWAYS_FAST_ACTIONS)) || lies_behind(FAST_LANE_ACTIONS)
     }
 
     /// Whether the slow lane is open at this time. All that enters it at one time merges at once.

@@ -108,30 +108,34 @@ pub fn draw(genesis: &Digest, bucket: u64, market: MarketIndex, author: &AuthorK
 
 /// The keys of those actions of an operation that have a place in the order, in the order of the
 /// actions.
-pub fn keys(genesis: &Digest, id: OpId, body: &Body, position: Position) -> Vec<LogKey> {
+pub fn keys(
+    genesis: Digest,
+    id: OpId,
+    body: &Body,
+    position: Position,
+) -> impl Iterator<Item = LogKey> + '_ {
     let mut lowest: Vec<(MarketIndex, Class, u64)> = Vec::new();
-    let mut keys = Vec::with_capacity(body.actions.len());
-    for (index, action) in body.actions.iter().enumerate() {
-        let Some(class) = Class::of(action) else {
-            continue;
-        };
-        let market = action.market();
-        let known = lowest.iter().position(|(other, ..)| *other == market);
-        let at = known.unwrap_or_else(|| {
-            let number = draw(genesis, position.bucket, market, &body.author);
-            lowest.push((market, Class::Cancel, number));
-            lowest.len() - 1
-        });
-        let class = class.max(lowest[at].1);
-        lowest[at].1 = class;
-        keys.push(LogKey {
-            position,
-            class,
-            draw: lowest[at].2,
-            seq: body.seq,
-            index: u8::try_from(index).expect("an operation has at most 64 actions"),
-            operation: id,
-        });
-    }
-    keys
+    body.actions
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, action)| {
+            let class = Class::of(action)?;
+            let market = action.market();
+            let known = lowest.iter().position(|(other, ..)| *other == market);
+            let at = known.unwrap_or_else(|| {
+                let number = draw(&genesis, position.bucket, market, &body.author);
+                lowest.push((market, Class::Cancel, number));
+                lowest.len() - 1
+            });
+            let class = class.max(lowest[at].1);
+            lowest[at].1 = class;
+            Some(LogKey {
+                position,
+                class,
+                draw: lowest[at].2,
+                seq: body.seq,
+                index: u8::try_from(index).expect("an operation has at most 64 actions"),
+                operation: id,
+            })
+        })
 }

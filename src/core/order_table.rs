@@ -15,7 +15,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::hint::black_box;
 use core::ops::Range;
 
 use crate::chunks::Chunks;
@@ -25,6 +24,7 @@ use crate::matching::{
 };
 use crate::op::{ACTIONS_MAX, Action, Operation, Place};
 use crate::operation_table::{OperationPlace, OperationTable};
+use crate::prefetch::prefetch;
 use crate::types::{Lots, MarketIndex, OrderId, Side, Ticks};
 use crate::view::{Change, OrderRow};
 
@@ -186,7 +186,9 @@ impl OrderTable {
             tags[count] = self.key.tag(&OrderId::new(&operation.id(), index));
             count += 1;
         }
-        self.touch_homes(&tags[..count]);
+        tags[..count]
+            .iter()
+            .for_each(|tag| self.by_id.prefetch(*tag));
         for (number, &tag) in (first.0..).zip(&tags[..count]) {
             self.by_id.insert(tag, Slot(number));
         }
@@ -194,13 +196,6 @@ impl OrderTable {
             self.operations.index(place);
         }
         (place, first.0..self.next_slot().0)
-    }
-
-    /// Asks memory for where searches for these tags start, all at once. A loop of its own: the
-    /// fewer instructions between two reads, the more of them are under way at a time.
-    fn touch_homes(&self, tags: &[Tag]) {
-        let seen = tags.iter().map(|tag| self.by_id.touch(*tag));
-        black_box(seen.fold(0, |seen, line| seen ^ line));
     }
 
     fn next_slot(&self) -> Slot {
@@ -314,22 +309,19 @@ impl OrderTable {
     /// the next.
     pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId>) {
         let (mut tags, mut slots) = ([Tag::default(); ACTIONS_MAX], [Slot::NONE; ACTIONS_MAX]);
-        let (mut count, mut seen) = (0, 0);
+        let mut count = 0;
         for (tag, id) in tags.iter_mut().zip(ids) {
             *tag = self.key.tag(id);
+            self.by_id.prefetch(*tag);
             count += 1;
         }
-        self.touch_homes(&tags[..count]);
         for (slot, tag) in slots.iter_mut().zip(&tags[..count]) {
             *slot = self.by_id.find(*tag, |_| true).unwrap_or_default();
+            prefetch(&self.seat(*slot).operation);
         }
         for slot in &slots[..count] {
-            seen ^= u32::from(self.seat(*slot).index);
+            prefetch(&self.operations.row(self.seat(*slot).operation).owner);
         }
-        for slot in &slots[..count] {
-            seen ^= self.operations.row(self.seat(*slot).operation).owner.0;
-        }
-        black_box(seen);
     }
 
     /// The order of a seat with terms is there from now on.

@@ -158,6 +158,8 @@ pub struct Hello {
     pub instance: u64,
     /// Counts the sessions that this process began, on both sides; later ones have greater numbers.
     pub session: u64,
+    /// UDP port of the node in the DHT, on the host that the session comes from, if it has one.
+    pub dht_port: Option<u16>,
 }
 
 /// A field of the genesis as text.

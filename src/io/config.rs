@@ -129,10 +129,6 @@ impl Configuration {
         }
         let settings: Settings = config.try_deserialize().map_err(inconsistent)?;
         let mut errors = find_exceeding(&effective);
-        if settings.mode != Mode::P2p {
-            let place = effective["mode"].origin.clone();
-            errors.push(ConfigError::Mode { place });
-        }
         if !settings.api.host.is_loopback() && settings.api.token.reveal().is_empty() {
             let place = effective["api.host"].origin.clone();
             errors.push(ConfigError::MissingToken { place });

@@ -4,12 +4,14 @@
 //! has a type. The actors drive these parts; [`bitfitech_core`] gives the bytes their meaning.
 //!
 //! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
-//! and [`transport`], then [`store`]; [`peer_file`] and [`mdns`] find peers, [`command_history`]
-//! stands by itself.
+//! and [`transport`], then [`store`]; [`peer_file`] and [`mdns`] find peers, [`udp`] and
+//! [`grape_client`] talk to Grapes, [`command_history`] stands by itself.
 
 pub mod command_history;
 pub mod config;
 pub mod data_dir;
+pub mod entropy;
+pub mod grape_client;
 pub mod identity;
 pub mod logging;
 pub mod mdns;
@@ -17,3 +19,4 @@ pub mod peer_file;
 pub mod store;
 pub mod tls;
 pub mod transport;
+pub mod udp;

@@ -27,6 +27,7 @@ use self::generator::Pattern;
 use self::notional::notional_text;
 use self::order_file::{FileError, OrderFile};
 use self::report::{Output, Report};
+use self::runner::Driver;
 
 /// What to do.
 #[derive(Clone, Debug)]
@@ -128,9 +129,12 @@ pub fn replay(file: &Path, market: &Market) -> Result<Report, ReplayError> {
     };
     let orders = read_file(file, market).map_err(read)?;
     let input_rss_mb = memory::resident_mib();
-    let timing = runner::time(&orders);
-    let latencies = runner::latencies(&orders);
+    let mut driver = Driver::warm(&orders);
+    let timing = runner::time(&mut driver, &orders);
+    driver.empty(&orders);
+    let latencies = runner::latencies(&mut driver, &orders);
     let peak_rss_mb = memory::peak_mib();
+    drop(driver);
     let progress = bar(orders.actions.len() as u64, "matching");
     let outcome = runner::collect(&orders, market, |count| progress.inc(count));
     progress.finish_and_clear();

@@ -105,6 +105,7 @@ impl Host {
             genesis: world.genesis.clone(),
             listen: None,
             instance: random.any(),
+            dht_port: None,
         };
         Self {
             index,

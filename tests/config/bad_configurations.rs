@@ -179,16 +179,6 @@ pub const BAD_FILES: &[Bad] = &[
         "not empty",
     ),
     (
-        File("mode = \"grenache\"\n"),
-        &["config.toml:1", "need the DHT"],
-        "set mode to p2p",
-    ),
-    (
-        File("mode = \"legacy\"\n"),
-        &["config.toml:1", "need the DHT"],
-        "set mode to p2p",
-    ),
-    (
         File("[discovery]\nbootstrap_peers = [\"a:1\", \"nowhere\"]\n"),
         &["config.toml:2", "bootstrap_peers", "`nowhere`"],
         "host:port",
@@ -416,16 +406,6 @@ pub const BAD_REST: &[Bad] = &[
         "0 to 65535",
     ),
     (
-        Variable("EMBEDDED_GRAPE", "true"),
-        &["environment EMBEDDED_GRAPE", "grenache"],
-        "set mode to p2p",
-    ),
-    (
-        Variable("EMBEDDED_GRAPE", "false"),
-        &["environment EMBEDDED_GRAPE", "legacy"],
-        "set mode to p2p",
-    ),
-    (
         Variable("EMBEDDED_GRAPE", "si"),
         &["environment EMBEDDED_GRAPE", "`si`"],
         "true or false",
@@ -478,11 +458,6 @@ pub const BAD_REST: &[Bad] = &[
         Assigned("markets.2.pair=A/B"),
         &["markets.1.pair is missing"],
         "without gaps",
-    ),
-    (
-        Assigned("mode=grenache"),
-        &["-D mode", "grenache"],
-        "set mode to p2p",
     ),
     (
         Assigned("limits.max_message_kb=9000"),

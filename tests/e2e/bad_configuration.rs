@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::support::plan::{Plan, quiet_command};
+use crate::support::plan::quiet_command;
 use crate::support::program::{Input, run_to_end};
 
 /// Runs the command, which must refuse to start with a line that names each of `names`.
@@ -201,13 +201,4 @@ fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
         });
         assert!(shown, "{key} = {value} in\n{}", finished.stdout);
     }
-}
-
-#[test]
-fn a_mode_that_needs_a_missing_part_says_so() {
-    let folder = TempDir::new().expect("a temporary folder");
-    let plan = Plan::named("early").set("mode", "grenache");
-    let finished = run_to_end(plan.command(folder.path()), "", Input::StaysOpen);
-    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
-    assert!(finished.stderr.contains("mode"), "{}", finished.stderr);
 }

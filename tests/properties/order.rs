@@ -18,7 +18,7 @@ fn keys_of(network: &Network, node: usize) -> BTreeMap<OpId, Vec<(MarketIndex, L
         .map(|operation| {
             let index = dag.insert(operation);
             let (id, body) = (operation.id(), operation.body());
-            let keys = order_log::keys(&network.digest, id, body, dag.position(index));
+            let keys = order_log::keys(network.digest, id, body, dag.position(index));
             let placed = body.actions.iter().filter(|action| action.pair().is_none());
             let markets = placed.map(|action| action.market());
             (id, markets.zip(keys).collect())

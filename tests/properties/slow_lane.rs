@@ -6,7 +6,9 @@
 
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::market_log::{FAST_LANE_ACTIONS, SLOW_LANE_MS};
+use bitfitech_core::market_log::{
+    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_MS,
+};
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
 use bitfitech_core::replica::Replica;
@@ -54,13 +56,18 @@ impl Filled {
     /// A market with one more action than the fast lane reaches back.
     fn new() -> Self {
         let mut filled = Self::empty();
-        let mut prev = None;
-        for seq in 0..=(FAST_LANE_ACTIONS / ACTIONS_MAX) as u64 {
-            let actions = vec![immediate(); ACTIONS_MAX];
-            prev = Some(filled.stage(1, (seq, prev), 10_000 + seq, actions));
-        }
-        filled.replica.merge(0);
+        filled.fill(FAST_LANE_ACTIONS, 1);
         filled
+    }
+
+    /// Adds operations, each so much later than the one before, with more actions than this.
+    fn fill(&mut self, actions: usize, apart_ms: u64) {
+        let mut prev = None;
+        for seq in 0..=(actions / ACTIONS_MAX) as u64 {
+            let actions = vec![immediate(); ACTIONS_MAX];
+            prev = Some(self.stage(1, (seq, prev), 10_000 + seq * apart_ms, actions));
+        }
+        self.replica.merge(0);
     }
 
     /// How many bytes the set of operations takes.
@@ -160,5 +167,37 @@ fn what_belongs_far_back_is_merged_at_most_once_in_a_while_and_never_lost() {
     assert_eq!(
         levels.iter().map(|level| level.orders).sum::<u32>(),
         orders.len() as u32
+    );
+}
+
+/// Whether two early orders that come shortly after each other are both merged at once.
+fn both_come_at_once(actions: usize, apart_ms: u64) -> bool {
+    let mut filled = Filled::empty();
+    filled.fill(actions, apart_ms);
+    let just_before_ms = 9_999;
+    let order = || vec![limit(Side::Sell, 9, 1)];
+    let first = filled.stage(2, (0, None), just_before_ms, order());
+    filled.replica.merge(5_000);
+    let second = filled.stage(3, (0, None), just_before_ms, order());
+    filled.replica.merge(5_001);
+    assert!(filled.shows(first), "the first one has waited");
+    filled.shows(second)
+}
+
+#[test]
+fn far_back_is_both_long_ago_and_behind_much() {
+    let operations = (ALWAYS_FAST_ACTIONS / ACTIONS_MAX) as u64;
+    let long_apart_ms = 2 * FAST_LANE_MS / operations;
+    assert!(
+        !both_come_at_once(ALWAYS_FAST_ACTIONS, long_apart_ms),
+        "long ago and behind much"
+    );
+    assert!(
+        both_come_at_once(ALWAYS_FAST_ACTIONS, 1),
+        "behind much that has just come"
+    );
+    assert!(
+        both_come_at_once(ALWAYS_FAST_ACTIONS - 2 * ACTIONS_MAX, long_apart_ms),
+        "long ago, but behind little"
     );
 }

@@ -27,6 +27,7 @@ fn node(byte: u8, genesis: Genesis) -> LocalNode {
         genesis,
         listen: None,
         instance: u64::from(byte),
+        dht_port: None,
     }
 }
 

@@ -102,6 +102,7 @@ impl Book {
         &mut self.ladders[side as usize]
     }
 
+    #[inline]
     fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
         self.ids.find(tag, |slot| self.orders[slot].id == *id)
     }
@@ -490,7 +491,7 @@ impl Engine for Book {
     }
 
     fn prepare(&self, upcoming: &[Action]) {
-        prepare::touch(self, upcoming);
+        prepare::prefetch(self, upcoming);
     }
 
     fn mark(&self) -> Mark {

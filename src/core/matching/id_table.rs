@@ -18,6 +18,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::slab::Slot;
+use crate::prefetch::prefetch;
 use crate::types::OrderId;
 
 /// Entries in a bucket: with their summary, one cache line of 64 bytes.
@@ -177,9 +178,10 @@ impl IdTable {
         self.buckets.capacity() * size_of::<Bucket>()
     }
 
-    /// Reads where a search for this tag starts, without looking at it.
-    pub(crate) fn touch(&self, tag: Tag) -> u32 {
-        self.buckets[self.home(tag)].summary as u32
+    /// A hint that this tag will be searched for.
+    #[inline]
+    pub(crate) fn prefetch(&self, tag: Tag) {
+        prefetch(&self.buckets[self.home(tag)].summary);
     }
 
     pub(crate) fn insert(&mut self, tag: Tag, slot: Slot) {

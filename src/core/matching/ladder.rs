@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 use super::pages::{self, Entry, Pages};
 use super::slab::Slot;
+use crate::prefetch::prefetch;
 use crate::types::{Side, Ticks};
 
 /// Prices in the window: 64^3, what three layers of 64-bit words cover. At a tick of 0.01 that is
@@ -157,17 +158,22 @@ impl Ladder {
         }
     }
 
-    /// Where the level of a price has to be looked for if it is not in the window.
-    pub(super) fn page(&self, price: Ticks) -> &[Entry] {
+    /// A hint that the level of a price will be looked for. Where that has to be if it is not in
+    /// the window.
+    #[inline]
+    pub(super) fn prefetch(&self, price: Ticks) -> &[Entry] {
         let key = self.key(price);
-        if self.position(key).is_some() {
-            &[]
-        } else {
-            self.outside.page(key)
+        if let Some(position) = self.position(key) {
+            prefetch(&self.window[position]);
+            return &[];
         }
+        let page = self.outside.page(key);
+        // A search in a page starts at its middle.
+        page.get(page.len() / 2).inspect(|entry| prefetch(*entry));
+        page
     }
 
-    /// The level at a price, given its [`Self::page`].
+    /// The level at a price, given its [`Self::prefetch`].
     pub(super) fn get_in(&self, page: &[Entry], price: Ticks) -> Option<Slot> {
         let key = self.key(price);
         match self.position(key) {

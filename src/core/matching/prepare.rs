@@ -7,8 +7,6 @@
 //! operation without looking at it, and then, with all lines at hand, finds out where the next step
 //! has to read. It is a hint: nothing changes, and a wrong guess costs time only.
 
-use core::hint::black_box;
-
 use super::book::Book;
 use super::id_table::Tag;
 use super::pages::Entry;
@@ -26,7 +24,7 @@ const ORDERS_MIN: usize = if cfg!(test) { 1 } else { 1 << 12 };
 
 /// How many ids are looked at between two steps along the queues at the front. So these get about
 /// as far as takers do in a batch of which a third takes (measured).
-const TAGS_PER_STEP: usize = 8;
+const ACTIONS_PER_STEP: usize = 8;
 
 /// Actions of one kind, so that steps over them need not ask for the kind each time.
 struct Group {
@@ -52,13 +50,19 @@ impl Group {
         self.len += usize::from(belongs);
     }
 
+    fn members(&self) -> impl Iterator<Item = usize> {
+        self.members[..self.len]
+            .iter()
+            .map(|member| usize::from(*member))
+    }
+
     fn slots(&self) -> &[Slot] {
         &self.slots[..self.len]
     }
 }
 
-/// Reads what the first [`BATCH_MAX`] actions will read.
-pub(super) fn touch(book: &Book, upcoming: &[Action]) {
+/// Asks memory for what the first [`BATCH_MAX`] actions will read.
+pub(super) fn prefetch(book: &Book, upcoming: &[Action]) {
     if book.len() < ORDERS_MIN {
         return;
     }
@@ -66,27 +70,36 @@ pub(super) fn touch(book: &Book, upcoming: &[Action]) {
     let mut tags = [Tag::default(); BATCH_MAX];
     let (mut places, mut changes) = (Group::new(), Group::new());
     let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
-    let mut seen = fronts[0].step(book) ^ fronts[1].step(book);
     for (number, action) in upcoming.iter().enumerate() {
-        tags[number] = book.key.tag(addressed(action));
+        // Asked only once, for no processor can guess the answer.
         let is_place = matches!(action, Action::Place(_));
         places.add(number, is_place);
         changes.add(number, !is_place);
     }
-    // A loop of its own: the fewer instructions there are between two reads, the more of them the
-    // processor has under way at a time.
-    for part in tags[..upcoming.len()].chunks(TAGS_PER_STEP) {
-        for tag in part {
-            seen ^= book.ids.touch(*tag);
+    for member in places.members() {
+        if let Action::Place(order) = &upcoming[member] {
+            book.ids.prefetch(book.key.tag(&order.id));
         }
-        seen ^= fronts[0].step(book) ^ fronts[1].step(book);
     }
-    seen ^= find_changes(book, &tags, &mut changes);
-    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
-    seen ^= touch_neighbours(book, &changes);
-    seen ^= fronts[0].step(book) ^ fronts[1].step(book);
-    seen ^= touch_places(book, upcoming, &mut places);
-    black_box(seen);
+    for member in changes.members() {
+        tags[member] = book.key.tag(changed(&upcoming[member]));
+        book.ids.prefetch(tags[member]);
+    }
+    let mut step = || fronts.iter_mut().for_each(|front| front.step(book));
+    step();
+    let pages = ask_for_levels(book, upcoming, &places);
+    step();
+    find_changes(book, &tags, &mut changes, &mut step);
+    find_places(book, (upcoming, &pages), &mut places, &mut step);
+    for &slot in changes.slots() {
+        let order = &book.orders[slot];
+        book.levels.prefetch(order.level());
+        book.orders.prefetch(order.next);
+        book.orders.prefetch(order.previous);
+    }
+    for &level in places.slots() {
+        book.orders.prefetch(book.levels[level].back);
+    }
 }
 
 /// The orders at the front of a side, which takers will meet. Each has to be read to find the next,
@@ -108,73 +121,76 @@ impl Front {
         }
     }
 
-    /// Reads an order and where the table has its id, and goes on to the next of the level.
-    fn step(&mut self, book: &Book) -> u32 {
+    /// Asks for the place of an order's id in the table and for the next order of the level.
+    #[inline]
+    fn step(&mut self, book: &Book) {
         let order = &book.orders[self.order];
-        let seen = book.ids.touch(book.key.tag(&order.id));
+        book.ids.prefetch(book.key.tag(&order.id));
         self.order = if self.order == self.back {
             Slot::NONE
         } else {
             order.next
         };
-        seen ^ book.orders[self.order].next.0
+        book.orders.prefetch(self.order);
     }
 }
 
 /// For actions on resting orders: the order.
-fn find_changes(book: &Book, tags: &[Tag; BATCH_MAX], changes: &mut Group) -> u32 {
-    let mut seen = 0;
+fn find_changes(
+    book: &Book,
+    tags: &[Tag; BATCH_MAX],
+    changes: &mut Group,
+    mut meanwhile: impl FnMut(),
+) {
     for place in 0..changes.len {
         let tag = tags[usize::from(changes.members[place])];
-        changes.slots[place] = book.ids.find(tag, |_| true).unwrap_or_default();
-    }
-    for &slot in changes.slots() {
-        seen ^= book.orders[slot].next.0;
-    }
-    seen
-}
-
-/// For actions on resting orders: the level and the neighbours.
-fn touch_neighbours(book: &Book, changes: &Group) -> u32 {
-    let mut seen = 0;
-    for &slot in changes.slots() {
-        let order = &book.orders[slot];
-        seen ^= book.levels[order.level()].back.0;
-        seen ^= book.orders[order.next].next.0 ^ book.orders[order.previous].next.0;
-    }
-    seen
-}
-
-/// For new orders: the level of their price, whom they would stand behind, and their own place.
-fn touch_places(book: &Book, upcoming: &[Action], places: &mut Group) -> u32 {
-    let (mut pages, mut seen): ([&[Entry]; BATCH_MAX], u32) = ([&[]; BATCH_MAX], 0);
-    for (page, member) in pages.iter_mut().zip(&places.members[..places.len]) {
-        if let Some((side, price)) = resting_limit(&upcoming[usize::from(*member)]) {
-            *page = book.ladder(side).page(price);
+        let slot = book.ids.find(tag, |_| true).unwrap_or_default();
+        changes.slots[place] = slot;
+        book.orders.prefetch(slot);
+        if place.is_multiple_of(ACTIONS_PER_STEP) {
+            meanwhile();
         }
     }
-    // Pages are for prices far from the market; a search in one starts at its middle.
-    for page in &pages[..places.len] {
-        seen ^= page.get(page.len() / 2).map_or(0, |entry| entry.0 as u32);
+}
+
+/// For new orders: where the level of their price has to be looked for.
+fn ask_for_levels<'book>(
+    book: &'book Book,
+    upcoming: &[Action],
+    places: &Group,
+) -> [&'book [Entry]; BATCH_MAX] {
+    let mut pages: [&[Entry]; BATCH_MAX] = [&[]; BATCH_MAX];
+    for (page, member) in pages.iter_mut().zip(places.members()) {
+        if let Some((side, price)) = resting_limit(&upcoming[member]) {
+            *page = book.ladder(side).prefetch(price);
+        }
     }
-    for (place, page) in (0..places.len).zip(pages) {
+    pages
+}
+
+/// For new orders: the level of their price, and their own place.
+fn find_places(
+    book: &Book,
+    (upcoming, pages): (&[Action], &[&[Entry]; BATCH_MAX]),
+    places: &mut Group,
+    mut meanwhile: impl FnMut(),
+) {
+    for place in 0..places.len {
         let limit = resting_limit(&upcoming[usize::from(places.members[place])]);
-        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(page, price));
+        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(pages[place], price));
         places.slots[place] = level.unwrap_or_default();
+        book.levels.prefetch(places.slots[place]);
         if let Some(slot) = book.orders.upcoming(place) {
-            seen ^= book.orders[slot].next.0;
+            book.orders.prefetch(slot);
+        }
+        if place.is_multiple_of(ACTIONS_PER_STEP) {
+            meanwhile();
         }
     }
-    for &level in places.slots() {
-        seen ^= book.levels[level].back.0;
-    }
-    for &level in places.slots() {
-        seen ^= book.orders[book.levels[level].back].next.0;
-    }
-    seen
 }
 
-fn addressed(action: &Action) -> &OrderId {
+/// The order that an action other than a new order addresses.
+fn changed(action: &Action) -> &OrderId {
     match action {
         Action::Place(order) => &order.id,
         Action::Cancel { order, .. } | Action::End { order, .. } => order,

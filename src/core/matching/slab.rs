@@ -10,6 +10,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
+use crate::prefetch::prefetch;
+
 /// How many bits of a slot number count within a chunk. A guess: one insertion in 1024 pays for
 /// fresh memory, less often than the 99.9th percentile looks.
 const CHUNK_BITS: u32 = 10;
@@ -63,6 +65,12 @@ impl<T: Copy + Default> Slab<T> {
         // right after it was written there in narrow ones, it would stall the processor.
         self[slot] = value;
         slot
+    }
+
+    /// A hint that a value will be needed.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: Slot) {
+        prefetch(&self[slot]);
     }
 
     /// Gives a place back. Its value stays readable until the place is used again.

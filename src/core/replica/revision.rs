@@ -8,6 +8,7 @@
 //! renewed before it is done again ([`Replica::renew_promises`]).
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::Replica;
 use super::tape::{TapeEntry, tape_of};
@@ -227,26 +228,34 @@ impl<E: Engine> Replica<E> {
         makers.sort_unstable();
         makers.dedup();
         for maker in makers {
-            let is_before = |order| {
-                let place = self.markets[index].place_of(order, self.bucket_of_order(order));
-                place.filter(|at| *at < first)
-            };
-            if is_before(maker).is_none() {
+            if !self.is_behind(index, maker, first) {
                 continue;
             }
             let id = self.orders.id(maker);
             let mut promised = 0_u64;
             for (taker, terms) in self.markets[index].terms.takers(maker) {
                 let pair = OrderPair::new(id, self.orders.id(taker));
-                let withheld = match is_before(taker) {
-                    None => terms.withheld_of(&pair, &id),
-                    Some(at) => self.left_of_half(index, at, maker, terms.half_of(&pair, &id)),
+                let withheld = if self.is_behind(index, taker, first) {
+                    self.left_of_half(index, (maker, taker), terms.half_of(&pair, &id))
+                } else {
+                    terms.withheld_of(&pair, &id)
                 };
                 promised = promised.saturating_add(withheld);
             }
             promised = promised.saturating_add(self.left_on_entry(index, maker));
             let engine = &mut self.markets[index].engine;
             engine.set_promised(&id, Lots(promised));
+        }
+    }
+
+    /// Whether an order of the log stands before this place. Mostly its bucket tells.
+    fn is_behind(&self, index: usize, order: Slot, first: usize) -> bool {
+        let market = &self.markets[index];
+        let bucket = self.bucket_of_order(order);
+        match bucket.cmp(&market.log[first].bucket()) {
+            Ordering::Less => true,
+            Ordering::Equal => market.place_of(order, bucket).is_some_and(|at| at < first),
+            Ordering::Greater => false,
         }
     }
 
@@ -296,22 +305,24 @@ impl<E: Engine> Replica<E> {
 
     /// What an order promised to those before it and did not trade with them when it came.
     fn left_on_entry(&self, index: usize, own: Slot) -> u64 {
-        let Some(at) = self.markets[index].place_of(own, self.bucket_of_order(own)) else {
-            return 0;
-        };
         let id = self.orders.id(own);
         let makers = self.markets[index].terms.makers(own);
         let left = makers.map(|maker| {
             let pair = OrderPair::new(id, self.orders.id(maker));
             let terms = self.markets[index].terms.get(maker, own);
             let half = terms.map_or(Lots(0), |terms| terms.half_of(&pair, &id));
-            self.left_of_half(index, at, maker, half)
+            self.left_of_half(index, (maker, own), half)
         });
         left.fold(0, u64::saturating_add)
     }
 
     /// What of the half of either was left when a taker, which has come, had met a maker.
-    fn left_of_half(&self, index: usize, at: usize, maker: Slot, half: Lots) -> u64 {
+    fn left_of_half(&self, index: usize, (maker, taker): (Slot, Slot), half: Lots) -> u64 {
+        let bucket = self.bucket_of_order(taker);
+        let place = || self.markets[index].place_of(taker, bucket);
+        let Some(at) = (half > Lots(0)).then(place).flatten() else {
+            return 0;
+        };
         let trades = self.trades_between(index, at, maker);
         let tentative = trades
             .iter()

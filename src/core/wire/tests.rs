@@ -56,6 +56,7 @@ fn any_hello() -> impl Strategy<Value = Hello> {
             unix_ms: numbers.3,
             instance: numbers.4,
             session: numbers.5,
+            dht_port: u16::try_from(numbers.5).ok(),
         })
 }
 
@@ -140,6 +141,7 @@ fn test_hello() -> Hello {
         unix_ms: 1_700_000_000_000,
         instance: 11,
         session: 2,
+        dht_port: None,
     }
 }
 

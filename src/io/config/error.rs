@@ -127,11 +127,6 @@ pub enum ConfigError {
         /// What it must be.
         expected: String,
     },
-    /// The mode in force is one that this version does not have.
-    Mode {
-        /// Where it is given.
-        place: String,
-    },
     /// The HTTP API is open to others and asks for no token.
     MissingToken {
         /// Where its address is given.
@@ -200,11 +195,6 @@ impl fmt::Display for ConfigError {
                 shown,
                 expected,
             } => write!(out, "{place}: {key} is {shown}, must be {expected}"),
-            Self::Mode { place } => write!(
-                out,
-                "{place}: the modes grenache and legacy need the DHT, which this version does not \
-                 have: set mode to p2p (with EMBEDDED_GRAPE: make it and DISCOVERY_GRENACHE false)"
-            ),
             Self::MissingToken { place } => write!(
                 out,
                 "{place}: others can reach api.host, so api.token must be set: set it, or make \

@@ -45,9 +45,6 @@ const fn mebibytes(min: i64, max: i64) -> Kind {
 /// The log levels, quietest first.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// What the keys of Grenache wait for.
-const DHT: &str = "the DHT";
-
 /// What the keys of the HTTP API wait for.
 const API: &str = "the HTTP API";
 
@@ -56,8 +53,8 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "mode",
         Kind::Choice(&["grenache", "p2p", "legacy"]),
-        "p2p",
-        "How peers are found; this version has only p2p",
+        "grenache",
+        "How peers are found: by the own Grape, without one, or by other Grapes",
     ),
     key(
         "data_dir",
@@ -228,8 +225,7 @@ pub(super) const KEYS: &[Key] = &[
         "true",
         "Whether peers are looked for in the DHT",
     )
-    .variable("DISCOVERY_GRENACHE")
-    .awaiting(DHT),
+    .variable("DISCOVERY_GRENACHE"),
     key(
         "discovery.peer_exchange",
         Kind::Boolean,
@@ -247,49 +243,43 @@ pub(super) const KEYS: &[Key] = &[
         "grape.host",
         Kind::Address,
         "127.0.0.1",
-        "Address of the embedded Grape",
+        "Address of the HTTP API of the embedded Grape; its DHT is at p2p.host",
     )
-    .variable("GRAPE_HOST")
-    .awaiting(DHT),
+    .variable("GRAPE_HOST"),
     key(
         "grape.dht_port",
         count(0, 65_535),
         "20001",
         "UDP port of its DHT; 0: any free one",
     )
-    .variable("GRAPE_DHT_PORT")
-    .awaiting(DHT),
+    .variable("GRAPE_DHT_PORT"),
     key(
         "grape.api_port",
         count(0, 65_535),
         "30001",
         "TCP port of its HTTP API; 0: any free one",
     )
-    .variable("GRAPE_API_PORT")
-    .awaiting(DHT),
+    .variable("GRAPE_API_PORT"),
     key(
         "grape.rpc_port",
         count(0, 65_535),
         "0",
-        "TCP port of the Grenache service of this node; 0: any free one",
-    )
-    .awaiting(DHT),
+        "TCP port of the Grenache RPC service, on loopback; 0: any free one",
+    ),
     key(
         "grape.bootstrap_nodes",
         Kind::List(Item::Peer),
         "",
         "Grapes through which the DHT is entered, each host:port",
     )
-    .variable("GRAPE_BOOTSTRAP_NODES")
-    .awaiting(DHT),
+    .variable("GRAPE_BOOTSTRAP_NODES"),
     key(
         "grape.url",
-        Kind::HttpUrl,
+        Kind::HttpUrls,
         "http://127.0.0.1:30001",
-        "HTTP API of the other Grape that mode legacy uses",
+        "HTTP API of the other Grape that mode legacy uses; more after commas are its substitutes",
     )
-    .variable("GRAPE_URL")
-    .awaiting(DHT),
+    .variable("GRAPE_URL"),
     key(
         "breaker.failure_threshold",
         count(1, 1_000),

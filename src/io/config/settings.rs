@@ -60,11 +60,11 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Through the DHT of the embedded Grape too. Loading refuses it until there is one.
+    /// Through the DHT of the embedded Grape too.
     Grenache,
     /// From configured addresses alone.
     P2p,
-    /// Through the DHT of other Grapes. Loading refuses it until there is one.
+    /// Through the DHT of other Grapes.
     Legacy,
 }
 
@@ -189,8 +189,15 @@ pub struct GrapeSettings {
     pub rpc_port: u16,
     /// Grapes through which the DHT is entered.
     pub bootstrap_nodes: Vec<HostPort>,
-    /// `http://host:port` of the Grape that mode legacy uses.
+    /// `http://host:port` of the Grape that mode legacy uses, and of substitutes after commas.
     pub url: String,
+}
+
+impl GrapeSettings {
+    /// The Grapes that mode legacy uses, the first one first.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        self.url.split(',').map(str::trim)
+    }
 }
 
 /// The section `breaker`: the circuit of each peer address.

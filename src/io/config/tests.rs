@@ -79,7 +79,7 @@ fn another_value(key: &Key) -> String {
         Kind::Choice(words) => words[words.len() - 1].to_owned(),
         Kind::Directory | Kind::OptionalDirectory | Kind::OptionalPath => "/elsewhere".to_owned(),
         Kind::Address => "127.0.0.2".to_owned(),
-        Kind::HttpUrl => "http://grape.example:1".to_owned(),
+        Kind::HttpUrls => "http://grape.example:1".to_owned(),
         Kind::Secret => "swordfish".to_owned(),
         Kind::Decimal => match key.name {
             "tick" | "lot" => "0.001".to_owned(),
@@ -259,17 +259,13 @@ fn embedded_grape_chooses_the_mode() {
         .variable("EMBEDDED_GRAPE", "false")
         .variable("DISCOVERY_GRENACHE", "false");
     assert_eq!(p2p.load().settings.mode, Mode::P2p);
-    for value in ["true", "false"] {
-        let refused = TestSources::new("").variable("EMBEDDED_GRAPE", value);
-        let errors = refused.errors();
-        assert!(
-            errors[0].starts_with("environment EMBEDDED_GRAPE: the modes grenache and legacy"),
-            "{errors:?}"
-        );
-        assert_eq!(refused.assign("mode=p2p").load().settings.mode, Mode::P2p);
+    for (value, mode) in [("true", Mode::Grenache), ("false", Mode::Legacy)] {
+        let chosen = TestSources::new("").variable("EMBEDDED_GRAPE", value);
+        assert_eq!(chosen.load().settings.mode, mode);
+        assert_eq!(chosen.assign("mode=p2p").load().settings.mode, Mode::P2p);
     }
     let alone = TestSources::new("").variable("DISCOVERY_GRENACHE", "false");
-    assert_eq!(alone.load().settings.mode, Mode::P2p);
+    assert_eq!(alone.load().settings.mode, Mode::Grenache);
     let errors = p2p.variable("DISCOVERY_GRENACHE", "perhaps").errors();
     assert_eq!(errors.len(), 1, "{errors:?}");
 }
@@ -445,6 +441,9 @@ fn the_address_of_a_grape_is_an_http_url() {
         ("http://127.0.0.1:30001", true),
         ("http://grape.example:1/", true),
         ("http://[::1]:1", true),
+        ("http://a:1,http://b:2", true),
+        ("http://a:1, http://b:2", true),
+        ("http://a:1,", false),
         ("https://127.0.0.1:30001", false),
         ("127.0.0.1:30001", false),
         ("http://127.0.0.1", false),

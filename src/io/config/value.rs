@@ -43,8 +43,8 @@ pub(super) enum Kind {
     Decimal,
     /// An IP address.
     Address,
-    /// `http://host:port`.
-    HttpUrl,
+    /// `http://host:port`, one or several separated by commas.
+    HttpUrls,
     /// A word that nobody may see: neither errors nor `config show` say it.
     Secret,
     /// Any number of these.
@@ -100,7 +100,7 @@ impl Kind {
             Self::Text => "text without control characters".to_owned(),
             Self::Decimal => "a decimal number in quotes, such as \"0.01\"".to_owned(),
             Self::Address => "an IP address such as 0.0.0.0, 127.0.0.1 or ::".to_owned(),
-            Self::HttpUrl => "http://host:port such as http://127.0.0.1:30001".to_owned(),
+            Self::HttpUrls => "http://host:port such as http://127.0.0.1:30001".to_owned(),
             Self::Secret => format!(
                 "at most {SECRET_BYTES_MAX} letters, digits and other visible characters of ASCII"
             ),
@@ -182,7 +182,7 @@ impl Kind {
             Self::Choice(words) => words.contains(&text),
             Self::Directory => !text.is_empty(),
             Self::Address => text.parse::<IpAddr>().is_ok(),
-            Self::HttpUrl => is_http_url(text),
+            Self::HttpUrls => text.split(',').all(|url| is_http_url(url.trim())),
             Self::Secret => is_secret(text),
             _ => true,
         };

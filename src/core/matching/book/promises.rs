@@ -25,6 +25,7 @@ impl Promise {
 
 impl Book {
     /// What is promised of an order.
+    #[inline]
     pub(super) fn promise(&self, slot: Slot) -> Promise {
         if self.orders[slot].is_marked() {
             self.promises[&slot]

@@ -1,0 +1,108 @@
+//! What a node has of Grenache, by its mode: ports, the embedded Grape, services over HTTP.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use bitfitech_actors::context::{GrenacheParts, NodeContext};
+use bitfitech_actors::dht::{DhtClient, DhtParts};
+use bitfitech_actors::node::GrenacheChildren;
+use bitfitech_actors::service;
+use bitfitech_core::dht::DhtConfig;
+use bitfitech_io::config::{Mode, Settings};
+use bitfitech_io::transport::{BindError, PortFallback, bind_port};
+use bitfitech_io::udp::bind_udp;
+use bitfitech_web::grape_api::{self, GrapeApi};
+use bitfitech_web::rpc;
+
+/// Longest body of a request to the Grape (Grenache).
+const PAYLOAD_BYTES_MAX: usize = 8_192;
+
+/// The bound ports; none in mode `p2p`.
+#[derive(Default)]
+pub struct GrenachePorts {
+    dht: Option<UdpSocket>,
+    api: Option<TcpListener>,
+    rpc: Option<TcpListener>,
+}
+
+impl GrenachePorts {
+    /// Binds what the mode needs.
+    ///
+    /// # Errors
+    /// A port is taken and may not be replaced, or the system refuses.
+    pub fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let fallback = if settings.p2p.port_fallback {
+            PortFallback::NextFree
+        } else {
+            PortFallback::Refuse
+        };
+        let grape = &settings.grape;
+        // The service trades in the node's name and asks for no token.
+        let rpc_host = if grape.host.is_loopback() {
+            grape.host
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        };
+        let rpc = || bind_http(rpc_host, grape.rpc_port, fallback).map(Some);
+        match settings.mode {
+            Mode::P2p => Ok(Self::default()),
+            Mode::Legacy => Ok(Self {
+                rpc: rpc()?,
+                ..Self::default()
+            }),
+            Mode::Grenache => {
+                let dht_host = match settings.p2p.host {
+                    IpAddr::V4(host) => host,
+                    IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+                };
+                Ok(Self {
+                    dht: Some(bind_udp(dht_host, grape.dht_port, fallback)?),
+                    api: Some(bind_http(grape.host, grape.api_port, fallback)?),
+                    rpc: rpc()?,
+                })
+            }
+        }
+    }
+
+    /// What the actors have to know.
+    pub fn parts(&self) -> GrenacheParts {
+        let tcp = |listener: &TcpListener| listener.local_addr().ok();
+        GrenacheParts {
+            dht: self.dht.as_ref().map(|_| DhtClient::default()),
+            dht_address: self.dht.as_ref().and_then(|dht| dht.local_addr().ok()),
+            api_address: self.api.as_ref().and_then(tcp),
+            rpc_address: self.rpc.as_ref().and_then(tcp),
+        }
+    }
+
+    /// What runs in the tree of a node.
+    pub fn children(self, node: &Arc<NodeContext>) -> GrenacheChildren {
+        let mut services = Vec::new();
+        if let (Some(bound), Some(dht)) = (self.api, &node.grenache.dht) {
+            let api = GrapeApi {
+                dht: dht.clone(),
+                dht_port: node.local.dht_port.unwrap_or(0),
+                body_bytes_max: PAYLOAD_BYTES_MAX,
+            };
+            services.push(service::child("grape_api", grape_api::service(bound, api)));
+        }
+        if let Some(bound) = self.rpc {
+            let serve = rpc::service(bound, Arc::clone(node));
+            services.push(service::child("grape_rpc", serve));
+        }
+        let dht = self.dht.map(|socket| DhtParts {
+            config: DhtConfig::default(),
+            bootstrap: node.settings.grape.bootstrap_nodes.clone(),
+            socket,
+        });
+        GrenacheChildren { dht, services }
+    }
+}
+
+fn bind_http(host: IpAddr, port: u16, fallback: PortFallback) -> Result<TcpListener, BindError> {
+    bind_port(SocketAddr::new(host, port), fallback, |address| {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    })
+}

@@ -1,0 +1,141 @@
+//! What all HTTP services have in common: one server under a supervisor, and bodies with a bound.
+
+use std::future::{Future, poll_fn};
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::error::ErrorPayloadTooLarge;
+use actix_web::rt::time::{Sleep, sleep, timeout};
+use actix_web::web::{Bytes, Payload, ServiceConfig};
+use actix_web::{App, Error, HttpServer};
+use bitfitech_actors::service::{Service, StopMode};
+use futures_core::Stream;
+
+/// Longest wait for the next request of a connection: the one that Node's HTTP server has.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Longest wait for the rest of a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for answers under way when a service stops, in seconds.
+const STOP_S: u64 = 1;
+
+/// Most connections of one service; others wait in the backlog of the system. A guess.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// Bytes beyond the allowed ones that are read and thrown away, so that the answer that says so
+/// gets through to ordinary clients; a connection that brings more is closed.
+const EXCESS_BYTES_MAX: usize = 1_024 * 1_024;
+
+/// Time for an answer to get through before its connection is cut. A guess.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Serves on a bound port, with one thread.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn serve(
+    bound: &TcpListener,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> Result<Service, String> {
+    let failed = |error: std::io::Error| format!("cannot serve HTTP: {error}");
+    let listener = bound.try_clone().map_err(failed)?;
+    let server = HttpServer::new(move || App::new().configure(configure.clone()))
+        .workers(1)
+        .keep_alive(KEEP_ALIVE)
+        .max_connections(CONNECTIONS_MAX)
+        .shutdown_timeout(STOP_S)
+        .disable_signals()
+        .listen(listener)
+        .map_err(failed)?
+        .run();
+    let handle = server.handle();
+    // A task of its own, which outlives whoever waits for it: so a server can still be told to
+    // end when its actor is gone.
+    let task = actix_web::rt::spawn(server);
+    Ok(Service {
+        ended: Box::pin(async move {
+            match task.await {
+                Ok(ended) => ended.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        }),
+        // The order is given at once; its future would only wait for the end.
+        stop: Box::new(move |mode| drop(handle.stop(mode == StopMode::InOrder))),
+    })
+}
+
+/// Why there is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// It is longer than allowed. Whether the rest of it has been read.
+    TooLong(Rest),
+    /// It did not come to its end.
+    Broken,
+}
+
+/// What became of the rest of a body that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// It was read: the connection can go on.
+    Read,
+    /// There may be more of it: the connection has to be closed.
+    Unread,
+}
+
+/// A body after which the connection is cut: for clients that go on sending what nobody reads.
+pub struct LastWords {
+    text: Option<&'static str>,
+    cut: Pin<Box<Sleep>>,
+}
+
+impl LastWords {
+    /// A body of this text.
+    pub fn new(text: &'static str) -> Self {
+        Self {
+            text: Some(text),
+            cut: Box::pin(sleep(LAST_WORDS)),
+        }
+    }
+}
+
+impl Stream for LastWords {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(text) = self.text.take() {
+            return Poll::Ready(Some(Ok(Bytes::from_static(text.as_bytes()))));
+        }
+        // A body that breaks off is what makes the server drop the connection.
+        let cut = self.cut.as_mut().poll(task);
+        cut.map(|()| Some(Err(ErrorPayloadTooLarge("more than allowed is sent"))))
+    }
+}
+
+/// Reads a body of at most `bytes_max`.
+///
+/// # Errors
+/// When it is longer, or does not come to its end in time.
+pub async fn read_body(mut payload: Payload, bytes_max: usize) -> Result<Vec<u8>, BodyError> {
+    let reading = async {
+        let (mut body, mut length) = (Vec::new(), 0_usize);
+        while let Some(chunk) = poll_fn(|task| Pin::new(&mut payload).poll_next(task)).await {
+            let chunk = chunk.map_err(|_| BodyError::Broken)?;
+            length += chunk.len();
+            if length <= bytes_max {
+                body.extend_from_slice(&chunk);
+            } else if length - bytes_max > EXCESS_BYTES_MAX {
+                return Err(BodyError::TooLong(Rest::Unread));
+            }
+        }
+        if length > bytes_max {
+            return Err(BodyError::TooLong(Rest::Read));
+        }
+        Ok(body)
+    };
+    timeout(BODY_TIMEOUT, reading)
+        .await
+        .unwrap_or(Err(BodyError::Broken))
+}

@@ -1,0 +1,11 @@
+//! What the node serves over HTTP.
+//!
+//! Handlers translate: a request becomes a question to an actor, its answer a body. Nothing is
+//! decided here. [`http`] is what all services have in common, [`grape_api`] the interface of
+//! Grenache's Grape, [`rpc`] the service by which its programs trade.
+
+pub mod grape_api;
+mod grape_values;
+pub mod http;
+pub mod rpc;
+mod rpc_actions;

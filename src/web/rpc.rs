@@ -1,0 +1,259 @@
+//! The RPC service of Grenache over HTTP: trading by program, with any of its clients.
+//!
+//! A request is a POST to any path with `[rid, key, {"action": ACTION, "args": […]}]`; the answer
+//! is `[rid, null, result]` or `[rid, "CODE: text", null]`. Actions are commands of the console
+//! under other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What
+//! cannot be understood gets an error with whatever `rid` it has, never silence.
+//!
+//! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
+//! `rid` and key in the header `_gr`.
+//!
+//! The service trades in the node's name and asks for no token, so it listens on loopback only.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bitfitech_actors::command;
+use bitfitech_actors::context::NodeContext;
+use bitfitech_actors::service::Serve;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::http::{self, BodyError};
+use crate::rpc_actions::{Action, action_of};
+
+/// Longest body of a request, compressed or not: many times the longest order.
+const BODY_BYTES_MAX: usize = 64 * 1_024;
+
+/// Orders whose answers are remembered for clients that repeat them; the oldest go first. A guess:
+/// an hour of a busy client.
+const REMEMBERED_MAX: usize = 4_096;
+
+/// The answer to an order, as soon as there is one.
+type Promised = Arc<OnceCell<Result<Value, String>>>;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    node: Arc<NodeContext>,
+    placed: Arc<Mutex<Placed>>,
+}
+
+/// Answers to orders by the names that clients gave them.
+#[derive(Default)]
+struct Placed {
+    answers: BTreeMap<String, Promised>,
+    oldest_first: VecDeque<String>,
+}
+
+impl Placed {
+    /// The answer to the order of this name, which may still have to be placed.
+    fn promised(&mut self, client_id: String) -> Promised {
+        if let Some(promised) = self.answers.get(&client_id) {
+            return Arc::clone(promised);
+        }
+        if self.oldest_first.len() >= REMEMBERED_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.answers.remove(&oldest);
+        }
+        self.oldest_first.push_back(client_id.clone());
+        let promised = Promised::default();
+        self.answers.insert(client_id, Arc::clone(&promised));
+        promised
+    }
+
+    /// Nothing was placed: the name is free again.
+    fn forget(&mut self, client_id: &str) {
+        self.answers.remove(client_id);
+        self.oldest_first.retain(|known| known != client_id);
+    }
+}
+
+/// What serves the RPC service of a node on a bound port. What it remembers survives its restart.
+pub fn service(bound: TcpListener, node: Arc<NodeContext>) -> Serve {
+    let shared = Shared {
+        node,
+        placed: Arc::default(),
+    };
+    Arc::new(move || {
+        let shared = web::Data::new(shared.clone());
+        http::serve(&bound, move |config| {
+            config
+                .app_data(shared.clone())
+                .default_service(web::to(handle));
+        })
+    })
+}
+
+/// Whether bodies are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Plain,
+    Gzip,
+}
+
+async fn handle(
+    request: HttpRequest,
+    payload: web::Payload,
+    shared: web::Data<Shared>,
+) -> HttpResponse {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let packing = match header("grc-compress") {
+        Some(value) if value.contains("gzip") => Packing::Gzip,
+        _ => Packing::Plain,
+    };
+    let envelope = header("_gr").map(serde_json::from_str::<Value>);
+    if let Some(Err(_)) = envelope {
+        let answer = json!([null, "ERR_HEADER_PARSE_GR", null]);
+        return respond(StatusCode::INTERNAL_SERVER_ERROR, packing, &answer);
+    }
+    let refused = |status, text: &str| {
+        let answer = json!([null, format!("BAD_REQUEST: {text}"), null]);
+        respond(status, packing, &answer)
+    };
+    let body = match http::read_body(payload, BODY_BYTES_MAX).await {
+        Ok(body) => unpack(body, packing),
+        Err(BodyError::TooLong(_)) => {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the request is too long");
+        }
+        Err(BodyError::Broken) => {
+            return refused(StatusCode::BAD_REQUEST, "the request is incomplete");
+        }
+    };
+    let message = body
+        .ok()
+        .and_then(|body| serde_json::from_slice(&body).ok());
+    let Some(Value::Array(message)) = message else {
+        let expected = "the request must be [rid, key, payload] in JSON";
+        return refused(StatusCode::BAD_REQUEST, expected);
+    };
+    let rid = match envelope {
+        Some(Ok(envelope)) => envelope.get(0).cloned(),
+        _ => message.first().cloned(),
+    };
+    let rid = rid.unwrap_or(Value::Null);
+    let asked = action_of(message.get(2).unwrap_or(&Value::Null));
+    let answer = match asked {
+        Ok(action) => perform(&shared, action).await,
+        Err(error) => Err(error),
+    };
+    let answer = match answer {
+        Ok(result) => json!([rid, null, result]),
+        Err(error) => json!([rid, error, null]),
+    };
+    respond(StatusCode::OK, packing, &answer)
+}
+
+fn respond(status: StatusCode, packing: Packing, answer: &Value) -> HttpResponse {
+    let body = answer.to_string().into_bytes();
+    let packed = match packing {
+        Packing::Plain => Ok(body),
+        Packing::Gzip => pack(&body),
+    };
+    match packed {
+        Ok(body) => HttpResponse::build(status).body(body),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+fn pack(body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// A body as it was before it was compressed; too long a one is none.
+fn unpack(body: Vec<u8>, packing: Packing) -> io::Result<Vec<u8>> {
+    if packing == Packing::Plain {
+        return Ok(body);
+    }
+    let mut unpacked = Vec::new();
+    let limit = BODY_BYTES_MAX as u64 + 1;
+    GzDecoder::new(&body[..])
+        .take(limit)
+        .read_to_end(&mut unpacked)?;
+    if unpacked.len() > BODY_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(unpacked)
+}
+
+/// Does what is asked; an order with a name once only.
+async fn perform(shared: &Shared, action: Action) -> Result<Value, String> {
+    let Some(client_id) = action.client_id else {
+        return execute(&shared.node, &action.line).await;
+    };
+    let promised = shared.placed.lock().await.promised(client_id.clone());
+    let answer = promised
+        .get_or_init(|| execute(&shared.node, &action.line))
+        .await
+        .clone();
+    // An error says that nothing was placed, unless nobody knows.
+    let unknown = |error: &String| error.starts_with("TIMEOUT") || error.starts_with("UNAVAILABLE");
+    if answer.as_ref().is_err_and(|error| !unknown(error)) {
+        shared.placed.lock().await.forget(&client_id);
+    }
+    answer
+}
+
+/// Executes a command of the console.
+async fn execute(node: &Arc<NodeContext>, line: &str) -> Result<Value, String> {
+    let answer = command::answer_once(node, line).await;
+    let mut answer = serde_json::from_str::<Value>(&answer).unwrap_or(Value::Null);
+    let text = |answer: &Value, field: &str| answer[field].as_str().unwrap_or("").to_owned();
+    if answer["ok"] == false {
+        return Err(format!(
+            "{}: {}",
+            text(&answer, "code"),
+            text(&answer, "error")
+        ));
+    }
+    if let Some(fields) = answer.as_object_mut() {
+        fields.remove("reply");
+        fields.remove("ok");
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_survives_compression_and_a_bomb_is_refused() {
+        let packed = pack(b"[1,2,3]").expect("compressed");
+        let unpacked = unpack(packed, Packing::Gzip).expect("uncompressed");
+        assert_eq!(unpacked, b"[1,2,3]");
+        let bomb = pack(&vec![b' '; 10 * BODY_BYTES_MAX]).expect("compressed");
+        assert!(bomb.len() < BODY_BYTES_MAX);
+        assert!(unpack(bomb, Packing::Gzip).is_err());
+        assert!(unpack(b"no gzip".to_vec(), Packing::Gzip).is_err());
+    }
+
+    #[test]
+    fn orders_are_remembered_by_name_the_latest_ones() {
+        let mut placed = Placed::default();
+        let first = placed.promised("0".to_owned());
+        assert!(Arc::ptr_eq(&first, &placed.promised("0".to_owned())));
+        for name in 1..=REMEMBERED_MAX {
+            placed.promised(name.to_string());
+        }
+        assert_eq!(placed.answers.len(), REMEMBERED_MAX);
+        assert!(!Arc::ptr_eq(&first, &placed.promised("0".to_owned())));
+        placed.forget("0");
+        assert_eq!(placed.answers.len(), placed.oldest_first.len());
+    }
+}

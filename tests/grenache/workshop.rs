@@ -1,0 +1,66 @@
+//! Where the real programs are: npm packages, installed once into the folder of build output.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The programs of this repository that run in Node.
+const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/grenache/programs");
+
+/// A folder with the packages and our programs beside them.
+pub struct Workshop {
+    folder: PathBuf,
+}
+
+impl Workshop {
+    /// The folder, or `None` when there is no Node or the packages cannot be had; why is printed.
+    pub fn open() -> Option<Self> {
+        for program in ["node", "npm"] {
+            if let Err(error) = Command::new(program).arg("--version").output() {
+                eprintln!("skipped: {program} cannot be run ({error}), so there is no real Grape");
+                return None;
+            }
+        }
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grenache");
+        fs::create_dir_all(&folder).expect("a folder for build output");
+        // Tests are processes of their own: one installs, the others wait.
+        let lock = File::create(folder.join("lock")).expect("a lock file");
+        lock.lock().expect("the lock of this folder");
+        let manifest = fs::read(Path::new(PROGRAMS).join("package.json")).expect("a manifest");
+        let installed = folder.join("installed.json");
+        if fs::read(&installed).ok().as_deref() != Some(&manifest) {
+            fs::write(folder.join("package.json"), &manifest).expect("a manifest");
+            let output = Command::new("npm")
+                .args(["install", "--ignore-scripts", "--no-audit", "--no-fund"])
+                .current_dir(&folder)
+                .output()
+                .expect("npm runs");
+            if !output.status.success() {
+                let why = String::from_utf8_lossy(&output.stderr);
+                eprintln!("skipped: the packages cannot be installed: {why}");
+                return None;
+            }
+            fs::write(&installed, &manifest).expect("a note of what is installed");
+        }
+        for entry in fs::read_dir(PROGRAMS).expect("our programs").flatten() {
+            if entry.path().extension() == Some(OsStr::new("js")) {
+                let copy = folder.join(entry.file_name());
+                fs::copy(entry.path(), copy).expect("a copy of our program");
+            }
+        }
+        Some(Self { folder })
+    }
+
+    /// A file of the folder.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Node, about to run a program of this folder.
+    pub fn node(&self, program: &str) -> Command {
+        let mut command = Command::new("node");
+        command.current_dir(&self.folder).arg(program);
+        command
+    }
+}
