@@ -8,7 +8,9 @@
 //! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
 //! `rid` and key in the header `_gr`.
 //!
-//! The service trades in the node's name and asks for no token, so it listens on loopback only.
+//! The service trades in the node's name and asks for no token, so it listens on loopback only, and
+//! refuses what a browser sends: a page of any site could have it send orders. Browsers name the
+//! page's origin with every POST; programs of Grenache do not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -124,6 +126,10 @@ async fn handle(
         let answer = json!([null, format!("BAD_REQUEST: {text}"), null]);
         respond(status, packing, &answer)
     };
+    if header("origin").is_some() {
+        let text = "this service is not for web pages";
+        return refused(StatusCode::FORBIDDEN, text);
+    }
     let body = match http::read_body(payload, BODY_BYTES_MAX).await {
         Ok(body) => unpack(body, packing),
         Err(BodyError::TooLong(_)) => {

@@ -169,12 +169,17 @@ pub fn address(port: u16) -> String {
 
 /// Sends one request and reads the whole answer.
 pub fn post(port: u16, route: &str, body: &str) -> (u16, String) {
+    post_from(port, route, "", body)
+}
+
+/// The same with further lines of the head.
+pub fn post_from(port: u16, route: &str, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let length = body.len();
     let request = format!(
         "POST /{route} HTTP/1.1\r\nHost: grape\r\nConnection: close\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
+         {head}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();

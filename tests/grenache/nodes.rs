@@ -200,6 +200,10 @@ fn what_cannot_be_understood_gets_an_error_and_never_silence() {
         assert_eq!(status, 400, "{answer}");
         assert!(answer.contains("BAD_REQUEST"), "{answer}");
     }
+    let order = json!(["7", SERVICE, order("buy", "1", "1")]).to_string();
+    let page = "Origin: http://evil.example\r\n";
+    let (status, answer) = crate::grape::post_from(port, "", page, &order);
+    assert_eq!(status, 403, "a web page must not trade: {answer}");
     let (status, answer) = crate::grape::post(port, "", r#"["7"]"#);
     assert_eq!(status, 200);
     assert!(answer.starts_with(r#"["7","BAD_REQUEST: "#), "{answer}");

@@ -71,6 +71,7 @@ impl Stranger {
             genesis: genesis(),
             listen: None,
             instance: u64::from(secret),
+            dht_port: None,
         };
         stranger.send(&[Frame::Hello(local.hello(now, 1))]);
         stranger
