@@ -477,7 +477,8 @@ mod tests {
             ("conect", Some("connect")),
             ("xyz", None),
             ("foo", None),
-            ("topology", None),
+            ("topolgy", Some("topology")),
+            ("geography", None),
         ] {
             assert_eq!(nearest_command(word), nearest, "{word}");
         }
