@@ -53,6 +53,28 @@ impl Grape {
         Self::start(command)
     }
 
+    /// Ours, with announcements of this age, and silent: the events of a benchmark are work that
+    /// nobody asked for.
+    pub fn ours_silent(bootstrap: &[u16], age_ms: u64) -> Self {
+        let (dht_port, api_port) = (free_port(), free_port());
+        let mut command = Command::new(PROGRAM);
+        let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
+        command.args(["grape", "--dp", &dht_port.to_string()]);
+        command.args(["--aph", &api_port.to_string(), "--bn", &list.join(",")]);
+        command.args(["--dpa", &age_ms.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let grape = Self {
+            child: command.spawn().expect("the program starts"),
+            events: channel().1,
+            dht_port,
+            api_port,
+        };
+        eventually("it listens", || {
+            TcpStream::connect(("127.0.0.1", api_port)).is_ok()
+        });
+        grape
+    }
+
     /// The real one, on free ports.
     pub fn real(workshop: &Workshop, bootstrap: &[u16]) -> Self {
         Self::real_at(workshop, (free_port(), free_port()), bootstrap)
@@ -75,6 +97,7 @@ impl Grape {
             "api_port": ports.1,
             "dht_bootstrap": list,
             "dht_peer_maxAge": age_ms,
+            "silent": age_ms != AGE_MS,
         });
         let mut command = workshop.node("real_grape.js");
         command.arg(configuration.to_string());

@@ -120,9 +120,13 @@ fn a_changeable_value_updates_and_conflicts_across_both() {
     };
     // One after the other: the real one crashes when a value that it keeps is asked for too often.
     let all = [&real, &ours, &third];
-    all.map(|grape| eventually("it has the first", || get(grape) == "one"));
+    for grape in all {
+        eventually("it has the first", || get(grape) == "one");
+    }
     assert_eq!(real.result("put", change("two", 2, Some(1))), hash);
-    all.map(|grape| eventually("it has the second", || get(grape) == "two"));
+    for grape in all {
+        eventually("it has the second", || get(grape) == "two");
+    }
     // Both have number 2 now, from the same sender.
     let stale = (302, "\"302 sequence number less than current\"".to_owned());
     assert_eq!(real.ask("put", change("old", 1, None)), stale);

@@ -20,11 +20,7 @@ fn grape() -> GrapeApi {
         socket,
     };
     dht.run_unsupervised(&parts).expect("a socket");
-    GrapeApi {
-        dht,
-        dht_port: address.port(),
-        body_bytes_max: 8_192,
-    }
+    GrapeApi::new(dht, address.port(), 120_000)
 }
 
 /// Runs a test with the actors on its thread.
@@ -260,7 +256,7 @@ proptest! {
     #[test]
     fn any_body_gets_an_answer(body in prop::collection::vec(any::<u8>(), 0..60)) {
         // What is not even JSON needs no DHT, so none runs here.
-        let api = GrapeApi { dht: DhtClient::default(), dht_port: 1, body_bytes_max: 100 };
+        let api = GrapeApi::new(DhtClient::default(), 1, 120_000);
         run(async {
             let answer = answer(&api, "lookup", &body).await;
             assert!(!answer.body.is_empty());
