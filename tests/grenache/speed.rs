@@ -116,6 +116,7 @@ fn measure(port: u16, route: &str, data: fn(usize) -> Value, good: fn(&[u8]) -> 
 }
 
 /// Figures of a pair of Grapes, and the memory of the one that was asked.
+#[expect(clippy::print_stdout, reason = "the figures are what this is run for")]
 fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64) {
     eventually("they know each other", || {
         entrance.result("announce", json!(["a", 7])) == 1
