@@ -6,7 +6,7 @@
 //! like a peer's, so a dead one is left in peace and the next one is asked. Sessions do not depend
 //! on any of this: nodes that have met go on without it.
 //!
-//! A round comes every [`ROUND`], well within the two minutes for which a Grape keeps an
+//! A round comes every half a minute, well within the two minutes for which a Grape keeps an
 //! announcement; a node without sessions does not wait that long.
 
 use std::net::SocketAddr;
