@@ -1,8 +1,8 @@
 //! Answers to lookups, kept for a moment.
 //!
-//! A service that is in demand is looked up by many programs at once. Its addresses live for minutes,
-//! so an answer may be a hundredth of that old. Nothing is kept of a service that nobody offers: who
-//! waits for one to come up sees it at once.
+//! A service that is in demand is looked up by many programs at once. Its addresses live for
+//! minutes, so an answer may be a hundredth of that old. Nothing is kept of a service that nobody
+//! offers: who waits for one to come up sees it at once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
