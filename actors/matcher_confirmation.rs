@@ -8,7 +8,6 @@ use bitfitech_core::confirmation::Placements;
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
 use bitfitech_core::op::{Action, Half};
-use bitfitech_core::replica::trade_id;
 use bitfitech_core::settlement::WaitingTrade;
 use bitfitech_core::types::{OrderId, Side, TradeId};
 use bitfitech_core::view::{TradeRow, TradeStatus};
@@ -92,7 +91,7 @@ fn open_halves<E: Engine>(
         .flat_map(|pair| [(pair.low, pair.high), (pair.high, pair.low)]);
     let open = directed.filter_map(|(own, other)| {
         let signed = confirmations.halves(&own, &other).last()?;
-        let id = trade_id(&own, &other, signed.piece);
+        let id = TradeId::new(&own, &other, signed.piece);
         let row = replica.order(&own)?;
         let is_meant = row.author == exchange.author() && (low..=high).contains(&&id);
         let is_open = || confirmations.is_open(signed, &own, &other, exchange.dag());
@@ -112,7 +111,7 @@ fn open_halves<E: Engine>(
 /// The trade of a half as it is now; one that is gone is shown as busted.
 pub(crate) fn trade_of<E: Engine>(exchange: &Exchange<E>, half: &Half) -> Option<TradeView> {
     let replica = exchange.replica();
-    let id = trade_id(&half.own, &half.other, half.piece);
+    let id = TradeId::new(&half.own, &half.other, half.piece);
     let own = replica.order(&half.own)?;
     let key = |order: &OrderId| {
         let placement = replica.placement(half.market, order);
@@ -146,7 +145,7 @@ pub(crate) fn trade_of<E: Engine>(exchange: &Exchange<E>, half: &Half) -> Option
             },
             status: TradeStatus::Busted,
             time: replica.order(&later)?.time,
-            revision: replica.revision(&id),
+            revision: replica.revision(&half.own, &half.other, half.piece),
         },
     };
     views(exchange, vec![row]).pop()

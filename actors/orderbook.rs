@@ -152,8 +152,12 @@ impl OrderbookActor {
                 }
             }
             Change::Trade {
-                row, change, cause, ..
+                trade,
+                change,
+                cause,
+                ..
             } if change != TradeChange::Moved => {
+                let row = trade.row();
                 self.log_trade(&row);
                 let is_revised = matches!(change, TradeChange::Amended | TradeChange::Busted);
                 let reason = reasons.get(&row.trade).copied();

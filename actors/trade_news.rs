@@ -23,12 +23,16 @@ pub(crate) fn reasons<E: Engine>(
     let mut reasons = BTreeMap::new();
     for change in changes {
         if let Change::Trade {
-            row, change, cause, ..
+            trade,
+            change,
+            cause,
+            ..
         } = change
             && matches!(change, TradeChange::Amended | TradeChange::Busted)
-            && let Some(reason) = reason(exchange, row, *change, cause)
         {
-            reasons.insert(row.trade, reason);
+            let row = trade.row();
+            let reason = reason(exchange, &row, *change, cause);
+            reasons.extend(reason.map(|reason| (row.trade, reason)));
         }
     }
     reasons

@@ -90,10 +90,11 @@ impl Board {
             Change::OrderGone(order) => self.remove_order(order),
             Change::Trade {
                 position,
-                row,
+                trade,
                 change,
                 ..
             } => {
+                let row = trade.row();
                 let market = &mut self.markets[usize::from(row.market.0)];
                 if let Some(old) = self.place_of.remove(&row.trade) {
                     self.final_count -= usize::from(old.is_final);
@@ -108,11 +109,6 @@ impl Board {
                         TradeStatus::Final => TradeStatus::Final,
                         _ => TradeStatus::Tentative,
                     };
-                    let shown = TradeRow {
-                        status,
-                        ..row.clone()
-                    };
-                    market.trades.insert(*position, shown);
                     let place = TradePlace {
                         market: row.market,
                         position: *position,
@@ -120,6 +116,7 @@ impl Board {
                     };
                     self.final_count += usize::from(place.is_final);
                     self.place_of.insert(row.trade, place);
+                    market.trades.insert(*position, TradeRow { status, ..row });
                 }
             }
         }

@@ -23,7 +23,7 @@ use crate::op::{Action, Operation};
 use crate::operation_table::OperationPlace;
 use crate::order_log::{self, Position};
 use crate::order_table::OrderTable;
-use crate::types::{Digest, MarketIndex, OpId, OrderId, Side, TradeId};
+use crate::types::{Digest, MarketIndex, OpId, OrderId, Side};
 use crate::view::{Change, OrderRow};
 
 mod execution;
@@ -32,7 +32,7 @@ mod tape;
 
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
-use self::tape::{Encounter, TapeEntry, tape_of};
+use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
@@ -52,23 +52,7 @@ pub struct Replica<E> {
     /// Orders that expire, and those that replaced them.
     mortal: BTreeSet<Slot>,
     /// How often a trade was reported, where more than once.
-    revisions: BTreeMap<TradeId, u32>,
-}
-
-/// The id of the piece number `piece` that two orders trade with each other.
-pub fn trade_id(first: &OrderId, second: &OrderId, piece: u32) -> TradeId {
-    let (smaller, larger) = if first < second {
-        (first, second)
-    } else {
-        (second, first)
-    };
-    // In one piece: a hasher that is fed bit by bit costs as much again as the hash.
-    let mut bytes = [0; 70];
-    bytes[..2].copy_from_slice(b"tr");
-    bytes[2..34].copy_from_slice(&smaller.0);
-    bytes[34..66].copy_from_slice(&larger.0);
-    bytes[66..].copy_from_slice(&piece.to_be_bytes());
-    TradeId(*blake3::hash(&bytes).as_bytes())
+    revisions: BTreeMap<Meeting, u32>,
 }
 
 impl<E: Engine> Replica<E> {

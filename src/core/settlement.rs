@@ -24,7 +24,7 @@ use crate::confirmation::{Confirmations, SignedHalf};
 use crate::dag::{Dag, OpIndex};
 use crate::matching::Engine;
 use crate::op::{Action, Body, Half, Operation, REFS_MAX};
-use crate::replica::{Replica, ShownTrade, trade_id};
+use crate::replica::{Replica, ShownTrade};
 use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, Ticks, TradeId};
 use crate::view::{Change, OrderRow};
 
@@ -282,8 +282,8 @@ impl Settlement {
             }
         }
         for change in changes {
-            if let Change::Trade { row, .. } = change {
-                self.watch_pair(now, row.market, row.buy, row.sell);
+            if let Change::Trade { trade, .. } = change {
+                self.watch_pair(now, trade.market, trade.buy, trade.sell);
             }
         }
     }
@@ -636,7 +636,7 @@ impl Settlement {
     ) -> Vec<WaitingTrade> {
         let waiting = self.watched.iter().filter_map(|((own, other), watch)| {
             let trade = replica.shown_trade(watch.market, own, other)?;
-            let id = trade_id(own, other, trade.piece);
+            let id = TradeId::new(own, other, trade.piece);
             (low..=high).contains(&&id).then_some(WaitingTrade {
                 id,
                 half: Half {

@@ -161,6 +161,49 @@ pub struct TradeRow {
     pub revision: u32,
 }
 
+/// A trade as the replica reports it. Its id takes a hash, so that is computed where it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeFacts {
+    /// How often these two orders met before.
+    pub piece: u32,
+    /// In which market.
+    pub market: MarketIndex,
+    /// The maker's price.
+    pub price: Ticks,
+    /// How much changed hands.
+    pub quantity: Lots,
+    /// The buying order.
+    pub buy: OrderId,
+    /// The selling order.
+    pub sell: OrderId,
+    /// The side of the later order.
+    pub taker: Side,
+    /// How sure it is.
+    pub status: TradeStatus,
+    /// Claimed time of the later order.
+    pub time: HybridTime,
+    /// How often this node has reported it. Local knowledge, in no digest.
+    pub revision: u32,
+}
+
+impl TradeFacts {
+    /// The trade with its id.
+    pub fn row(&self) -> TradeRow {
+        TradeRow {
+            trade: TradeId::new(&self.buy, &self.sell, self.piece),
+            market: self.market,
+            price: self.price,
+            quantity: self.quantity,
+            buy: self.buy,
+            sell: self.sell,
+            taker: self.taker,
+            status: self.status,
+            time: self.time,
+            revision: self.revision,
+        }
+    }
+}
+
 /// The best levels of both sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookView {
@@ -227,7 +270,7 @@ pub enum Change {
         /// Its place now, or before it was busted.
         position: TradePosition,
         /// What users see of it.
-        row: TradeRow,
+        trade: TradeFacts,
         /// What happened to it.
         change: TradeChange,
         /// The earliest of the operations that brought the change.
@@ -240,7 +283,7 @@ impl Change {
     pub fn market(&self) -> Option<MarketIndex> {
         match self {
             Self::Order(row) => Some(row.market),
-            Self::Trade { row, .. } => Some(row.market),
+            Self::Trade { trade, .. } => Some(trade.market),
             Self::OrderGone(_) => None,
         }
     }

@@ -168,7 +168,7 @@ impl<'a> Books<'a> {
         for change in changes.into_iter().flatten() {
             match change {
                 Change::Order(row) => drop(orders.insert(row.order, row)),
-                Change::Trade { row, .. } => trades.push(row),
+                Change::Trade { trade, .. } => trades.push(trade.row()),
                 Change::OrderGone(_) => {}
             }
         }

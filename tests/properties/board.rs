@@ -91,10 +91,10 @@ impl Reader {
             }
             Change::Trade {
                 position,
-                row,
+                trade,
                 change,
                 ..
-            } => self.read_trade(*position, row, *change),
+            } => self.read_trade(*position, &trade.row(), *change),
         }
     }
 
@@ -149,9 +149,12 @@ impl Reader {
                 Change::Order(row) => {
                     self.orders.insert(row.order, row.clone());
                 }
-                Change::Trade { position, row, .. } => {
+                Change::Trade {
+                    position, trade, ..
+                } => {
+                    let row = trade.row();
                     self.revisions.insert(row.trade, row.revision);
-                    self.trades.insert(row.trade, (*position, row.clone()));
+                    self.trades.insert(row.trade, (*position, row));
                 }
                 Change::OrderGone(_) => panic!("a beginning takes nothing away"),
             }

@@ -6,8 +6,9 @@ use bitfitech_core::dag::{Admission, OpIndex};
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::{Action, Body, Half, OPERATION_VERSION, Verified};
-use bitfitech_core::replica::trade_id;
-use bitfitech_core::types::{AuthorKey, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+use bitfitech_core::types::{
+    AuthorKey, HybridTime, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId,
+};
 use bitfitech_core::view::{Change, TradeRow};
 use ed25519_zebra::SigningKey;
 
@@ -42,7 +43,7 @@ pub fn named_by(operation: &Verified, all: &[Verified]) -> Vec<OpId> {
 /// The number of a trade's piece.
 pub fn piece_of(row: &TradeRow) -> u32 {
     let mut pieces = 0..PIECES_MAX;
-    let piece = pieces.find(|piece| trade_id(&row.buy, &row.sell, *piece) == row.trade);
+    let piece = pieces.find(|piece| TradeId::new(&row.buy, &row.sell, *piece) == row.trade);
     piece.expect("few pieces of a pair")
 }
 
@@ -50,7 +51,7 @@ pub fn piece_of(row: &TradeRow) -> u32 {
 pub fn shown_trades(exchange: &Exchange<Book>) -> Vec<TradeRow> {
     let changes = exchange.replica().snapshot().into_iter();
     let rows = changes.filter_map(|change| match change {
-        Change::Trade { row, .. } => Some(row),
+        Change::Trade { trade, .. } => Some(trade.row()),
         Change::Order(_) | Change::OrderGone(_) => None,
     });
     rows.collect()

@@ -81,7 +81,10 @@ fn trades<E: Engine>(replica: &Replica<E>) -> Vec<TradeRow> {
     let changes = replica.snapshot().into_iter();
     changes
         .filter_map(|change| match change {
-            Change::Trade { row, .. } => Some(TradeRow { revision: 1, ..row }),
+            Change::Trade { trade, .. } => Some(TradeRow {
+                revision: 1,
+                ..trade.row()
+            }),
             Change::Order(_) | Change::OrderGone(_) => None,
         })
         .collect()

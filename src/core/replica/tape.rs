@@ -3,13 +3,13 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Replica, market_index, trade_id};
+use super::{Replica, market_index};
 use crate::effect_log::TraceKind;
 use crate::market_log::{LogEntry, MarketLog};
 use crate::matching::{EndReason, Engine, Slot};
 use crate::order_table::OrderTable;
-use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks, TradeId};
-use crate::view::{Change, TradeChange, TradePosition, TradeRow, TradeStatus};
+use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+use crate::view::{Change, TradeChange, TradeFacts, TradePosition, TradeRow, TradeStatus};
 
 /// A trade as it stands in the tape.
 #[derive(Clone, Copy)]
@@ -26,6 +26,13 @@ pub(super) struct TapeEntry {
 
 /// Maker, taker, and how often they met before.
 pub(super) type Encounter = (Slot, Slot, u32);
+
+/// Two orders, that of the lower seat first, and how often they met before: what a trade's id says.
+pub(super) type Meeting = (Slot, Slot, u32);
+
+fn meeting_of((first, second, piece): Encounter) -> Meeting {
+    (first.min(second), first.max(second), piece)
+}
 
 impl<E: Engine> Replica<E> {
     /// Reports how the trades from `first` on differ from those that were undone.
@@ -77,8 +84,7 @@ impl<E: Engine> Replica<E> {
         change: TradeChange,
         changes: &mut Vec<Change>,
     ) {
-        let id = self.id_of(trade);
-        self.count_report(&id, change);
+        self.count_report(meeting_of(trade.meeting), change);
         let status = match change {
             TradeChange::New => TradeStatus::Tentative,
             TradeChange::Moved | TradeChange::Confirmed => trade.status,
@@ -87,24 +93,19 @@ impl<E: Engine> Replica<E> {
         };
         changes.push(Change::Trade {
             position: self.position(trade),
-            row: self.trade_row(market_index(index), id, trade, status),
+            trade: self.trade_facts(market_index(index), trade, status),
             change,
             cause,
         });
     }
 
     /// Counts reports of a trade, from the second on.
-    fn count_report(&mut self, trade: &TradeId, change: TradeChange) {
-        let known = self.revisions.contains_key(trade);
-        if change == TradeChange::Moved || (change == TradeChange::New && !known) {
+    fn count_report(&mut self, trade: Meeting, change: TradeChange) {
+        let is_known = || self.revisions.contains_key(&trade);
+        if change == TradeChange::Moved || (change == TradeChange::New && !is_known()) {
             return;
         }
-        *self.revisions.entry(*trade).or_insert(1) += 1;
-    }
-
-    fn id_of(&self, trade: &TapeEntry) -> TradeId {
-        let (maker, taker, piece) = trade.meeting;
-        trade_id(&self.orders.id(maker), &self.orders.id(taker), piece)
+        *self.revisions.entry(trade).or_insert(1) += 1;
     }
 
     fn position(&self, trade: &TapeEntry) -> TradePosition {
@@ -115,21 +116,20 @@ impl<E: Engine> Replica<E> {
     }
 
     /// A trade for users.
-    fn trade_row(
+    fn trade_facts(
         &self,
         market: MarketIndex,
-        trade: TradeId,
         entry: &TapeEntry,
         status: TradeStatus,
-    ) -> TradeRow {
-        let (maker, taker, _) = entry.meeting;
+    ) -> TradeFacts {
+        let (maker, taker, piece) = entry.meeting;
         let side = self.orders.terms(taker).side;
         let (buy, sell) = match side {
             Side::Buy => (taker, maker),
             Side::Sell => (maker, taker),
         };
-        TradeRow {
-            trade,
+        TradeFacts {
+            piece,
             market,
             price: entry.price,
             quantity: entry.quantity,
@@ -138,18 +138,25 @@ impl<E: Engine> Replica<E> {
             taker: side,
             status,
             time: self.orders.operations.row(entry.action.operation).time,
-            revision: self.revision(&trade),
+            revision: self.revision_of(meeting_of(entry.meeting)),
         }
     }
 
     /// A trade that stands in the tape, for users.
-    fn standing_trade_row(&self, market: MarketIndex, entry: &TapeEntry) -> TradeRow {
-        self.trade_row(market, self.id_of(entry), entry, entry.status)
+    fn standing_trade(&self, market: MarketIndex, entry: &TapeEntry) -> TradeFacts {
+        self.trade_facts(market, entry, entry.status)
     }
 
-    /// How often a trade was reported; 1 also for one that never was.
-    pub fn revision(&self, trade: &TradeId) -> u32 {
-        self.revisions.get(trade).copied().unwrap_or(1)
+    fn revision_of(&self, trade: Meeting) -> u32 {
+        self.revisions.get(&trade).copied().unwrap_or(1)
+    }
+
+    /// How often the trade of this piece of two orders was reported; 1 also for one that never was.
+    pub fn revision(&self, first: &OrderId, second: &OrderId, piece: u32) -> u32 {
+        let seats = self.orders.find(first).zip(self.orders.find(second));
+        seats.map_or(1, |(first, second)| {
+            self.revision_of(meeting_of((first, second, piece)))
+        })
     }
 
     /// Digest of all trades in log order, market by market.
@@ -196,7 +203,7 @@ impl<E: Engine> Replica<E> {
         for (index, market) in self.markets.iter().enumerate() {
             changes.extend(tape(&self.orders, market, 0).map(|trade| Change::Trade {
                 position: self.position(&trade),
-                row: self.standing_trade_row(market_index(index), &trade),
+                trade: self.standing_trade(market_index(index), &trade),
                 change: TradeChange::Moved,
                 cause: self.orders.operations.row(trade.action.operation).id,
             }));
@@ -216,7 +223,7 @@ impl<E: Engine> Replica<E> {
             return Vec::new();
         };
         tape_of(&self.orders, market, at)
-            .map(|trade| self.standing_trade_row(market_index, &trade))
+            .map(|trade| self.standing_trade(market_index, &trade).row())
             .collect()
     }
 }

@@ -110,7 +110,7 @@ impl World {
     fn trades(&self, node: usize) -> Vec<TradeRow> {
         let changes = self.nodes[node].replica().snapshot();
         let trades = changes.into_iter().filter_map(|change| match change {
-            Change::Trade { row, .. } => Some(row),
+            Change::Trade { trade, .. } => Some(trade.row()),
             _ => None,
         });
         trades.collect()
@@ -493,7 +493,7 @@ fn nobody_is_told_of_a_final_trade_before_the_own_half_is_on_disk() {
             _ => Vec::new(),
         });
         changes.any(|change| {
-            matches!(change, Change::Trade { row, .. } if row.status == TradeStatus::Final)
+            matches!(change, Change::Trade { trade, .. } if trade.status == TradeStatus::Final)
         })
     };
     assert_eq!(world.statuses(0), [TradeStatus::Final], "it has answered");

@@ -47,7 +47,7 @@ impl Trader {
         let replica = liar.node.exchange().replica();
         let mut halves = Vec::new();
         for change in replica.snapshot() {
-            let Change::Trade { row, .. } = change else {
+            let Change::Trade { trade: row, .. } = change else {
                 continue;
             };
             let pairs = [(row.buy, row.sell), (row.sell, row.buy)];

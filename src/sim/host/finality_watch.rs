@@ -41,7 +41,7 @@ impl Host {
             return;
         }
         let trades = changes.into_iter().filter_map(|change| match change {
-            Change::Trade { row, change, .. } => Some((row, change)),
+            Change::Trade { trade, change, .. } => Some((trade.row(), change)),
             Change::Order(_) | Change::OrderGone(_) => None,
         });
         self.finals.waiting.extend(trades);

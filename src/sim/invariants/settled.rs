@@ -34,9 +34,10 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
     let is_honest = |order: &OrderId| owner(order).is_some_and(|it| honest.contains(&it));
     let mut faults = Vec::new();
     for change in exchange.replica().snapshot() {
-        let Change::Trade { row, .. } = change else {
+        let Change::Trade { trade, .. } = change else {
             continue;
         };
+        let row = trade.row();
         let concerns = is_honest(&row.buy) || is_honest(&row.sell);
         if row.status != TradeStatus::Final && concerns {
             faults.push(tentative(host, &row, is_honest));
