@@ -2,7 +2,7 @@
 //!
 //! The DHT is a table without a centre: which addresses offer a service, and small values by their
 //! hash. Each node keeps what is near to its own random id; who looks for a name walks towards it,
-//! asking ever nearer nodes ([`walk`]). [`Dht`] is such a node as a state machine: datagrams and
+//! asking ever nearer nodes (`walk`). [`Dht`] is such a node as a state machine: datagrams and
 //! time go in, datagrams and results come out.
 //!
 //! - inputs: [`Dht::handle_datagram`], [`Dht::tick`], and what is asked of it:
@@ -10,10 +10,10 @@
 //!   [`Dht::meet`], [`Dht::offer_here`];
 //! - outputs: [`Dht::poll_output`] until there is none, [`Dht::next_deadline_ms`].
 //!
-//! The parts: whom it knows ([`routing`]), questions under way ([`transactions`]), what it was
-//! asked to do ([`errands`]), what it answers ([`server`]) and how much ([`allowance`]),
-//! permissions ([`tokens`]), what it keeps ([`peer_store`], [`value_store`]), and how it enters
-//! the DHT and stays in it ([`upkeep`]).
+//! The parts: whom it knows (`routing`), questions under way (`transactions`), what it was
+//! asked to do (`errands`), what it answers (`server`) and how much (`allowance`),
+//! permissions (`tokens`), what it keeps (`peer_store`, `value_store`), and how it enters
+//! the DHT and stays in it (`upkeep`).
 //!
 //! # What holds under attack
 //!
