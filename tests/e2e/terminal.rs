@@ -139,7 +139,7 @@ fn a_terminal_completes_commands_and_remembers_them_from_run_to_run() {
     let folder = TempDir::new().expect("a temporary folder");
     let plan = Plan::named("person");
     let mut terminal = prompting(&plan, folder.path());
-    terminal.types("di\t");
+    terminal.types("d\t");
     terminal.shows("digest");
     terminal.shows("disconnect");
     terminal.types("ig\t\r");
