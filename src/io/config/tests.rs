@@ -371,7 +371,8 @@ fn a_key_that_waits_for_its_part_of_the_program_says_so() {
         told.without_effect(),
         [
             "-D api.port: api.port has no effect before the HTTP API is built in",
-            "environment METRICS_PORT: api.metrics_port has no effect before the HTTP API is built in",
+            "environment METRICS_PORT: api.metrics_port has no effect before the HTTP API is built \
+             in",
         ]
     );
 }
