@@ -212,8 +212,8 @@ fn what_cannot_be_understood_gets_an_error_and_never_silence() {
 /// The circuit of a Grape at a node.
 fn circuit(node: &mut Node, url: &str) -> Value {
     let reply = node.ok("breakers");
-    let rows = list(&reply, "breakers").iter();
-    let row = rows.filter(|row| row["address"] == url).next_back();
+    let mut rows = list(&reply, "breakers").iter();
+    let row = rows.rfind(|row| row["address"] == url);
     row.map_or(Value::Null, |row| row["state"].clone())
 }
 

@@ -134,6 +134,7 @@ fn measure(port: u16, route: &str, data: fn(usize) -> Value, good: fn(&[u8]) -> 
 }
 
 /// Figures of a pair of Grapes, and the memory of the one that was asked.
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64) {
     eventually("they know each other", || {
         entrance.result("announce", json!(["a", 7])) == 1
@@ -158,6 +159,7 @@ fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64)
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #[ignore = "a benchmark: it needs the machine for itself, and a release build"]
 fn our_grape_answers_lookups_ten_times_as_fast_as_the_real_one() {
     let workshop = Workshop::open().expect("the real Grape");
