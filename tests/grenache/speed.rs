@@ -159,7 +159,6 @@ fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64)
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #[ignore = "a benchmark: it needs the machine for itself, and a release build"]
 fn our_grape_answers_lookups_ten_times_as_fast_as_the_real_one() {
     let workshop = Workshop::open().expect("the real Grape");
