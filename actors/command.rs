@@ -22,6 +22,7 @@ use tokio::sync::mpsc::Sender;
 
 use crate::breaker::Circuits;
 use crate::child::{Child, ChildContext, Started};
+use crate::command_dht;
 use crate::command_error::CommandError;
 use crate::command_grammar::{parse, reply_word};
 use crate::command_help::help_text;
@@ -320,6 +321,7 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
         }
         Command::Connect(address) => connect(node, &address).await,
         Command::Disconnect(prefix) => disconnect(node, prefix).await,
+        Command::Dht(command) => command_dht::execute(node, command).await,
         Command::Breakers => {
             let circuits = insist(|| refs.breaker.query(Circuits, ASK_MS)).await?;
             Ok(Reply::Breakers(circuits))

@@ -143,7 +143,7 @@ pub(crate) fn peers() -> Vec<PeerRow> {
         rtt_ms: Some(12),
         behind: 3,
         score: -5,
-        reason: Some("it sends more than it may".to_string()),
+        reason: Some("it floods".to_string()),
     };
     let unmeasured = PeerRow {
         node: AuthorKey([0xbc; 32]),

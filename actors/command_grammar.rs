@@ -16,6 +16,7 @@ use bitfitech_core::op::Place;
 use bitfitech_core::types::{MarketIndex, Side};
 use bitfitech_io::config::LogLevel;
 
+use crate::command_dht::{DhtCommand, parse_hash};
 use crate::command_duration::parse_duration_ms;
 use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
@@ -88,7 +89,13 @@ impl<'a> Words<'a> {
         let words = line
             .split_whitespace()
             .take_while(|word| !word.starts_with('#'));
-        let rest = words.skip(1).flat_map(split_at_signs).collect();
+        let words = words.skip(1);
+        let rest = if command.word == "dht" {
+            // Names and values of the DHT are not ours to cut.
+            words.collect()
+        } else {
+            words.flat_map(split_at_signs).collect()
+        };
         Self {
             command: command.word,
             rest,
@@ -529,6 +536,35 @@ pub(crate) fn read_disconnect(words: &mut Words<'_>, _: &Genesis) -> Result<Comm
         .ok_or_else(|| CommandError::PeerId {
             word: word.to_string(),
         })
+}
+
+pub(crate) fn read_dht(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    const WANTED: &str = "announce, lookup, put or get";
+    let wanted = words.need(WANTED)?;
+    let command = if wanted.eq_ignore_ascii_case("announce") {
+        let name = words.need("NAME")?.to_string();
+        let port = words.need("PORT")?;
+        let port = match port.parse() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(words.unexpected(port, "a port, 1 to 65535")),
+        };
+        DhtCommand::Announce { name, port }
+    } else if wanted.eq_ignore_ascii_case("lookup") {
+        DhtCommand::Lookup(words.need("NAME")?.to_string())
+    } else if wanted.eq_ignore_ascii_case("put") {
+        let mut value = words.need("VALUE")?.to_string();
+        while let Some(word) = words.take() {
+            value = value + " " + word;
+        }
+        DhtCommand::Put(value)
+    } else if wanted.eq_ignore_ascii_case("get") {
+        let word = words.need("HASH")?;
+        let hash = parse_hash(word);
+        DhtCommand::Get(hash.ok_or_else(|| words.unexpected(word, "40 hexadecimal digits"))?)
+    } else {
+        return Err(words.unexpected(wanted, WANTED));
+    };
+    Ok(Command::Dht(command))
 }
 
 pub(crate) fn read_breakers(_: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {

@@ -206,6 +206,25 @@ pub const COMMANDS: &[CommandHelp] = &[
         read: grammar::read_disconnect,
     },
     CommandHelp {
+        word: "dht",
+        syntax: &[
+            "dht announce NAME PORT",
+            "dht lookup NAME",
+            "dht put VALUE",
+            "dht get HASH",
+        ],
+        summary: "services and values of the DHT",
+        meaning: "Announces a service of this host, looks for the addresses of one, keeps a value\n\
+                  in the DHT, or fetches one by its hash. The DHT is that of Grenache; mode p2p\n\
+                  has none.",
+        examples: &[
+            ("dht announce rest:util:net 1337", "a service at port 1337"),
+            ("dht lookup rest:util:net", "who offers it"),
+            ("dht put hello world", "prints the hash"),
+        ],
+        read: grammar::read_dht,
+    },
+    CommandHelp {
         word: "breakers",
         syntax: &["breakers"],
         summary: "list circuit breakers",
@@ -458,7 +477,8 @@ mod tests {
             ("conect", Some("connect")),
             ("xyz", None),
             ("foo", None),
-            ("topology", None),
+            ("topolgy", Some("topology")),
+            ("geography", None),
         ] {
             assert_eq!(nearest_command(word), nearest, "{word}");
         }

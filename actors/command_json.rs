@@ -17,6 +17,7 @@ use bitfitech_core::types::{AuthorKey, MarketIndex};
 use bitfitech_core::view::{BookView, Digests, OrderRow};
 use serde::{Serialize, Serializer};
 
+use crate::command_dht::DhtReply;
 use crate::messages::{
     ActorEvent, Answer, BreakerRow, Event, PeerEvent, PeerRow, PlaceReply, Ready, Reply, SyncEvent,
     TradeEvent, TradeReason, TradeView, TreeNode,
@@ -139,6 +140,18 @@ enum Body<'a> {
     Disconnect {
         node: String,
     },
+    Announced {
+        nodes: u64,
+    },
+    Found {
+        peers: &'a [SocketAddr],
+    },
+    Kept {
+        hash: &'a str,
+    },
+    Value {
+        value: Option<&'a str>,
+    },
     Breakers {
         breakers: Rows<'a, BreakerRow>,
     },
@@ -193,6 +206,12 @@ impl<'a> Body<'a> {
             Reply::Connect { address } => Self::Connect { address },
             Reply::Disconnect { node } => Self::Disconnect {
                 node: node.to_hex(),
+            },
+            Reply::Dht(DhtReply::Announced(nodes)) => Self::Announced { nodes: *nodes },
+            Reply::Dht(DhtReply::Found(peers)) => Self::Found { peers },
+            Reply::Dht(DhtReply::Kept(hash)) => Self::Kept { hash },
+            Reply::Dht(DhtReply::Value(value)) => Self::Value {
+                value: value.as_deref(),
             },
             Reply::Breakers(rows) => Self::Breakers {
                 breakers: Rows { rows, genesis },

@@ -14,6 +14,7 @@ use bitfitech_core::op::Place;
 use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
 use bitfitech_io::config::{HostPort, LogLevel};
 
+use crate::command_dht::DhtCommand;
 use crate::command_duration::exact_text;
 use crate::command_error::{Amount, CommandError};
 
@@ -76,6 +77,8 @@ pub enum Command {
     Disconnect(IdPrefix),
     /// `breakers`.
     Breakers,
+    /// `dht`.
+    Dht(DhtCommand),
     /// `topology`.
     Topology,
     /// `clock`.
@@ -260,6 +263,7 @@ impl Command {
             Self::Book { market, depth } => format!("book {} {depth}", pair(market)),
             Self::Trades { market, limit } => format!("trades {} {limit}", pair(market)),
             Self::Connect(address) => format!("connect {address}"),
+            Self::Dht(command) => command.text(),
             Self::Disconnect(peer) => format!("disconnect {peer}"),
             Self::Clock(ClockQuery::Own) => "clock".to_string(),
             Self::Clock(ClockQuery::Of(order)) => format!("clock {order}"),

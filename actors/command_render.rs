@@ -13,6 +13,7 @@ use bitfitech_core::matching::Level;
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, Side, Ticks};
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeStatus};
 
+use crate::command_dht::DhtReply;
 use crate::command_error::harmless;
 use crate::command_json::market_of;
 use crate::command_table::{Align, Cell, Paint, ShortIds, Style, Table, duration_text, time_text};
@@ -53,6 +54,17 @@ pub fn event_text(event: &Event, genesis: &Genesis, style: Style) -> String {
     }
 }
 
+fn dht_text(reply: &DhtReply) -> String {
+    match reply {
+        DhtReply::Announced(nodes) => format!("kept by {nodes} nodes\n"),
+        DhtReply::Found(peers) if peers.is_empty() => "nobody\n".to_owned(),
+        DhtReply::Found(peers) => peers.iter().map(|peer| format!("{peer}\n")).collect(),
+        DhtReply::Kept(hash) => format!("{}\n", harmless(hash)),
+        DhtReply::Value(None) => "no such value\n".to_owned(),
+        DhtReply::Value(Some(value)) => format!("{}\n", harmless(value)),
+    }
+}
+
 /// What all texts need.
 #[derive(Clone, Copy)]
 struct Pen<'a> {
@@ -73,6 +85,7 @@ impl Pen<'_> {
             Reply::Trade(trade) => self.trades(std::slice::from_ref(trade)),
             Reply::Peers(rows) => self.peers(rows),
             Reply::Connect { address } => format!("dialling {}\n", harmless(address)),
+            Reply::Dht(reply) => dht_text(reply),
             Reply::Disconnect { node } => format!("closing the session with {}\n", node.short()),
             Reply::Breakers(rows) => self.breakers(rows),
             Reply::Topology(links) => self.topology(links),

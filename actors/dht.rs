@@ -182,8 +182,8 @@ impl DhtClient {
         drop(self.actor.try_data(Hint::Meet(address)));
     }
 
-    /// Keeps an announcement here without telling others. To be repeated, which also makes up for
-    /// a message that is lost.
+    /// Has lookups by this client find a service, and nobody else's. To be repeated, which makes up
+    /// for a crash or a message that is lost.
     pub fn offer_here(&self, name: Vec<u8>, service: SocketAddrV4) {
         drop(self.actor.try_data(Hint::Offer(name, service)));
     }
@@ -484,8 +484,10 @@ mod tests {
         assert_eq!(found.peers, ["127.0.0.1:7".parse().expect("an address")]);
         let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
         first.offer_here(b"own".to_vec(), service);
-        let found = second.lookup(b"own".to_vec()).await.expect("an answer");
+        let found = first.lookup(b"own".to_vec()).await.expect("an answer");
         assert_eq!(found.peers, [service]);
+        let found = second.lookup(b"own".to_vec()).await.expect("an answer");
+        assert_eq!(found.peers, []);
         for root in [root_one, root_two] {
             root.shutdown();
             assert_eq!(root.ended().await, Ok(()));

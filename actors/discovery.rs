@@ -21,7 +21,7 @@ use actix::SpawnHandle;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message, MessageResult};
 use bitfitech_core::address::PeerAddress;
-use bitfitech_core::address_book::{Known, Teller};
+use bitfitech_core::address_book::{BookConfig, Known, Teller};
 use bitfitech_core::peer_exchange::{
     Advice, Conduct, DialResult, Exchanging, Limits, LinkFacts, PeerExchange, PeerExchangeConfig,
     PeerExchangeOutput, Target,
@@ -51,6 +51,10 @@ const SAVE_DELAY: Duration = Duration::from_secs(2);
 /// How often it is made sure that the places that the operator named are being dialled: their
 /// children end with the supervisor of the connections, should that ever fail.
 const ENSURE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many times `p2p.reconnect_interval_ms` a learned address rests at the most that fails
+/// again and again: there are others.
+const REST_FACTOR: u64 = 20;
 
 /// Most addresses of one [`Found`]; further ones are dropped.
 const FOUND_MAX: usize = 256;
@@ -179,6 +183,7 @@ impl DiscoveryActor {
             return;
         }
         self.stage = Stage::Looking;
+        tracing::info!(target: "discovery", "looking for peers");
         self.ensure_named(context);
         context.run_interval(ENSURE_INTERVAL, Self::ensure_named);
         if self.node.settings.discovery.mdns {
@@ -408,6 +413,13 @@ fn machine_config(settings: &Settings) -> PeerExchangeConfig {
             false => Exchanging::Off,
         },
         limits: limits(settings),
+        book: BookConfig {
+            rest_max_ms: settings
+                .p2p
+                .reconnect_interval_ms
+                .saturating_mul(REST_FACTOR),
+            ..BookConfig::default()
+        },
         ..PeerExchangeConfig::default()
     }
 }

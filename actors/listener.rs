@@ -87,6 +87,7 @@ impl Child for ListenerActor {
         };
         let mut acceptor = Acceptor::new(listener, node.tls.clone(), limits);
         let accepting = async move {
+            tracing::info!(target: "listener", "taking connections");
             // One that is down looks for peers as soon as it is up again.
             drop(node.refs.discovery.control(ListenerUp));
             loop {

@@ -17,6 +17,7 @@ use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, OpId, OrderId};
 pub use bitfitech_core::vector_clock::Relation;
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow};
 
+use crate::command_dht::DhtReply;
 pub use crate::environment::{ActorChange, ActorEvent};
 pub use crate::status::TreeNode;
 
@@ -54,6 +55,8 @@ pub enum Reply {
         /// Whose session.
         node: AuthorKey,
     },
+    /// `dht`.
+    Dht(DhtReply),
     /// `breakers`.
     Breakers(Vec<BreakerRow>),
     /// `topology`: nodes and whom each is linked to.
@@ -217,6 +220,10 @@ pub enum ErrorCode {
     UnknownActor,
     /// Fault drills are switched off.
     DrillsOff,
+    /// This mode has no DHT.
+    DhtOff,
+    /// No node of the DHT took it, or no Grape answered.
+    DhtFailed,
     /// The actor that answers is restarting.
     Unavailable,
     /// The actor that answers took too long. The operation may have been written.
@@ -229,7 +236,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::BadCommand,
         Self::UnknownCommand,
         Self::BadAmount,
@@ -252,6 +259,8 @@ impl ErrorCode {
         Self::AmbiguousPeer,
         Self::UnknownActor,
         Self::DrillsOff,
+        Self::DhtOff,
+        Self::DhtFailed,
         Self::Unavailable,
         Self::Timeout,
         Self::StoreFailed,
@@ -283,6 +292,8 @@ impl ErrorCode {
             Self::AmbiguousPeer => "AMBIGUOUS_PEER",
             Self::UnknownActor => "UNKNOWN_ACTOR",
             Self::DrillsOff => "DRILLS_OFF",
+            Self::DhtOff => "DHT_OFF",
+            Self::DhtFailed => "DHT_FAILED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "TIMEOUT",
             Self::StoreFailed => "STORE_FAILED",

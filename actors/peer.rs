@@ -4,10 +4,10 @@
 //! is: dials again, after a wait that grows, and only if the address's circuit allows it. One that
 //! came in ends with its connection. Either way nobody else notices more than that a session ended.
 //!
-//! Within the actor there are one reader (`peer_reader.rs`) and one writer. The reader hands frames to gossip and
-//! waits while gossip is busy, which slows the peer down through TCP. The writer takes from a
-//! queue that gossip fills only as far as its accounting of this link allows, so a peer that reads
-//! slowly costs bounded memory and nobody's time.
+//! Within the actor there are one reader (`peer_reader.rs`) and one writer. The reader hands
+//! frames to gossip and waits while gossip is busy, which slows the peer down through TCP. The
+//! writer takes from a queue that gossip fills only as far as its accounting of this link allows,
+//! so a peer that reads slowly costs bounded memory and nobody's time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -45,7 +45,10 @@ pub(crate) async fn open(
         Origin::Dial(address, wish) => {
             wait_until_wanted(&node, wish).await?;
             wait_until_needed(&node, &address).await;
-            let attempt = ask_breaker(&node, &address).await;
+            let Some(attempt) = ask_breaker(&node, &address, wish).await else {
+                let ending = Ending::Spare("its circuit is open".to_string());
+                return Err(consequence(&node, wish, ending).await);
+            };
             let opened = dial(&node, me, (&address, wish), queue).await;
             let result = match &opened {
                 Ok(_) | Err(Ending::Spare(_)) => AttemptResult::Succeeded,
@@ -113,13 +116,15 @@ async fn wait_until_needed(node: &NodeContext, address: &str) {
     }
 }
 
-/// Waits until the circuit of the address allows an attempt.
-async fn ask_breaker(node: &NodeContext, address: &str) -> Attempt {
+/// Waits until the circuit of the address allows an attempt. Of learned addresses there are others:
+/// for these, `None` at once.
+async fn ask_breaker(node: &NodeContext, address: &str, wish: Wish) -> Option<Attempt> {
     loop {
         let address = address.to_string();
         let answer = node.refs.breaker.query(MayDial { address }, QUERY_MS).await;
         match answer.map(|dial| dial.0) {
-            Ok(Permit::Go(attempt)) => return attempt,
+            Ok(Permit::Go(attempt)) => return Some(attempt),
+            Ok(Permit::Wait { .. }) if matches!(wish, Wish::Learned(_)) => return None,
             Ok(Permit::Wait { retry_in_ms }) => {
                 tokio::time::sleep(Duration::from_millis(retry_in_ms.max(1))).await;
             }
@@ -198,13 +203,7 @@ async fn establish(
         Some(_) => Direction::Outbound,
         None => Direction::Inbound,
     };
-    if let (Some(dht), Some(port), IpAddr::V4(host)) = (
-        &node.grenache.dht,
-        accepted.hello.dht_port,
-        remote.ip().to_canonical(),
-    ) {
-        dht.meet(SocketAddrV4::new(host, port));
-    }
+    meet_in_dht(node, remote, accepted.hello.dht_port);
     let entry = SessionEntry {
         peer: me,
         node: peer,
@@ -229,6 +228,14 @@ async fn establish(
         writer,
         queue,
     })
+}
+
+/// A peer that is in the DHT is a way into it.
+fn meet_in_dht(node: &NodeContext, remote: SocketAddr, port: Option<u16>) {
+    let host = remote.ip().to_canonical();
+    if let (Some(dht), Some(port), IpAddr::V4(host)) = (&node.grenache.dht, port, host) {
+        dht.meet(SocketAddrV4::new(host, port));
+    }
 }
 
 /// What is known of a session when both Hellos are accepted.

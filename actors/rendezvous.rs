@@ -6,12 +6,10 @@
 //! like a peer's, so a dead one is left in peace and the next one is asked. Sessions do not depend
 //! on any of this: nodes that have met go on without it.
 //!
-//! A round comes every [`ROUND`], well within the two minutes for which a Grape keeps an
+//! A round comes every half a minute, well within the two minutes for which a Grape keeps an
 //! announcement; a node without sessions does not wait that long.
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +18,11 @@ use actix::{Actor, AsyncContext, Context};
 use bitfitech_core::address::PeerAddress;
 use bitfitech_core::address_book::Teller;
 use bitfitech_core::breaker::{AttemptResult, Permit};
+use bitfitech_core::dht::DhtEvent;
 use bitfitech_io::grape_client::{self, GrapeClientError};
 use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::breaker::{Dial, Dialled, MayDial};
 use crate::child::{Child, Started};
@@ -105,17 +106,45 @@ async fn meet(node: Arc<NodeContext>) {
     });
     let mut wait = ROUND_FIRST;
     loop {
-        let addresses = match &node.grenache.dht {
+        // Subscribed before the round, so that no neighbour that comes meanwhile is missed.
+        let news = node.grenache.dht.as_ref().map(DhtClient::subscribe);
+        let (addresses, announced) = match &node.grenache.dht {
             Some(dht) => round(dht, peers.as_ref(), rpc.as_ref(), network).await,
             None => legacy_round(&node, peers.as_ref(), rpc.as_ref()).await,
         };
         hand_over(&node, addresses).await;
-        wait = if node.directory.is_empty() {
+        wait = if node.directory.is_empty() || announced == Announced::ByNobody {
             (wait * 2).min(ROUND)
         } else {
             ROUND
         };
-        actix_rt::time::sleep(wait).await;
+        match news {
+            Some(news) if announced == Announced::ByNobody => {
+                // Whichever comes first: a neighbour, or the next try.
+                let waited = tokio::time::timeout(wait, neighbour(news));
+                drop(waited.await);
+            }
+            _ => actix_rt::time::sleep(wait).await,
+        }
+    }
+}
+
+/// Whether anybody keeps the announcement of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    BySomebody,
+    ByNobody,
+}
+
+/// Waits for a node of the DHT that was not known.
+async fn neighbour(mut news: Receiver<DhtEvent>) {
+    loop {
+        match news.recv().await {
+            Ok(DhtEvent::NodeAdded(_)) => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            // The actor is gone for good: so is this one.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }
 
@@ -149,7 +178,8 @@ async fn round(
     peers: Option<&Service>,
     rpc: Option<&Service>,
     network: &str,
-) -> Vec<SocketAddr> {
+) -> (Vec<SocketAddr>, Announced) {
+    let mut announced = Announced::BySomebody;
     if let Some(rpc) = rpc {
         let name = rpc.name.clone().into_bytes();
         match rpc.address {
@@ -159,9 +189,13 @@ async fn round(
     }
     if let Some(peers) = peers {
         let name = peers.name.clone().into_bytes();
-        log_failure(dht.announce(name, peers.address.port()).await);
+        let accepted = dht.announce(name, peers.address.port()).await;
+        if !matches!(accepted, Ok(Ok(_))) {
+            announced = Announced::ByNobody;
+        }
+        log_failure(accepted);
     }
-    match dht.lookup(peers_name(network).into_bytes()).await {
+    let found = match dht.lookup(peers_name(network).into_bytes()).await {
         Ok(found) => {
             let addresses = found.peers.into_iter();
             addresses.map(SocketAddr::from).collect()
@@ -170,7 +204,8 @@ async fn round(
             tracing::debug!(target: "rendezvous", "{error}");
             Vec::new()
         }
-    }
+    };
+    (found, announced)
 }
 
 fn log_failure<T, E: std::fmt::Display, F: std::fmt::Display>(announced: Result<Result<T, E>, F>) {
@@ -181,12 +216,47 @@ fn log_failure<T, E: std::fmt::Display, F: std::fmt::Display>(announced: Result<
     }
 }
 
-/// A round by other Grapes: the first one that answers.
+/// A round by other Grapes.
 async fn legacy_round(
     node: &NodeContext,
     peers: Option<&Service>,
     rpc: Option<&Service>,
-) -> Vec<SocketAddr> {
+) -> (Vec<SocketAddr>, Announced) {
+    let mut announced = Announced::BySomebody;
+    // A Grape tells everyone, so a service that only this machine reaches is not for it.
+    let services = [peers, rpc.filter(|rpc| rpc.is_public())];
+    for service in services.into_iter().flatten() {
+        let data = json!([service.name, service.address.port()]);
+        match ask_grapes(node, "announce", &data).await {
+            Ok(Value::Number(_)) => {}
+            Ok(answer) => {
+                announced = Announced::ByNobody;
+                tracing::debug!(target: "rendezvous", "not announced: {answer}");
+            }
+            Err(error) => {
+                tracing::debug!(target: "rendezvous", "not announced: {error}");
+                return (Vec::new(), Announced::ByNobody);
+            }
+        }
+    }
+    let name = peers_name(&node.genesis.network);
+    let found = ask_grapes(node, "lookup", &json!(name)).await;
+    let found = found.unwrap_or(Value::Null);
+    let texts = found.as_array().into_iter().flatten();
+    let addresses = texts.filter_map(|text| text.as_str()?.parse().ok());
+    (addresses.collect(), announced)
+}
+
+/// Asks the first Grape that answers, each through its circuit.
+///
+/// # Errors
+/// None answers: what the last one said, or that all circuits are open.
+pub async fn ask_grapes(
+    node: &NodeContext,
+    route: &'static str,
+    data: &Value,
+) -> Result<Value, String> {
+    let mut failure = "the circuits of all Grapes are open: try again later".to_owned();
     for url in node.settings.grape.urls() {
         let ask = MayDial {
             address: url.to_string(),
@@ -195,7 +265,9 @@ async fn legacy_round(
         let Ok(Dial(Permit::Go(attempt))) = permit else {
             continue;
         };
-        let answered = ask_grape(node, url, peers, rpc).await;
+        let (owned, data) = (url.to_owned(), data.clone());
+        let asking = tokio::task::spawn_blocking(move || grape_client::post(&owned, route, &data));
+        let answered = asking.await.unwrap_or(Err(GrapeClientError::Interrupted));
         let result = match &answered {
             Ok(_) => AttemptResult::Succeeded,
             Err(_) => AttemptResult::Failed,
@@ -207,46 +279,12 @@ async fn legacy_round(
             result,
         }));
         match answered {
-            Ok(addresses) => return addresses,
-            Err(error) => tracing::warn!(target: "rendezvous", "Grape at {url}: {error}"),
+            Ok(answer) => return Ok(answer),
+            Err(error) => {
+                tracing::warn!(target: "rendezvous", "Grape at {url}: {error}");
+                failure = format!("Grape at {url}: {error}");
+            }
         }
     }
-    Vec::new()
-}
-
-/// Announces and looks up at one other Grape.
-async fn ask_grape(
-    node: &NodeContext,
-    url: &str,
-    peers: Option<&Service>,
-    rpc: Option<&Service>,
-) -> Result<Vec<SocketAddr>, GrapeClientError> {
-    // A Grape tells everyone, so a service that only this machine reaches is not for it.
-    let services = [peers, rpc.filter(|rpc| rpc.is_public())];
-    for service in services.into_iter().flatten() {
-        let data = json!([service.name, service.address.port()]);
-        let accepted = post(url, "announce", data).await?;
-        if !accepted.is_number() {
-            tracing::debug!(target: "rendezvous", "{} is not announced: {accepted}", service.name);
-        }
-    }
-    let name = peers_name(&node.genesis.network);
-    let found = post(url, "lookup", json!(name)).await?;
-    let texts = found.as_array().into_iter().flatten();
-    Ok(texts
-        .filter_map(|text| text.as_str()?.parse().ok())
-        .collect())
-}
-
-/// A request on a thread that may block.
-fn post(
-    url: &str,
-    route: &'static str,
-    data: Value,
-) -> Pin<Box<dyn Future<Output = Result<Value, GrapeClientError>>>> {
-    let url = url.to_owned();
-    Box::pin(async move {
-        let asked = tokio::task::spawn_blocking(move || grape_client::post(&url, route, &data));
-        asked.await.unwrap_or(Err(GrapeClientError::Interrupted))
-    })
+    Err(failure)
 }

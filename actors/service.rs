@@ -24,10 +24,13 @@ pub enum StopMode {
     AtOnce,
 }
 
+/// Ends when a server has ended, with the reason if there is one.
+pub type Ended = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
 /// A running server.
 pub struct Service {
-    /// Ends when the server has ended, with the reason if there is one.
-    pub ended: Pin<Box<dyn Future<Output = Result<(), String>>>>,
+    /// Waits for its end.
+    pub ended: Ended,
     /// Has it end.
     pub stop: Box<dyn Fn(StopMode)>,
 }
@@ -37,7 +40,7 @@ pub type Serve = Arc<dyn Fn() -> Result<Service, String> + Send + Sync>;
 
 /// The actor.
 pub struct ServiceActor {
-    ended: Option<Pin<Box<dyn Future<Output = Result<(), String>>>>>,
+    ended: Option<Ended>,
     stop: Box<dyn Fn(StopMode)>,
     stopping: bool,
     exit: ExitNote,

@@ -99,7 +99,8 @@ fn bind_http(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
 /// The life of a Grape from its first actor to its last.
 async fn live(command: &GrapeCommand, ports: Ports, printer: Printer) -> Result<(), String> {
     let dht = DhtClient::default();
-    let events = dht.subscribe();
+    // Subscribed before the start, so that none is missed.
+    let events = printer.prints.then(|| dht.subscribe());
     let announce_host = match command.bind {
         Some(IpAddr::V4(host)) => Some(host),
         _ => None,
@@ -121,11 +122,8 @@ async fn live(command: &GrapeCommand, ports: Ports, printer: Printer) -> Result<
     if let Some(listener) = ports.api {
         let port = listener.local_addr().map(|address| address.port());
         listening["api_port"] = json!(port.ok());
-        let api = GrapeApi {
-            dht: dht.clone(),
-            dht_port: ports.dht_port,
-            body_bytes_max: command.payload_bytes_max,
-        };
+        let api = GrapeApi::new(dht.clone(), ports.dht_port, command.peer_age_ms_max)
+            .body_bytes_max(command.payload_bytes_max);
         spec = spec.child(service::child(
             "grape_api",
             grape_api::service(listener, api),
@@ -136,7 +134,9 @@ async fn live(command: &GrapeCommand, ports: Ports, printer: Printer) -> Result<
     let mut root = Root::start(&reference, spec, &environment);
     if root.started().await {
         printer.print(&listening);
-        actix_rt::spawn(tell(events, printer));
+        if let Some(events) = events {
+            actix_rt::spawn(tell(events, printer));
+        }
     }
     let ended = root.ended();
     tokio::pin!(ended);

@@ -14,9 +14,6 @@ use bitfitech_io::udp::bind_udp;
 use bitfitech_web::grape_api::{self, GrapeApi};
 use bitfitech_web::rpc;
 
-/// Longest body of a request to the Grape (Grenache).
-const PAYLOAD_BYTES_MAX: usize = 8_192;
-
 /// The bound ports; none in mode `p2p`.
 #[derive(Default)]
 pub struct GrenachePorts {
@@ -79,11 +76,8 @@ impl GrenachePorts {
     pub fn children(self, node: &Arc<NodeContext>) -> GrenacheChildren {
         let mut services = Vec::new();
         if let (Some(bound), Some(dht)) = (self.api, &node.grenache.dht) {
-            let api = GrapeApi {
-                dht: dht.clone(),
-                dht_port: node.local.dht_port.unwrap_or(0),
-                body_bytes_max: PAYLOAD_BYTES_MAX,
-            };
+            let age_ms = DhtConfig::default().peer_age_ms_max;
+            let api = GrapeApi::new(dht.clone(), node.local.dht_port.unwrap_or(0), age_ms);
             services.push(service::child("grape_api", grape_api::service(bound, api)));
         }
         if let Some(bound) = self.rpc {

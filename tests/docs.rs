@@ -177,7 +177,7 @@ fn values(name: &str, source: &str) -> Vec<u64> {
         let line = line
             .trim()
             .trim_start_matches("pub ")
-            .trim_start_matches("(crate) ");
+            .trim_start_matches("pub(crate) ");
         match line.strip_prefix(&constant) {
             Some(typed) => typed.split_once(" = ")?.1.strip_suffix(';'),
             None => line.strip_prefix(&field)?.strip_suffix(','),
@@ -270,8 +270,17 @@ fn every_actor_has_its_place_in_the_architecture() {
     let listed: BTreeSet<&str> = table
         .flat_map(|row| codes(row[0]).collect::<Vec<_>>())
         .collect();
-    let context = read("actors/context.rs");
-    let made = context.split("ActorRef::new(\"").skip(1);
+    let code = [
+        "actors/context.rs",
+        "actors/node.rs",
+        "actors/dht.rs",
+        "src/grenache.rs",
+    ]
+    .map(read);
+    let made = code.iter().flat_map(|code| {
+        let references = code.split("ActorRef::new(\"").skip(1);
+        references.chain(code.split("service::child(\"").skip(1))
+    });
     let mut names: BTreeSet<&str> = made.filter_map(|rest| rest.split('"').next()).collect();
     assert!(names.contains("matcher"), "{names:?}");
     names.insert("peer:<address>");

@@ -347,11 +347,6 @@ const REFUSED: &[(&str, ErrorCode, &str)] = &[
     ("frobnicate", ErrorCode::UnknownCommand, "`help` lists all"),
     ("help bok", ErrorCode::UnknownCommand, "did you mean `book`"),
     (
-        "dht lookup x",
-        ErrorCode::UnknownCommand,
-        "`dht` is no command",
-    ),
-    (
         "buy",
         ErrorCode::BadCommand,
         "expected QTY at the end; usage: buy QTY [PAIR]",

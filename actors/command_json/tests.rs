@@ -148,7 +148,7 @@ fn peers_and_breakers_are_lists() {
     let expected = format!(
         "{{'reply':'peers','ok':true,'peers':[{{'node':'{one}','address':'192.0.2.7:3000',\
          'direction':'outbound','state':'established','rtt_ms':12,'behind':3,'score':-5,\
-         'reason':'it sends more than it may'}},\
+         'reason':'it floods'}},\
          {{'node':'{other}','address':'[::1]:40000','direction':'inbound',\
          'state':'established','rtt_ms':null,'behind':0,'score':0,\
          'reason':null}}]}}"

@@ -215,7 +215,7 @@ digest {digest}
 fn peers_and_breakers_are_tables() {
     let expected = "\
 peer      address         direction  state        round trip  behind  score  because
-bbbbbbbb  192.0.2.7:3000  outbound   established       12 ms       3     -5  it sends more than it may
+bbbbbbbb  192.0.2.7:3000  outbound   established       12 ms       3     -5  it floods
 bcbcbcbc  [::1]:40000     inbound    established     unknown       0      0
 ";
     assert_eq!(answered(Reply::Peers(fixtures::peers())), expected);

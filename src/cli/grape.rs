@@ -38,7 +38,8 @@ pub(super) struct GrapeOptions {
 
     /// Age of announcements, in milliseconds
     #[arg(long, visible_alias = "dht_peer_maxAge", value_name = "MS")]
-    #[arg(default_value_t = PEER_AGE_MS_MAX, value_parser = value_parser!(u64).range(1..=AGE_MS_END))]
+    #[arg(default_value_t = PEER_AGE_MS_MAX)]
+    #[arg(value_parser = value_parser!(u64).range(1..=AGE_MS_END))]
     dpa: u64,
 
     /// Longest body of a request, in bytes

@@ -2,7 +2,7 @@
 //!
 //! The DHT is a table without a centre: which addresses offer a service, and small values by their
 //! hash. Each node keeps what is near to its own random id; who looks for a name walks towards it,
-//! asking ever nearer nodes ([`walk`]). [`Dht`] is such a node as a state machine: datagrams and
+//! asking ever nearer nodes (`walk`). [`Dht`] is such a node as a state machine: datagrams and
 //! time go in, datagrams and results come out.
 //!
 //! - inputs: [`Dht::handle_datagram`], [`Dht::tick`], and what is asked of it:
@@ -10,10 +10,10 @@
 //!   [`Dht::meet`], [`Dht::offer_here`];
 //! - outputs: [`Dht::poll_output`] until there is none, [`Dht::next_deadline_ms`].
 //!
-//! The parts: whom it knows ([`routing`]), questions under way ([`transactions`]), what it was
-//! asked to do ([`errands`]), what it answers ([`server`]) and how much ([`allowance`]),
-//! permissions ([`tokens`]), what it keeps ([`peer_store`], [`value_store`]), and how it enters
-//! the DHT and stays in it ([`upkeep`]).
+//! The parts: whom it knows (`routing`), questions under way (`transactions`), what it was
+//! asked to do (`errands`), what it answers (`server`) and how much (`allowance`),
+//! permissions (`tokens`), what it keeps (`peer_store`, `value_store`), and how it enters
+//! the DHT and stays in it (`upkeep`).
 //!
 //! # What holds under attack
 //!
@@ -65,6 +65,9 @@ pub use self::vocabulary::{
     Output, Overloaded, PEERS_FOUND_MAX, PutRequest, QueryId, SendError, Signed,
 };
 
+/// Most services of this host alone; the least recently offered goes. A node has one.
+const OFFERS_MAX: usize = 64;
+
 /// The nodes that would take something for a target, and when they said so.
 #[derive(Clone, Debug)]
 struct GiverTable {
@@ -100,6 +103,8 @@ pub struct Dht {
     tables: LeastRecent<Vec<u8>, GiverTable>,
     errands: BTreeMap<QueryId, Errand>,
     queued: VecDeque<(QueryId, Errand)>,
+    /// Services that only this host reaches, told to nobody else.
+    offers: LeastRecent<Vec<u8>, SocketAddrV4>,
     /// The errand of each name that is being looked up.
     lookups: BTreeMap<Vec<u8>, QueryId>,
     upkeep: Upkeep,
@@ -125,6 +130,7 @@ impl Dht {
             tables: LeastRecent::new(config.tables_max),
             errands: BTreeMap::new(),
             queued: VecDeque::new(),
+            offers: LeastRecent::new(OFFERS_MAX),
             lookups: BTreeMap::new(),
             upkeep: Upkeep::new(now_ms, &mut random),
             next_query: 0,
@@ -264,7 +270,15 @@ impl Dht {
                 if let (Some(expected), Some(sender)) = (question.id, sender)
                     && expected != sender
                 {
-                    return self.on_silence(now_ms, &question);
+                    // Restarted with another id: gone, and there again.
+                    self.on_silence(now_ms, &question);
+                    return self.note(
+                        now_ms,
+                        Contact {
+                            id: sender,
+                            address: from,
+                        },
+                    );
                 }
                 if let Some(id) = sender {
                     self.note(now_ms, Contact { id, address: from });

@@ -32,6 +32,15 @@ pub struct Rate {
     pub burst: u64,
 }
 
+/// Whether there was a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// There was.
+    Granted,
+    /// There was none.
+    Refused,
+}
+
 /// A bucket of tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenBucket {
@@ -58,6 +67,18 @@ impl TokenBucket {
 
     fn full(rate: Rate) -> i128 {
         i128::from(rate.burst) * i128::from(rate.interval_ms)
+    }
+
+    /// Takes a token out if there is one.
+    pub fn admit(&mut self, now: Now) -> Admission {
+        let before = *self;
+        if self.charge(now, 1) == 0 {
+            return Admission::Granted;
+        }
+        // Who is refused owes nothing.
+        self.level = before.level;
+        self.at_ms = before.at_ms;
+        Admission::Refused
     }
 
     /// Takes tokens out, whether or not they are there. Tells how long, in milliseconds, to wait
@@ -177,6 +198,15 @@ mod tests {
             10,
             "more than the burst is not saved up"
         );
+    }
+
+    #[test]
+    fn who_is_refused_owes_nothing() {
+        let mut bucket = TokenBucket::new(at(0), RATE);
+        let granted = (0..1_000).filter(|_| bucket.admit(at(0)) == Admission::Granted);
+        assert_eq!(granted.count(), 50);
+        assert_eq!(bucket.admit(at(9)), Admission::Refused);
+        assert_eq!(bucket.admit(at(10)), Admission::Granted);
     }
 
     #[test]

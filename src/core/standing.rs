@@ -300,7 +300,8 @@ mod tests {
             let mut now_ms = 0;
             for (who, what, pause_ms) in notes {
                 now_ms += pause_ms;
-                let offence = [Offence::Violation, Offence::Nuisance, Offence::Flood][what as usize];
+                let all = [Offence::Violation, Offence::Nuisance, Offence::Flood];
+                let offence = all[usize::from(what)];
                 let known = standings.nodes.contains_key(&node(who));
                 let banned = |it: &Standings| {
                     it.nodes.keys().filter(|who| it.ban(at(now_ms), **who).is_some()).count()

@@ -62,7 +62,11 @@ impl Mdns {
         } else {
             ServiceInfo::new(&kind, &instance, &host, ip, port, no_properties)?
         };
-        if ip.is_ipv4() {
+        if ip.is_loopback() {
+            // Nobody else could do anything with such an address.
+            daemon.disable_interface(IfKind::All)?;
+            daemon.enable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        } else if ip.is_ipv4() {
             // Who listens on IPv4 alone is not reached on IPv6.
             daemon.disable_interface(IfKind::IPv6)?;
         }

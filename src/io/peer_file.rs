@@ -15,7 +15,7 @@ use bitfitech_core::address_book::{Known, Teller};
 use bitfitech_core::types::{AuthorKey, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::data_dir::private_file;
+use crate::data_dir::{private_file, sync_parent};
 
 /// The form of the file; another one is not read.
 const VERSION: u32 = 1;
@@ -100,7 +100,9 @@ pub fn save<'a>(
     let text = serde_json::to_vec_pretty(&content)
         .map_err(|error| PeerFileError::new(path, Reason::Json(error.to_string())))?;
     let beside = named(path, "new");
-    let written = write(&beside, &text).and_then(|()| fs::rename(&beside, path));
+    let written = write(&beside, &text)
+        .and_then(|()| fs::rename(&beside, path))
+        .and_then(|()| sync_parent(path));
     written.map_err(|error| PeerFileError::new(path, Reason::Write(error)))
 }
 

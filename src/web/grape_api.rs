@@ -9,6 +9,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, HeaderName};
@@ -23,9 +24,13 @@ use serde_json::{Value, json};
 
 use crate::grape_values::{TextForm, byte_string, encode, hex, length, text, whole};
 use crate::http::{self, BodyError, LastWords, Rest};
+use crate::recent_answers::RecentAnswers;
 
 /// Values of this length or longer are refused.
 const VALUE_LENGTH_END: u64 = 1_000;
+
+/// Longest body of a request when no other limit is given (Grenache).
+const BODY_BYTES_MAX: usize = 8_192;
 
 /// Longest salt (BEP 44).
 const SALT_BYTES_MAX: usize = 64;
@@ -34,11 +39,30 @@ const SALT_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct GrapeApi {
     /// The DHT that it is the interface of.
-    pub dht: DhtClient,
+    dht: DhtClient,
     /// The port of the DHT, announced for a service that names port 0.
-    pub dht_port: u16,
+    dht_port: u16,
     /// Longest body of a request.
-    pub body_bytes_max: usize,
+    body_bytes_max: usize,
+    recent: Arc<RecentAnswers>,
+}
+
+impl GrapeApi {
+    /// The interface of a DHT with this port and this age of announcements.
+    pub fn new(dht: DhtClient, dht_port: u16, peer_age_ms_max: u64) -> Self {
+        Self {
+            dht,
+            dht_port,
+            body_bytes_max: BODY_BYTES_MAX,
+            recent: Arc::new(RecentAnswers::new(peer_age_ms_max)),
+        }
+    }
+
+    /// With another limit for the bodies of requests.
+    pub fn body_bytes_max(mut self, body_bytes_max: usize) -> Self {
+        self.body_bytes_max = body_bytes_max;
+        self
+    }
 }
 
 /// A status and a body.
@@ -158,10 +182,17 @@ async fn lookup(api: &GrapeApi, data: Option<&Value>) -> Answer {
     let Some(name) = name else {
         return Answer::json(&json!("ERR_GRAPE_LOOKUP"));
     };
+    if let Some(body) = api.recent.get(Instant::now(), name) {
+        return Answer { status: 200, body };
+    }
     match api.dht.lookup(name.as_bytes().to_vec()).await {
         Ok(found) => {
             let peers = found.peers.iter().map(ToString::to_string);
-            Answer::json(&peers.collect())
+            let answer = Answer::json(&peers.collect());
+            if !found.peers.is_empty() {
+                api.recent.put(Instant::now(), name, &answer.body);
+            }
+            answer
         }
         Err(error) => unavailable(error),
     }
@@ -183,6 +214,9 @@ async fn announce(api: &GrapeApi, data: Option<&Value>) -> Answer {
         Ok(port) => port,
         Err(_) => return announce_impossible(api, name).await,
     };
+    if let Some(name) = arguments.first().and_then(Value::as_str) {
+        api.recent.forget(name);
+    }
     match api.dht.announce(name, port).await {
         Ok(Ok(accepted)) => Answer::json(&json!(accepted)),
         Ok(Err(error)) => refused(&error),

@@ -7,5 +7,6 @@
 pub mod grape_api;
 mod grape_values;
 pub mod http;
+mod recent_answers;
 pub mod rpc;
 mod rpc_actions;

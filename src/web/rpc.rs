@@ -1,14 +1,16 @@
 //! The RPC service of Grenache over HTTP: trading by program, with any of its clients.
 //!
-//! A request is a POST to any path with `[rid, key, {"action": ACTION, "args": […]}]`; the answer is
-//! `[rid, null, result]` or `[rid, "CODE: text", null]`. Actions are commands of the console under
-//! other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What cannot
-//! be understood gets an error with whatever `rid` it has, never silence.
+//! A request is a POST to any path with `[rid, key, {"action": ACTION, "args": […]}]`; the answer
+//! is `[rid, null, result]` or `[rid, "CODE: text", null]`. Actions are commands of the console
+//! under other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What
+//! cannot be understood gets an error with whatever `rid` it has, never silence.
 //!
 //! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
 //! `rid` and key in the header `_gr`.
 //!
-//! The service trades in the node's name and asks for no token, so it listens on loopback only.
+//! The service trades in the node's name and asks for no token, so it listens on loopback only, and
+//! refuses what a browser sends: a page of any site could have it send orders. Browsers name the
+//! page's origin with every POST; programs of Grenache do not.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -124,6 +126,10 @@ async fn handle(
         let answer = json!([null, format!("BAD_REQUEST: {text}"), null]);
         respond(status, packing, &answer)
     };
+    if header("origin").is_some() {
+        let text = "this service is not for web pages";
+        return refused(StatusCode::FORBIDDEN, text);
+    }
     let body = match http::read_body(payload, BODY_BYTES_MAX).await {
         Ok(body) => unpack(body, packing),
         Err(BodyError::TooLong(_)) => {

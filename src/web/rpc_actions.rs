@@ -250,6 +250,7 @@ fn view(command: &str, count: &str, arguments: &[Value]) -> Result<Action, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn line(action: &str, arguments: Value) -> Result<String, String> {
@@ -336,5 +337,47 @@ mod tests {
         }
         let unknown = line("crash", json!(["store"])).expect_err("refused");
         assert!(unknown.starts_with("UNKNOWN_ACTION: "), "{unknown}");
+    }
+
+    /// JSON with the fields and words of the actions in wrong and right places.
+    fn payloads() -> impl Strategy<Value = Value> {
+        let word = "(buy|sell|limit|market|gtc|ioc|both|1|0[.]5|BTC/USD|ab12cd34|all|x y|@|#|\n)?";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            word.prop_map(Value::from),
+        ];
+        let field = "(side|quantity|price|pair|type|tif|ttl_ms|stp|client_id|order|depth|limit)";
+        let body = leaf.prop_recursive(3, 24, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(field, inner, 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        });
+        let action = "(order[.](new|replace|cancel|get)|orders|book|trades|digest|peers|quit)";
+        let arguments = prop::collection::vec(body, 0..3);
+        (action, arguments).prop_map(|(action, args)| json!({"action": action, "args": args}))
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_becomes_one_line_of_an_allowed_command_or_an_error(payload in payloads()) {
+            match action_of(&payload) {
+                Err(error) => prop_assert!(error.contains(": "), "{}", error),
+                Ok(action) => {
+                    let first = action.line.split(' ').next().unwrap_or_default();
+                    let allowed = [
+                        "buy", "sell", "replace", "cancel", "order", "orders", "book", "trades",
+                        "digest", "peers",
+                    ];
+                    prop_assert!(allowed.contains(&first), "{}", action.line);
+                    prop_assert!(!action.line.contains(['\n', '#']), "{}", action.line);
+                    prop_assert!(action.line != "cancel all");
+                }
+            }
+        }
     }
 }

@@ -7,14 +7,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../netns/mod.rs"]
+mod netns;
+
 mod bad_commands;
 mod bad_configuration;
 mod concurrency;
 mod contract;
+mod discovery;
 mod drills;
 mod finality;
 mod harness;
 mod hostile;
+mod hostile_peers;
 mod lifecycle;
 mod lifetimes;
 mod links;

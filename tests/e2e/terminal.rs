@@ -142,7 +142,7 @@ fn a_terminal_completes_commands_and_remembers_them_from_run_to_run() {
     terminal.types("d\t");
     terminal.shows("digest");
     terminal.shows("disconnect");
-    terminal.types("g\t\r");
+    terminal.types("ig\t\r");
     terminal.shows("operations");
     prompted(&mut terminal);
     terminal.types("sell 2 bt\t @ 31000\r");

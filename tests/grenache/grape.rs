@@ -39,29 +39,65 @@ pub fn free_port() -> u16 {
 }
 
 impl Grape {
-    /// Ours, on these ports.
-    pub fn ours_at(dht_port: u16, bootstrap: &[u16]) -> Self {
+    /// Ours, on free ports.
+    pub fn ours(bootstrap: &[u16]) -> Self {
+        Self::ours_aged(bootstrap, AGE_MS)
+    }
+
+    /// Ours, with announcements of this age.
+    pub fn ours_aged(bootstrap: &[u16], age_ms: u64) -> Self {
         let mut command = Command::new(PROGRAM);
         let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
-        command.args(["grape", "--aph", "0", "--events", "json"]);
-        command.args(["--dp", &dht_port.to_string(), "--bn", &list.join(",")]);
-        command.args(["--dpa", &AGE_MS.to_string()]);
+        command.args(["grape", "--dp", "0", "--aph", "0", "--events", "json"]);
+        command.args(["--bn", &list.join(","), "--dpa", &age_ms.to_string()]);
         Self::start(command)
     }
 
-    /// Ours, on free ports.
-    pub fn ours(bootstrap: &[u16]) -> Self {
-        Self::ours_at(0, bootstrap)
+    /// Ours, with announcements of this age, and silent: the events of a benchmark are work that
+    /// nobody asked for.
+    pub fn ours_silent(bootstrap: &[u16], age_ms: u64) -> Self {
+        let (dht_port, api_port) = (free_port(), free_port());
+        let mut command = Command::new(PROGRAM);
+        let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
+        command.args(["grape", "--dp", &dht_port.to_string()]);
+        command.args(["--aph", &api_port.to_string(), "--bn", &list.join(",")]);
+        command.args(["--dpa", &age_ms.to_string()]);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let grape = Self {
+            child: command.spawn().expect("the program starts"),
+            events: channel().1,
+            dht_port,
+            api_port,
+        };
+        eventually("it listens", || {
+            TcpStream::connect(("127.0.0.1", api_port)).is_ok()
+        });
+        grape
     }
 
     /// The real one, on free ports.
     pub fn real(workshop: &Workshop, bootstrap: &[u16]) -> Self {
+        Self::real_at(workshop, (free_port(), free_port()), bootstrap)
+    }
+
+    /// The real one, on these ports of DHT and HTTP interface.
+    pub fn real_at(workshop: &Workshop, ports: (u16, u16), bootstrap: &[u16]) -> Self {
+        Self::real_with(workshop, ports, bootstrap, AGE_MS)
+    }
+
+    /// The real one, with announcements of this age.
+    pub fn real_aged(workshop: &Workshop, bootstrap: &[u16], age_ms: u64) -> Self {
+        Self::real_with(workshop, (free_port(), free_port()), bootstrap, age_ms)
+    }
+
+    fn real_with(workshop: &Workshop, ports: (u16, u16), bootstrap: &[u16], age_ms: u64) -> Self {
         let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
         let configuration = json!({
-            "dht_port": free_port(),
-            "api_port": free_port(),
+            "dht_port": ports.0,
+            "api_port": ports.1,
             "dht_bootstrap": list,
-            "dht_peer_maxAge": AGE_MS,
+            "dht_peer_maxAge": age_ms,
+            "silent": age_ms != AGE_MS,
         });
         let mut command = workshop.node("real_grape.js");
         command.arg(configuration.to_string());
@@ -156,12 +192,17 @@ pub fn address(port: u16) -> String {
 
 /// Sends one request and reads the whole answer.
 pub fn post(port: u16, route: &str, body: &str) -> (u16, String) {
+    post_from(port, route, "", body)
+}
+
+/// The same with further lines of the head.
+pub fn post_from(port: u16, route: &str, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let length = body.len();
     let request = format!(
         "POST /{route} HTTP/1.1\r\nHost: grape\r\nConnection: close\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
+         {head}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = String::new();

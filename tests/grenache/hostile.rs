@@ -21,7 +21,7 @@ const GROWTH_KB_MAX: u64 = 64 * 1_024;
 const KEPT: &str = "32dcec5f4e34cdc0ba27244a2395ce3ea8a1c697";
 
 /// Resident memory of a process, in kilobytes.
-fn memory_kb(process: u32) -> u64 {
+pub fn memory_kb(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next());

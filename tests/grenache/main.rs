@@ -12,5 +12,7 @@ mod clients;
 mod grape;
 mod hostile;
 mod mixed;
+mod nodes;
+mod speed;
 mod suite;
 mod workshop;

@@ -10,5 +10,6 @@ pub mod node;
 pub mod plan;
 pub mod program;
 pub mod proxy;
+pub mod stranger;
 pub mod terminal;
 pub mod waiting;

@@ -107,6 +107,17 @@ impl Node {
         data_dir(self.folder.path())
     }
 
+    /// Resident memory, in KiB.
+    pub fn memory_kb(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the status of a running process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = line.and_then(|line| line.split_whitespace().next());
+        digits
+            .and_then(|it| it.parse().ok())
+            .expect("its resident memory")
+    }
+
     /// What it logged to stderr in this life.
     pub fn log(&self) -> String {
         let bytes = fs::read(log_path(self.folder.path(), self.life)).expect("its log file");

@@ -29,6 +29,7 @@ pub struct Plan {
     port: u16,
     bootstrap: Vec<String>,
     settings: Vec<(String, String)>,
+    namespace: Option<String>,
     arguments: Vec<String>,
 }
 
@@ -40,6 +41,7 @@ impl Plan {
             port: 0,
             bootstrap: Vec::new(),
             settings: Vec::new(),
+            namespace: None,
             arguments: Vec::new(),
         }
     }
@@ -48,6 +50,21 @@ impl Plan {
     pub fn dials(mut self, address: &str) -> Self {
         self.bootstrap.push(address.to_owned());
         self
+    }
+
+    /// It finds peers by itself and keeps so many sessions, and at most so many.
+    pub fn finds_peers(self, target: usize, max: usize) -> Self {
+        self.set("discovery.peer_exchange", "true")
+            .set("discovery.persisted", "true")
+            .set("p2p.target_peers", &target.to_string())
+            .set("p2p.max_peers", &max.to_string())
+    }
+
+    /// It runs in this network namespace, where alone it may multicast.
+    pub fn inside(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self.set("p2p.host", "0.0.0.0")
+            .set("discovery.mdns", "true")
     }
 
     /// It listens on this port.
@@ -80,7 +97,14 @@ impl Plan {
 
     /// The command that starts it. Later settings win over earlier ones of the same key.
     pub fn command(&self, data_dir: &Path) -> Command {
-        let mut command = quiet_command(data_dir);
+        let mut command = match &self.namespace {
+            None => quiet_command(data_dir),
+            Some(namespace) => {
+                let mut command = quiet(Command::new("ip"), data_dir);
+                command.args(["netns", "exec", namespace, PROGRAM]);
+                command
+            }
+        };
         command.arg("run").arg("--data-dir").arg(data_dir);
         for (key, value) in SETTINGS {
             if !self.settings.iter().any(|(own, _)| own == key) {
@@ -103,9 +127,13 @@ impl Plan {
 /// The program without any of this machine's settings: an environment that only keeps it from
 /// talking to the local network, and a working folder without a `config.toml`.
 pub fn quiet_command(folder: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+    quiet(Command::new(PROGRAM), folder)
+}
+
+fn quiet(mut command: Command, folder: &Path) -> Command {
     command
         .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("DISCOVERY_MDNS", "false")
         .current_dir(folder)
         .stdin(Stdio::piped())

@@ -3,7 +3,8 @@
 //! The sender of a datagram can be forged, and an answer is longer than a question, so whoever
 //! sends questions in a victim's name could have many nodes flood the victim. An address is
 //! *proven* once it has brought back a token that was sent there. Until then it gets answers of at
-//! most [`STRANGER_BYTES_MAX`], and of those a limited number ([`BURST_BYTES`], [`BYTES_PER_SECOND`]).
+//! most [`STRANGER_BYTES_MAX`], and of those a limited number ([`BURST_BYTES`],
+//! [`BYTES_PER_SECOND`]).
 //! What comes over the loopback interface is not forged and is exempt.
 
 use core::net::Ipv4Addr;

@@ -138,11 +138,11 @@ impl Dht {
             waiters.push(QueryId(self.next_query));
             return Ok(QueryId(self.next_query));
         }
-        let own = self.peers.of(now.monotonic_ms, name);
-        let kind = Kind::Lookup {
-            name: name.to_vec(),
-            found: own.into_iter().collect(),
-        };
+        let name = name.to_vec();
+        let own = self.peers.of(now.monotonic_ms, &name).into_iter();
+        let offered = self.offers.peek(&name).copied();
+        let found = own.chain(offered).collect();
+        let kind = Kind::Lookup { name, found };
         self.begin(now.monotonic_ms, kind)
     }
 
@@ -197,10 +197,10 @@ impl Dht {
         self.begin(now.monotonic_ms, Kind::Put { request, target })
     }
 
-    /// Keeps an announcement of this node itself without telling others: for services that only
-    /// this host can reach. To be repeated, as announcements are.
-    pub fn offer_here(&mut self, now: Now, name: &[u8], peer: SocketAddrV4) {
-        self.store_peer(now.monotonic_ms, name, peer);
+    /// Has own lookups of this name find a service, and nobody else's: for one that only this host
+    /// can reach. For good, or until it is offered elsewhere.
+    pub fn offer_here(&mut self, now: Now, name: &[u8], service: SocketAddrV4) {
+        self.offers.insert(now.monotonic_ms, name.to_vec(), service);
     }
 
     /// Gets to know the neighbourhood, by these addresses too.
@@ -304,13 +304,18 @@ impl Dht {
 
     /// A walk is over.
     fn arrive(&mut self, now_ms: u64, id: QueryId, mut errand: Errand) {
-        let Stage::Walks(walk) = core::mem::replace(&mut errand.stage, Stage::Begins) else {
+        let Stage::Walks(mut walk) = core::mem::replace(&mut errand.stage, Stage::Begins) else {
             return;
         };
+        if walk.is_lost() && !self.config.bootstrap.is_empty() {
+            walk.enter_by(&self.config.bootstrap);
+            errand.stage = Stage::Walks(walk);
+            return self.advance(now_ms, id, errand);
+        }
         let target = errand.kind.target(&self.own).to_vec();
         let givers = walk.into_givers();
         let nodes = givers.len();
-        if !matches!(errand.kind, Kind::Explore(_)) {
+        if nodes > 0 && !matches!(errand.kind, Kind::Explore(_)) {
             let table = GiverTable {
                 since_ms: now_ms,
                 givers: givers.clone(),

@@ -193,6 +193,24 @@ fn a_neighbour_that_was_restarted_is_asked_again_for_permission() {
 }
 
 #[test]
+fn an_entrance_that_was_restarted_is_found_again() {
+    let mut world = World::new(3, (1, 5));
+    world.start_at(1, &[]);
+    world.start_at(0, &[1]);
+    world.run_for(1_000);
+    // It knows nobody, so it does not say by itself that it has another id now.
+    world.start_at(1, &[]);
+    assert_eq!(world.announce(0, NAME, 7), Outcome::Announce(Ok(1)));
+    world.nodes.remove(&host(1));
+    assert!(matches!(
+        world.announce(0, NAME, 7),
+        Outcome::Announce(Err(_))
+    ));
+    world.start_at(1, &[]);
+    assert_eq!(world.announce(0, NAME, 7), Outcome::Announce(Ok(1)));
+}
+
+#[test]
 fn alone_there_is_nobody_to_ask_and_an_own_value_is_kept() {
     let mut world = World::new(4, (1, 1));
     world.start_at(0, &[]);
@@ -218,7 +236,7 @@ fn a_node_that_enters_by_itself_serves_itself() {
 }
 
 #[test]
-fn a_service_that_only_this_machine_reaches_is_told_to_it_alone() {
+fn a_service_of_this_host_alone_is_found_by_its_own_node_and_no_other() {
     let mut world = World::new(4, (1, 1));
     world.start_at(0, &[]);
     world.start_at(1, &[0]);
@@ -228,14 +246,20 @@ fn a_service_that_only_this_machine_reaches_is_told_to_it_alone() {
     dht.offer_here(at(100), NAME, service);
     assert_eq!(world.lookup(0, NAME), [service]);
     assert_eq!(world.lookup(1, NAME), [], "it would lead to node 1 itself");
-    let here = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+}
+
+#[test]
+fn an_address_of_this_machine_is_told_to_this_machine_alone() {
+    let mut dht = Dht::new(DhtConfig::default(), &[9; 32], at(0));
+    let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+    dht.peers.add(0, NAME, service);
     let question = OwnQuery::GetPeers(NAME).encode(7, &NodeId([3; 20]));
-    let dht = world.nodes.get_mut(&host(0)).expect("it runs");
-    let answers = reaction(dht, 100, here, &question);
-    let listed = answers[0]
-        .windows(8)
-        .any(|bytes| bytes == b"6:\x7f\0\0\x01\0\x09");
-    assert!(listed, "a program of this machine finds it");
+    for (asker, told) in [(service, true), (host(1), false)] {
+        let answers = reaction(&mut dht, 0, asker, &question);
+        let mut parts = answers[0].windows(8);
+        let listed = parts.any(|bytes| bytes == b"6:\x7f\0\0\x01\0\x09");
+        assert_eq!(listed, told, "{asker}");
+    }
 }
 
 #[test]

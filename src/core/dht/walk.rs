@@ -53,6 +53,9 @@ pub(crate) struct Walk {
     entrances: Vec<SocketAddrV4>,
     givers: Vec<Giver>,
     stopped: bool,
+    /// Whether anybody answered who can be asked again.
+    answered: bool,
+    entered: bool,
 }
 
 impl Walk {
@@ -66,6 +69,8 @@ impl Walk {
             entrances: Vec::new(),
             givers: Vec::new(),
             stopped: false,
+            answered: false,
+            entered: false,
         };
         known.iter().for_each(|contact| walk.add(*contact));
         walk
@@ -73,6 +78,13 @@ impl Walk {
 
     /// Asks these addresses too, whoever is there.
     pub(crate) fn enter_by(&mut self, entrances: &[SocketAddrV4]) {
+        self.entered = true;
+        if self.is_lost_so_far() {
+            // Who does not answer under the id that was known may answer under another.
+            entrances.iter().for_each(|entrance| {
+                self.asked.remove(entrance);
+            });
+        }
         self.entrances.extend_from_slice(entrances);
     }
 
@@ -123,6 +135,7 @@ impl Walk {
         self.in_flight.remove(&from);
         self.asked.insert(from);
         if let Some(id) = id {
+            self.answered = true;
             let contact = Contact { id, address: from };
             self.add(contact);
             let known = self.givers.iter().any(|giver| giver.contact.id == id);
@@ -150,6 +163,15 @@ impl Walk {
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
         self.in_flight.clear();
+    }
+
+    fn is_lost_so_far(&self) -> bool {
+        !self.answered && self.in_flight.is_empty() && !self.stopped
+    }
+
+    /// Whether all who were known are gone, and no entrance has been tried.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost_so_far() && !self.entered
     }
 
     /// Whether it is over, if [`Walk::next`] has nobody to ask.

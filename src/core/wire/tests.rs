@@ -170,8 +170,8 @@ fn session_vectors() -> Vec<(Frame, String)> {
         (Frame::Hello(test_hello()), {
             let fields = "9192ac6e6574776f726b2e6e616d65a474657374";
             let listen = "aa5b3a3a315d3a37303031";
-            let numbers = "00cf0000018bcfe568000b02";
-            alloc::format!("01 990101{}{fields}{listen}{numbers}", bin(7))
+            let numbers = "00cf0000018bcfe568000b02c0";
+            alloc::format!("01 9a0101{}{fields}{listen}{numbers}", bin(7))
         }),
         (
             Frame::Refuse(Refuse {

@@ -362,7 +362,7 @@ fn a_key_that_waits_for_its_part_of_the_program_says_so() {
         .load();
     assert_eq!(silent.without_effect(), Vec::<String>::new());
     let told = TestSources::new("")
-        .variable("GRAPE_API_PORT", "5")
+        .variable("METRICS_PORT", "5")
         .variable("MAX_PEERS", "5")
         .assign("exchange.late_policy=refuse")
         .assign("api.port=81")
@@ -370,8 +370,9 @@ fn a_key_that_waits_for_its_part_of_the_program_says_so() {
     assert_eq!(
         told.without_effect(),
         [
+            "environment METRICS_PORT: api.metrics_port has no effect before the HTTP API is \
+             built in",
             "-D api.port: api.port has no effect before the HTTP API is built in",
-            "environment GRAPE_API_PORT: grape.api_port has no effect before the DHT is built in",
         ]
     );
 }

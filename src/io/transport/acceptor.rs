@@ -6,8 +6,10 @@
 //! - Handshakes run side by side, each with a deadline; only completed ones are handed over.
 //! - At most `pending_max` run. When one more arrives, one is dropped in its favour: of the network
 //!   with the most pending handshakes the oldest. An attacker with few addresses so displaces his
-//!   own, and one with many displaces whoever took longest. A limit per address beside it would
-//!   add nothing.
+//!   own, and one with many displaces whoever took longest.
+//! - A network that dials faster than [`DIALS_PER_SECOND`] for longer than a burst is hung up on,
+//!   so that complete handshakes, which cost signatures, cannot be had without end either. Several
+//!   honest nodes may share an address, so the burst is large, and who is hung up on dials again.
 //! - But a handshake is left alone for `grace_ms`. Else a burst of honest diallers, say all nodes
 //!   of a cluster on one machine, would displace each other before any of them has had a chance.
 //!   While all are that young, newcomers wait in the operating system's queue.
@@ -25,6 +27,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use bitfitech_core::rate_limit::{Admission, Rate, TokenBucket};
+use bitfitech_core::types::Now;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -35,6 +39,16 @@ use crate::tls::{HandshakeError, Tls};
 /// Pause after the system refused a connection: the usual reason, no free file descriptor, does
 /// not pass by asking again at once.
 const REFUSED_PAUSE_MS: u64 = 50;
+
+/// Connections that one network may open in a second, beyond the burst. A guess: at some 0.3 ms for
+/// a handshake a fiftieth of a processor.
+pub const DIALS_PER_SECOND: u64 = 64;
+
+/// Connections that one network may open at once. A guess: all nodes of a large office, starting.
+pub const DIALS_BURST: u64 = 512;
+
+/// Networks whose connections are counted; the one that dialled least lately is forgotten first.
+pub const NETWORKS_MAX: usize = 1_024;
 
 /// What connections that are not yet sessions may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +82,8 @@ pub struct AcceptStatistics {
     pub failed: u64,
     /// Handshakes dropped in favour of newer ones.
     pub displaced: u64,
+    /// Connections hung up on because their network opened too many.
+    pub refused: u64,
 }
 
 /// Accepts connections and hands over those that have become sessions.
@@ -79,6 +95,8 @@ pub struct Acceptor {
     handshakes: JoinSet<Result<Connection, AcceptError>>,
     /// The running handshakes, oldest first.
     pending: VecDeque<Pending>,
+    dials: BTreeMap<IpAddr, (Instant, TokenBucket)>,
+    origin: Instant,
     statistics: AcceptStatistics,
 }
 
@@ -99,6 +117,8 @@ impl Acceptor {
             limits,
             handshakes: JoinSet::new(),
             pending: VecDeque::new(),
+            dials: BTreeMap::new(),
+            origin: Instant::now(),
             statistics: AcceptStatistics::default(),
         }
     }
@@ -133,7 +153,8 @@ impl Acceptor {
                 () = sleep_until(displaceable.unwrap_or_else(Instant::now)),
                     if displaceable.is_some() => self.displace(),
                 accepted = self.listener.accept(), if displaceable.is_none() => match accepted {
-                    Ok((stream, address)) => self.start(stream, address),
+                    Ok((stream, address)) if self.admits(address) => self.start(stream, address),
+                    Ok(_) => self.statistics.refused += 1,
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(Duration::from_millis(REFUSED_PAUSE_MS)).await;
@@ -141,6 +162,30 @@ impl Acceptor {
                 }
             }
         }
+    }
+
+    /// Whether the network of this address may open one more connection.
+    fn admits(&mut self, address: SocketAddr) -> bool {
+        let network = network_of(address.ip());
+        let now = Now {
+            monotonic_ms: u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX),
+            unix_ms: 0,
+        };
+        if !self.dials.contains_key(&network) && self.dials.len() >= NETWORKS_MAX {
+            let oldest = self.dials.iter().min_by_key(|(_, (last, _))| *last);
+            if let Some(oldest) = oldest.map(|(network, _)| *network) {
+                self.dials.remove(&oldest);
+            }
+        }
+        let rate = Rate {
+            tokens: DIALS_PER_SECOND,
+            interval_ms: 1_000,
+            burst: DIALS_BURST,
+        };
+        let fresh = || (Instant::now(), TokenBucket::new(now, rate));
+        let (last, bucket) = self.dials.entry(network).or_insert_with(fresh);
+        *last = Instant::now();
+        bucket.admit(now) == Admission::Granted
     }
 
     fn start(&mut self, stream: TcpStream, address: SocketAddr) {

@@ -192,7 +192,8 @@ async fn one_who_does_not_speak_tls_is_dropped_and_others_are_served() {
         AcceptStatistics {
             completed: 1,
             failed: 1,
-            displaced: 0
+            displaced: 0,
+            refused: 0
         }
     );
 }

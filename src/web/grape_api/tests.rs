@@ -6,6 +6,7 @@ use bitfitech_core::dht::DhtConfig;
 use bitfitech_core::krpc::NodeId;
 use bitfitech_io::transport::PortFallback;
 use bitfitech_io::udp::bind_udp;
+use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
 /// A Grape that has itself as its only neighbour, without HTTP around it.
@@ -19,11 +20,7 @@ fn grape() -> GrapeApi {
         socket,
     };
     dht.run_unsupervised(&parts).expect("a socket");
-    GrapeApi {
-        dht,
-        dht_port: address.port(),
-        body_bytes_max: 8_192,
-    }
+    GrapeApi::new(dht, address.port(), 120_000)
 }
 
 /// Runs a test with the actors on its thread.
@@ -37,65 +34,67 @@ async fn ask(api: &GrapeApi, route: &str, data: Value) -> (u16, String) {
     (answer.status, answer.body)
 }
 
+/// Requests, and what the original answers.
+const REFUSED: [(&str, &str, u16, &str); 17] = [
+    ("lookup", "", 500, "ERR_GRAPE_PAYLOAD_INVALID"),
+    ("lookup", "garbage", 500, "ERR_GRAPE_PAYLOAD_INVALID"),
+    (
+        "lookup",
+        "null",
+        500,
+        "Cannot read properties of null (reading 'data')",
+    ),
+    ("nowhere", "{}", 200, "\"ERR_REQ_NOTFOUND\""),
+    ("lookup?a", "{}", 200, "\"ERR_REQ_NOTFOUND\""),
+    ("lookup", "5", 200, "\"ERR_GRAPE_LOOKUP\""),
+    ("Lookup", r#"{"data":""}"#, 200, "\"ERR_GRAPE_LOOKUP\""),
+    ("announce", "{}", 200, "\"ERR_GRAPE_ANNOUNCE\""),
+    (
+        "announce",
+        r#"{"data":["a"]}"#,
+        200,
+        "\"ERR_GRAPE_SERVICE_PORT\"",
+    ),
+    (
+        "announce",
+        r#"{"data":["a",1.5]}"#,
+        200,
+        "\"ERR_GRAPE_SERVICE_PORT\"",
+    ),
+    (
+        "put",
+        "{}",
+        500,
+        "Cannot read properties of undefined (reading 'k')",
+    ),
+    (
+        "put",
+        r#"{"data":null}"#,
+        500,
+        "Cannot read properties of null (reading 'k')",
+    ),
+    ("put", r#"{"data":{}}"#, 200, "\"opts.v not given\""),
+    (
+        "get",
+        "{}",
+        500,
+        "Cannot read properties of undefined (reading 'salt')",
+    ),
+    ("get", r#"{"data":5}"#, 200, "\"ERR_GRAPE_GENERIC\""),
+    ("get", r#"{"data":[]}"#, 200, "\"ERR_GRAPE_GENERIC\""),
+    (
+        "get",
+        r#"{"data":{"hash":5}}"#,
+        200,
+        "\"ERR_GRAPE_GENERIC\"",
+    ),
+];
+
 #[test]
 fn what_cannot_be_understood_is_answered_as_the_original_does() {
     run(async {
         let api = grape();
-        let cases = [
-            ("lookup", "", 500, "ERR_GRAPE_PAYLOAD_INVALID"),
-            ("lookup", "garbage", 500, "ERR_GRAPE_PAYLOAD_INVALID"),
-            (
-                "lookup",
-                "null",
-                500,
-                "Cannot read properties of null (reading 'data')",
-            ),
-            ("nowhere", "{}", 200, "\"ERR_REQ_NOTFOUND\""),
-            ("lookup?a", "{}", 200, "\"ERR_REQ_NOTFOUND\""),
-            ("lookup", "5", 200, "\"ERR_GRAPE_LOOKUP\""),
-            ("Lookup", r#"{"data":""}"#, 200, "\"ERR_GRAPE_LOOKUP\""),
-            ("announce", "{}", 200, "\"ERR_GRAPE_ANNOUNCE\""),
-            (
-                "announce",
-                r#"{"data":["a"]}"#,
-                200,
-                "\"ERR_GRAPE_SERVICE_PORT\"",
-            ),
-            (
-                "announce",
-                r#"{"data":["a",1.5]}"#,
-                200,
-                "\"ERR_GRAPE_SERVICE_PORT\"",
-            ),
-            (
-                "put",
-                "{}",
-                500,
-                "Cannot read properties of undefined (reading 'k')",
-            ),
-            (
-                "put",
-                r#"{"data":null}"#,
-                500,
-                "Cannot read properties of null (reading 'k')",
-            ),
-            ("put", r#"{"data":{}}"#, 200, "\"opts.v not given\""),
-            (
-                "get",
-                "{}",
-                500,
-                "Cannot read properties of undefined (reading 'salt')",
-            ),
-            ("get", r#"{"data":5}"#, 200, "\"ERR_GRAPE_GENERIC\""),
-            ("get", r#"{"data":[]}"#, 200, "\"ERR_GRAPE_GENERIC\""),
-            (
-                "get",
-                r#"{"data":{"hash":5}}"#,
-                200,
-                "\"ERR_GRAPE_GENERIC\"",
-            ),
-        ];
-        for (route, body, status, expected) in cases {
+        for (route, body, status, expected) in REFUSED {
             let got = answer(&api, route, body.as_bytes()).await;
             let body_and_route = format!("{route} {body}");
             assert_eq!(
@@ -225,4 +224,42 @@ fn a_found_value_has_its_fields_in_the_order_of_the_original() {
         body.contains("\"token\":\"09\",\"v\":\"5\",\"salt\":\"salt\""),
         "{body}"
     );
+}
+
+/// JSON of the fields of a put in wrong and right forms.
+fn puts() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[0-9a-f]{0,70}|\\[1,2\\]|.{0,5}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 6, |inner| {
+        let field = "(v|k|sig|salt|seq|cas|type|data|length)";
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(field, inner, 0..7)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_put_is_understood_or_refused(options in puts()) {
+        if let Ok(request) = put_request(&options) {
+            let value = bencode::decode(&request.value);
+            prop_assert!(value.is_ok() || request.value.is_empty(), "{:?}", request.value);
+        }
+    }
+
+    #[test]
+    fn any_body_gets_an_answer(body in prop::collection::vec(any::<u8>(), 0..60)) {
+        // What is not even JSON needs no DHT, so none runs here.
+        let api = GrapeApi::new(DhtClient::default(), 1, 120_000);
+        run(async {
+            let answer = answer(&api, "lookup", &body).await;
+            assert!(!answer.body.is_empty());
+        });
+    }
 }

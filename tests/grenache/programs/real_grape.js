@@ -15,11 +15,12 @@ const verify = (signature, message, key) => {
 }
 
 const say = (event) => console.log(JSON.stringify(event))
-const grape = new Grape({ ...JSON.parse(process.argv[2]), verify })
+const configuration = JSON.parse(process.argv[2])
+const grape = new Grape({ ...configuration, verify })
 
 grape.on('ready', () => say({ event: 'ready' }))
 grape.on('node', () => say({ event: 'node' }))
-grape.on('announce', (name) => say({ event: 'announce', name }))
+if (!configuration.silent) grape.on('announce', (name) => say({ event: 'announce', name }))
 grape.start((error) => {
   if (error) throw error
   say({ event: 'listening', dht_port: grape.conf.dht_port, api_port: grape.conf.api_port })
