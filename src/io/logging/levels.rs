@@ -50,10 +50,15 @@ impl Levels {
     }
 
     /// The level of a target: its own, else that of its first path segment, else the general one.
+    /// A library logs under paths, and what it tells at info is not for operators.
     fn level_of(&self, target: &str) -> LevelFilter {
         let own = || self.targets.get(target);
         let segment = || self.targets.get(target.split("::").next()?);
-        *own().or_else(segment).unwrap_or(&self.general)
+        match own().or_else(segment) {
+            Some(level) => *level,
+            None if target.contains("::") && self.general == LevelFilter::INFO => LevelFilter::WARN,
+            None => self.general,
+        }
     }
 
     fn allows(&self, metadata: &Metadata<'_>) -> bool {

@@ -89,6 +89,22 @@ fn a_target_has_its_own_level_and_one_that_begins_alike_has_not() {
 }
 
 #[test]
+fn what_libraries_tell_at_info_is_for_those_who_ask() {
+    let speak = || {
+        info!(target: "library::module", "1 path");
+        info!(target: "matcher", "2 actor");
+        warn!(target: "library::module", "3 path");
+    };
+    let heard = |wanted| {
+        let lines = logged(LogFormat::Text, wanted, |_| speak());
+        lines.len()
+    };
+    assert_eq!(heard(levels(LogLevel::Info, &[])), 2);
+    assert_eq!(heard(levels(LogLevel::Info, &["library=info"])), 3);
+    assert_eq!(heard(levels(LogLevel::Debug, &[])), 3);
+}
+
+#[test]
 fn levels_change_while_the_node_runs() {
     let lines = logged(LogFormat::Text, levels(LogLevel::Info, &[]), |control| {
         let speak = |number: u32| {
