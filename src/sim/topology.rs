@@ -48,9 +48,51 @@ pub fn random_graph(nodes: u32, degree: u32, seed: u64) -> Vec<Vec<HostIndex>> {
     dials
 }
 
+/// Links that have to be added so that these hosts are connected by links among themselves alone,
+/// each from the dialling side: the parts in which they fall are strung together.
+pub fn missing_links(
+    dials: &[Vec<HostIndex>],
+    members: &BTreeSet<HostIndex>,
+) -> Vec<(HostIndex, HostIndex)> {
+    let mut neighbours = vec![Vec::new(); dials.len()];
+    for (from, dialled) in (0..).zip(dials) {
+        for to in dialled {
+            neighbours[from as usize].push(*to);
+            neighbours[*to as usize].push(from);
+        }
+    }
+    let mut reached = BTreeSet::new();
+    let mut heads = Vec::new();
+    for member in members {
+        if reached.insert(*member) {
+            heads.push(*member);
+            let mut next = vec![*member];
+            while let Some(at) = next.pop() {
+                let known = neighbours[at as usize].iter();
+                let members = known.filter(|to| members.contains(to));
+                next.extend(members.filter(|to| reached.insert(**to)));
+            }
+        }
+    }
+    heads.windows(2).map(|pair| (pair[1], pair[0])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_group_are_strung_together() {
+        // A path 0-1-2-3-4-5.
+        let dials: Vec<Vec<HostIndex>> = (0..6).map(|at| (at + 1..6).take(1).collect()).collect();
+        let missing = |members: &[HostIndex]| {
+            let members = members.iter().copied().collect();
+            missing_links(&dials, &members)
+        };
+        assert_eq!(missing(&[0, 1, 2, 3, 4, 5]), []);
+        assert_eq!(missing(&[1, 2, 3]), []);
+        assert_eq!(missing(&[0, 2, 3, 5]), [(2, 0), (5, 2)]);
+    }
 
     #[test]
     fn everyone_is_connected_and_has_about_the_wanted_number_of_links() {

@@ -91,6 +91,7 @@ impl World {
             config,
         };
         world.choose_liars();
+        world.connect_the_honest();
         world.plant_bugs();
         world.make_trouble();
         world.healed_us = world.end_of_trouble_us();
@@ -201,6 +202,17 @@ impl World {
                 joiners.for_each(|plan| plan.down = vec![(0, half_us)]);
             }
             Trouble::Skew => self.skew_clocks(),
+        }
+    }
+
+    /// Whom only liars surround hears what they like, and nothing is promised to him. If chance has
+    /// it so, an honest host gets a link to another one.
+    fn connect_the_honest(&mut self) {
+        let honest = (0..self.config.nodes).filter(|host| self.is_honest(*host));
+        let honest: BTreeSet<HostIndex> = honest.collect();
+        let dials: Vec<Vec<HostIndex>> = self.plans.iter().map(|it| it.dials.clone()).collect();
+        for (from, to) in topology::missing_links(&dials, &honest) {
+            self.plans[from as usize].dials.push(to);
         }
     }
 
