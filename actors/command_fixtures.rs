@@ -21,8 +21,7 @@ fn market(pair: &str, tick: &str, lot: &str) -> Market {
         pair,
         tick,
         lot,
-        max_price: "1000000",
-        max_quantity: "1000000",
+        ..MarketSpec::STANDARD
     };
     Market::new(&spec).expect("a valid market")
 }
@@ -30,16 +29,12 @@ fn market(pair: &str, tick: &str, lot: &str) -> Market {
 /// A network with three markets, two of whose pairs differ only in the case of letters.
 pub(crate) fn genesis() -> Genesis {
     Genesis {
-        network: "test".to_string(),
         markets: vec![
             market("BTC/USD", "0.01", "0.00000001"),
             market("ETH/USD", "0.1", "0.001"),
             market("eth/usd", "0.005", "0.001"),
         ],
-        bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
-        allow_list: Vec::new(),
+        ..Genesis::standard("test")
     }
     .checked()
     .expect("a valid genesis")

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use bitfitech_actors::command_help::COMMANDS;
 use bitfitech_actors::messages::ErrorCode;
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::op::Operation;
 use bitfitech_core::signature;
 use bitfitech_core::types::OrderId;
@@ -87,30 +86,10 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The genesis that the vectors of the protocol name.
-fn vector_genesis() -> Genesis {
-    let spec = MarketSpec {
-        pair: "BTC/USD",
-        tick: "0.01",
-        lot: "0.00000001",
-        max_price: "1000000",
-        max_quantity: "1000000",
-    };
-    let genesis = Genesis {
-        network: "test".to_string(),
-        markets: vec![Market::new(&spec).expect("a market")],
-        bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
-        allow_list: Vec::new(),
-    };
-    genesis.checked().expect("a genesis")
-}
-
 #[test]
 fn the_operation_vectors_of_the_protocol_are_valid() {
     let text = read("docs/PROTOCOL.md");
-    let genesis = vector_genesis();
+    let genesis = Genesis::standard("test");
     let digest = genesis.digest();
     assert_eq!(hex(&vector(&text, "genesis")), digest.to_hex());
     let wire = vector(&text, "operation");

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::market::Market;
+use crate::market::{Market, MarketSpec};
 use crate::types::{AuthorKey, Digest, MarketIndex};
 
 /// Version of the rules. A change of any rule that decides state raises it.
@@ -93,6 +93,24 @@ impl fmt::Display for GenesisError {
 impl core::error::Error for GenesisError {}
 
 impl Genesis {
+    /// What a node without a configuration agrees to, under another name.
+    ///
+    /// # Panics
+    /// If the name has a wrong form.
+    pub fn standard(network: &str) -> Self {
+        let market = Market::new(&MarketSpec::STANDARD).expect("the standard market is valid");
+        Self {
+            network: network.to_string(),
+            markets: alloc::vec![market],
+            bucket_ms: 50,
+            lease_ms: 90_000,
+            answer_ms: 15_000,
+            allow_list: Vec::new(),
+        }
+        .checked()
+        .expect("the network has a name")
+    }
+
     /// Checks all fields and brings the allow-list into canonical order.
     ///
     /// # Errors
@@ -216,38 +234,18 @@ fn check_duration(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::market::MarketSpec;
 
     /// A genesis for tests: one market with the defaults of the program.
     pub(crate) fn test_genesis() -> Genesis {
-        let spec = MarketSpec {
-            pair: "BTC/USD",
-            tick: "0.01",
-            lot: "0.00000001",
-            max_price: "1000000",
-            max_quantity: "1000000",
-        };
-        Genesis {
-            network: "test".to_string(),
-            markets: alloc::vec![Market::new(&spec).expect("a valid market")],
-            bucket_ms: 50,
-            lease_ms: 90_000,
-            answer_ms: 15_000,
-            allow_list: Vec::new(),
-        }
-        .checked()
-        .expect("a valid genesis")
+        Genesis::standard("test")
     }
 
     #[test]
     fn every_field_is_in_the_digest() {
         let base = test_genesis();
         let other_market = Market::new(&MarketSpec {
-            pair: "BTC/USD",
-            tick: "0.01",
             lot: "0.0001",
-            max_price: "1000000",
-            max_quantity: "1000000",
+            ..MarketSpec::STANDARD
         })
         .expect("a valid market");
         let variants = [

@@ -44,6 +44,17 @@ pub struct MarketSpec<'a> {
     pub max_quantity: &'a str,
 }
 
+impl MarketSpec<'static> {
+    /// The market of a node that is configured with none.
+    pub const STANDARD: Self = Self {
+        pair: "BTC/USD",
+        tick: "0.01",
+        lot: "0.00000001",
+        max_price: "1000000",
+        max_quantity: "1000000",
+    };
+}
+
 /// Why a market cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarketError {
@@ -315,14 +326,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn btc_usd() -> Market {
-        Market::new(&MarketSpec {
-            pair: "BTC/USD",
-            tick: "0.01",
-            lot: "0.00000001",
-            max_price: "1000000",
-            max_quantity: "1000000",
-        })
-        .expect("the default market is valid")
+        Market::new(&MarketSpec::STANDARD).expect("the default market is valid")
     }
 
     #[test]

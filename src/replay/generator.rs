@@ -74,14 +74,7 @@ struct Generator<'a> {
 
 /// The market of the files that are made: prices with two decimals, quantities with eight.
 pub fn market() -> Market {
-    Market::new(&MarketSpec {
-        pair: "BTC/USD",
-        tick: "0.01",
-        lot: "0.00000001",
-        max_price: "1000000",
-        max_quantity: "1000000",
-    })
-    .expect("the constants are right")
+    Market::new(&MarketSpec::STANDARD).expect("the constants are right")
 }
 
 /// Writes a file with `operations` measured operations. Calls `progress` after each.

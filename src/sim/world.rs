@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::gossip::GossipConfig;
-use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::node::NodeConfig;
 use bitfitech_core::seen::SeenLimits;
 use bitfitech_core::settlement::SettlementConfig;
@@ -68,7 +67,7 @@ impl World {
         if let Some(canary) = config.canary {
             canary.prepare(&mut config);
         }
-        let genesis = genesis();
+        let genesis = Genesis::standard("simulation");
         let dials = topology::random_graph(config.nodes, config.degree, config.seed);
         let plans = dials.into_iter().map(|dials| Plan {
             dials,
@@ -289,27 +288,6 @@ impl World {
             }
         }
     }
-}
-
-/// One market, as the default configuration has it.
-fn genesis() -> Genesis {
-    let market = Market::new(&MarketSpec {
-        pair: "BTC/USD",
-        tick: "0.01",
-        lot: "0.00000001",
-        max_price: "1000000",
-        max_quantity: "1000000",
-    });
-    Genesis {
-        network: "simulation".to_owned(),
-        markets: vec![market.expect("the specification is right")],
-        bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
-        allow_list: Vec::new(),
-    }
-    .checked()
-    .expect("the genesis is right")
 }
 
 /// As real nodes, but that copies are remembered for a shorter time: within it every copy has come

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
-use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::types::{AuthorKey, Now};
 use bitfitech_core::wire::Frame;
 use bitfitech_io::identity::Identity;
@@ -21,25 +20,6 @@ pub struct Stranger {
     reader: ConnectionReader,
     writer: ConnectionWriter,
     key: AuthorKey,
-}
-
-/// The genesis of the networks of these tests.
-fn genesis() -> Genesis {
-    let spec = MarketSpec {
-        pair: "BTC/USD",
-        tick: "0.01",
-        lot: "0.00000001",
-        max_price: "1000000",
-        max_quantity: "1000000",
-    };
-    Genesis {
-        network: "e2e".to_owned(),
-        markets: vec![Market::new(&spec).expect("a market")],
-        bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
-        allow_list: Vec::new(),
-    }
 }
 
 impl Stranger {
@@ -68,7 +48,7 @@ impl Stranger {
         };
         let local = LocalNode {
             key,
-            genesis: genesis(),
+            genesis: Genesis::standard("e2e"),
             listen: None,
             instance: u64::from(secret),
             dht_port: None,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use bitfitech_core::genesis::Genesis;
 use proptest::prelude::*;
 
 use super::keys::{KEYS, MARKET_KEYS};
@@ -375,6 +376,12 @@ fn a_key_that_waits_for_its_part_of_the_program_says_so() {
             "-D api.port: api.port has no effect before the HTTP API is built in",
         ]
     );
+}
+
+#[test]
+fn a_node_without_a_configuration_has_the_standard_genesis() {
+    let loaded = TestSources::new("").load();
+    assert_eq!(loaded.genesis(), &Genesis::standard("main"));
 }
 
 #[test]

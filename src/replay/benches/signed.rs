@@ -8,32 +8,12 @@
 use std::collections::HashMap;
 
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{self, Book, Owner};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
 use bitfitech_core::order_log::Position;
 use bitfitech_core::replica::Replica;
 use bitfitech_core::types::{AuthorKey, HybridTime, MarketIndex, OrderId};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
-
-/// The built-in network.
-fn genesis() -> Genesis {
-    let market = Market::new(&MarketSpec {
-        pair: "BTC/USD",
-        tick: "0.01",
-        lot: "0.00000001",
-        max_price: "1000000",
-        max_quantity: "1000000",
-    });
-    Genesis {
-        network: "bench".to_owned(),
-        markets: vec![market.expect("a valid market")],
-        bucket_ms: 50,
-        lease_ms: 90_000,
-        answer_ms: 15_000,
-        allow_list: Vec::new(),
-    }
-}
 
 /// An order file as signed operations; the orders of one operation have one of many authors.
 pub struct Operations {
@@ -44,7 +24,7 @@ pub struct Operations {
 
 /// Signs actions, of which those from `measured_from` on are to be measured.
 pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operations {
-    let (genesis, market) = (genesis(), MarketIndex(0));
+    let (genesis, market) = (Genesis::standard("bench"), MarketIndex(0));
     let digest = genesis.digest();
     let keys: Vec<SigningKey> = (1..=250).map(|seed| SigningKey::from([seed; 32])).collect();
     let mut ids: HashMap<OrderId, OrderId> = HashMap::new();
@@ -98,7 +78,7 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
 impl Operations {
     /// An empty replica for them.
     pub fn replica(&self) -> Replica<Book> {
-        Replica::new(&genesis(), &[0; 32], [Book::new(&[0; 32])])
+        Replica::new(&Genesis::standard("bench"), &[0; 32], [Book::new(&[0; 32])])
     }
 
     /// How many there are.
