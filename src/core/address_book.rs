@@ -324,8 +324,8 @@ impl AddressBook {
         let mut candidates: Vec<_> = self.entries.iter().filter_map(allowed).collect();
         let mut chosen = Vec::new();
         while chosen.len() < choice.count_max && !candidates.is_empty() {
-            let untried_first = random.next().is_multiple_of(4);
-            let salt = random.next();
+            let untried_first = random.any().is_multiple_of(4);
+            let salt = random.any();
             let rank = |(at, known): &(PeerAddress, Known)| {
                 let near = at.neighbourhood();
                 let crowd = choice.crowd.get(&near).copied().unwrap_or(0);
@@ -415,7 +415,7 @@ fn mix(salt: u64, address: PeerAddress) -> u64 {
         core::net::IpAddr::V6(ip) => ip.to_bits(),
     };
     let halves = [bits as u64, (bits >> 64) as u64, u64::from(socket.port())];
-    let fold = |state: u64, part: u64| SplitMix64(state ^ part).next();
+    let fold = |state: u64, part: u64| SplitMix64(state ^ part).any();
     halves.into_iter().fold(salt, fold)
 }
 

@@ -43,7 +43,7 @@ mod order_table;
 mod outputs;
 pub mod peer_exchange;
 mod prefetch;
-mod random;
+pub mod random;
 pub mod rate_limit;
 pub mod replica;
 pub mod seen;

@@ -508,7 +508,7 @@ impl PeerExchange {
         let links = links.filter(|(id, link)| **id != newcomer && may_go(link));
         let candidates: Vec<LinkId> = links.map(|(id, _)| *id).collect();
         let count = candidates.len() as u64;
-        let index = self.random.next().checked_rem(count);
+        let index = self.random.any().checked_rem(count);
         let chosen = index.and_then(|index| candidates.get(usize::try_from(index).ok()?));
         let part = chosen.map(|link| PeerExchangeOutput::Part {
             link: *link,

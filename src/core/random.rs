@@ -3,23 +3,28 @@
 
 /// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SplitMix64(pub(crate) u64);
+pub struct SplitMix64(pub u64);
 
 impl SplitMix64 {
-    /// The next number.
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number: any.
+    pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        mix(self.0)
     }
 
     /// A wait of half to one and a half of this, so that nodes that began together do not go on
     /// together.
-    pub(crate) fn around_ms(&mut self, wait_ms: u64) -> u64 {
-        wait_ms / 2 + self.next() % wait_ms.max(1)
+    pub fn around_ms(&mut self, wait_ms: u64) -> u64 {
+        wait_ms / 2 + self.any() % wait_ms.max(1)
     }
+}
+
+/// A number that looks random but follows from another: the step that mixes in SplitMix64.
+pub fn mix(number: u64) -> u64 {
+    let mut mixed = number;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
@@ -29,7 +34,7 @@ mod tests {
     #[test]
     fn the_numbers_are_those_of_the_paper() {
         let mut random = SplitMix64(1_234_567);
-        let first = [(); 3].map(|()| random.next());
+        let first = [(); 3].map(|()| random.any());
         let expected = [
             6_457_827_717_110_365_317,
             3_203_168_211_198_807_973,

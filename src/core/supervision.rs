@@ -329,7 +329,7 @@ impl Supervision {
             });
             return self.end(Outcome::Escalated(reason));
         }
-        let random = self.random.next();
+        let random = self.random.any();
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };

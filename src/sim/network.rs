@@ -11,8 +11,10 @@
 //! [`SILENCE_US`] delays; a longer one ends every session across it, on both sides, for they hear
 //! nothing of each other, not even acknowledgements.
 
+use bitfitech_core::random::mix;
+
 use crate::event::{HostIndex, MS, Micros};
-use crate::random::{Random, mix};
+use crate::random::Random;
 
 /// How long a sender waits before it sends a lost frame again: Linux' least time-out.
 pub const RETRANSMISSION_US: Micros = 200 * MS;

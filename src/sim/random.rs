@@ -1,13 +1,15 @@
 //! Random numbers that are the same on every machine for the same seed.
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+use bitfitech_core::random::SplitMix64;
+
+/// A stream of random numbers.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix64);
 
 impl Random {
     /// The stream of a seed.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64(seed))
     }
 
     /// A stream for a part of what a seed decides, independent of the streams of other parts.
@@ -18,13 +20,12 @@ impl Random {
         hasher.update(part.as_bytes());
         let mut first = [0; 8];
         hasher.finalize_xof().fill(&mut first);
-        Self(u64::from_le_bytes(first))
+        Self::new(u64::from_le_bytes(first))
     }
 
     /// Any number.
     pub fn any(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
+        self.0.any()
     }
 
     /// A number below `bound`, which is not zero. Its bias is below `bound` / 2^64.
@@ -54,14 +55,6 @@ impl Random {
             list.swap(at, self.index(at + 1));
         }
     }
-}
-
-/// A number that looks random but follows from another.
-pub fn mix(number: u64) -> u64 {
-    let mut mixed = number;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -2,19 +2,18 @@
 
 use std::env;
 
+use bitfitech_core::random::SplitMix64;
+
 /// The seed of runs in which nobody asked for another.
 const SEED_DEFAULT: u64 = 20_261_123;
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014):
-/// eight lines and good enough to choose test inputs.
-pub struct Generator {
-    state: u64,
-}
+/// Good enough to choose test inputs.
+pub struct Generator(SplitMix64);
 
 impl Generator {
     /// Begins with this seed.
     pub fn new(seed: u64) -> Self {
-        Self { state: seed }
+        Self(SplitMix64(seed))
     }
 
     /// Begins with `SEED` of the environment, else with the default; the seed is returned so that
@@ -31,11 +30,7 @@ impl Generator {
 
     /// The next 64 bits.
     pub fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.any()
     }
 
     /// A number from 0 to `bound - 1`.

@@ -12,21 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::random::SplitMix64;
 use crate::types::{AuthorKey, OpId, Source};
 use crate::wire::{LOCATOR_MAX, OPERATION_MAX_BYTES};
 
-/// A deterministic sequence of numbers: SplitMix64 (Steele, Lea, Flood 2014).
+/// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
-pub(crate) struct Dice(pub(crate) u64);
+pub(crate) struct Dice(pub(crate) SplitMix64);
 
 impl Dice {
     /// A number below `limit`.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
+        self.0.any() % limit
     }
 }
 
@@ -270,7 +267,7 @@ impl World {
             last_arrival_ms: BTreeMap::new(),
             now_ms: 0,
             count: 0,
-            dice: Dice(seed),
+            dice: Dice(SplitMix64(seed)),
             finished: Vec::new(),
             lies: 0,
         }
