@@ -32,12 +32,12 @@ pub struct Rate {
     pub burst: u64,
 }
 
-/// Whether there was a token.
+/// Whether there were tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// There was.
+    /// There were.
     Granted,
-    /// There was none.
+    /// There were too few.
     Refused,
 }
 
@@ -51,8 +51,8 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket.
-    pub fn new(now: Now, rate: Rate) -> Self {
+    /// A full bucket. All times are monotonic, in milliseconds.
+    pub fn new(now_ms: u64, rate: Rate) -> Self {
         let rate = Rate {
             tokens: rate.tokens.max(1),
             interval_ms: rate.interval_ms.max(1),
@@ -61,7 +61,7 @@ impl TokenBucket {
         Self {
             rate,
             level: Self::full(rate),
-            at_ms: now.monotonic_ms,
+            at_ms: now_ms,
         }
     }
 
@@ -69,10 +69,10 @@ impl TokenBucket {
         i128::from(rate.burst) * i128::from(rate.interval_ms)
     }
 
-    /// Takes a token out if there is one.
-    pub fn admit(&mut self, now: Now) -> Admission {
+    /// Takes tokens out if there are as many.
+    pub fn admit(&mut self, now_ms: u64, tokens: u64) -> Admission {
         let before = *self;
-        if self.charge(now, 1) == 0 {
+        if self.charge(now_ms, tokens) == 0 {
             return Admission::Granted;
         }
         // Who is refused owes nothing.
@@ -83,10 +83,10 @@ impl TokenBucket {
 
     /// Takes tokens out, whether or not they are there. Tells how long, in milliseconds, to wait
     /// until nothing is owed.
-    pub fn charge(&mut self, now: Now, tokens: u64) -> u64 {
+    pub fn charge(&mut self, now_ms: u64, tokens: u64) -> u64 {
         // A clock that went back has gained nothing.
-        let elapsed_ms = now.monotonic_ms.saturating_sub(self.at_ms);
-        self.at_ms = self.at_ms.max(now.monotonic_ms);
+        let elapsed_ms = now_ms.saturating_sub(self.at_ms);
+        self.at_ms = self.at_ms.max(now_ms);
         let gained = i128::from(elapsed_ms) * i128::from(self.rate.tokens);
         let level = (self.level + gained).min(Self::full(self.rate));
         self.level = level - i128::from(tokens) * i128::from(self.rate.interval_ms);
@@ -136,7 +136,7 @@ impl LinkLimits {
                 interval_ms,
                 burst,
             };
-            TokenBucket::new(now, rate)
+            TokenBucket::new(now.monotonic_ms, rate)
         };
         let second = rates.orders_per_second.saturating_mul(RELAY_FACTOR);
         let minute = rates.orders_per_minute.saturating_mul(RELAY_FACTOR);
@@ -155,12 +155,13 @@ impl LinkLimits {
     /// Charges a frame. Tells how long, in milliseconds, to read nothing more.
     pub fn charge(&mut self, now: Now, load: Load) -> u64 {
         let [second, minute] = &mut self.operations;
+        let now_ms = now.monotonic_ms;
         let waits_ms = [
-            self.frames.charge(now, 1),
-            self.bytes.charge(now, load.bytes),
-            second.charge(now, load.operations),
-            minute.charge(now, load.operations),
-            self.requests.charge(now, load.requests),
+            self.frames.charge(now_ms, 1),
+            self.bytes.charge(now_ms, load.bytes),
+            second.charge(now_ms, load.operations),
+            minute.charge(now_ms, load.operations),
+            self.requests.charge(now_ms, load.requests),
         ];
         waits_ms.into_iter().fold(0, u64::max)
     }
@@ -188,13 +189,13 @@ mod tests {
 
     #[test]
     fn a_burst_passes_then_the_rate_holds() {
-        let mut bucket = TokenBucket::new(at(0), RATE);
-        assert_eq!(bucket.charge(at(0), 50), 0);
-        assert_eq!(bucket.charge(at(0), 1), 10, "a token takes 10 ms");
-        assert_eq!(bucket.charge(at(10), 3), 30);
-        assert_eq!(bucket.charge(at(40), 0), 0, "nothing is owed any more");
+        let mut bucket = TokenBucket::new(0, RATE);
+        assert_eq!(bucket.charge(0, 50), 0);
+        assert_eq!(bucket.charge(0, 1), 10, "a token takes 10 ms");
+        assert_eq!(bucket.charge(10, 3), 30);
+        assert_eq!(bucket.charge(40, 0), 0, "nothing is owed any more");
         assert_eq!(
-            bucket.charge(at(1_000_000), 51),
+            bucket.charge(1_000_000, 51),
             10,
             "more than the burst is not saved up"
         );
@@ -202,19 +203,19 @@ mod tests {
 
     #[test]
     fn who_is_refused_owes_nothing() {
-        let mut bucket = TokenBucket::new(at(0), RATE);
-        let granted = (0..1_000).filter(|_| bucket.admit(at(0)) == Admission::Granted);
+        let mut bucket = TokenBucket::new(0, RATE);
+        let granted = (0..1_000).filter(|_| bucket.admit(0, 1) == Admission::Granted);
         assert_eq!(granted.count(), 50);
-        assert_eq!(bucket.admit(at(9)), Admission::Refused);
-        assert_eq!(bucket.admit(at(10)), Admission::Granted);
+        assert_eq!(bucket.admit(9, 1), Admission::Refused);
+        assert_eq!(bucket.admit(10, 1), Admission::Granted);
     }
 
     #[test]
     fn a_clock_that_goes_back_gains_nothing() {
-        let mut bucket = TokenBucket::new(at(1_000), RATE);
-        assert_eq!(bucket.charge(at(1_000), 60), 100);
-        assert_eq!(bucket.charge(at(0), 0), 100);
-        assert_eq!(bucket.charge(at(1_050), 0), 50);
+        let mut bucket = TokenBucket::new(1_000, RATE);
+        assert_eq!(bucket.charge(1_000, 60), 100);
+        assert_eq!(bucket.charge(0, 0), 100);
+        assert_eq!(bucket.charge(1_050, 0), 50);
     }
 
     #[test]
@@ -253,10 +254,10 @@ mod tests {
         /// Whoever waits as told gets no more than the burst and the rate.
         #[test]
         fn who_waits_as_told_stays_within_the_rate(charges in vector(0..200_u64, 1..100)) {
-            let mut bucket = TokenBucket::new(at(0), RATE);
+            let mut bucket = TokenBucket::new(0, RATE);
             let (mut now_ms, mut total) = (0, 0);
             for tokens in charges {
-                now_ms += bucket.charge(at(now_ms), tokens);
+                now_ms += bucket.charge(now_ms, tokens);
                 total += tokens;
                 prop_assert!(total <= 50 + now_ms / 10, "{total} in {now_ms} ms");
             }

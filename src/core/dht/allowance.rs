@@ -10,6 +10,7 @@
 use core::net::Ipv4Addr;
 
 use super::least_recent::LeastRecent;
+use crate::rate_limit::{Admission, Rate, TokenBucket};
 
 /// Longest answer to an address that is not proven: less than any network's datagram.
 pub(crate) const STRANGER_BYTES_MAX: usize = 1_200;
@@ -19,6 +20,13 @@ const BURST_BYTES: u64 = 64 * 1_024;
 
 /// Bytes a second that such an address gets. A guess: 40 average answers.
 const BYTES_PER_SECOND: u64 = 16 * 1_024;
+
+/// What an address that is not proven gets.
+const RATE: Rate = Rate {
+    tokens: BYTES_PER_SECOND,
+    interval_ms: 1_000,
+    burst: BURST_BYTES,
+};
 
 /// Most addresses remembered of either kind; the least recently heard go first. Who is forgotten
 /// has a full allowance again: with this many addresses in play each gets little.
@@ -30,8 +38,8 @@ const PROVEN_MS: u64 = 10 * 60 * 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Allowance {
     proven: LeastRecent<Ipv4Addr, u64>,
-    /// Millibytes left for each address, and when that was.
-    left: LeastRecent<Ipv4Addr, (u64, u64)>,
+    /// Bytes left for each address.
+    left: LeastRecent<Ipv4Addr, TokenBucket>,
 }
 
 impl Allowance {
@@ -71,22 +79,14 @@ impl Allowance {
         if bytes > STRANGER_BYTES_MAX {
             return false;
         }
-        let cost = bytes as u64 * 1_000;
-        let full = BURST_BYTES * 1_000;
-        let Some((left, then_ms)) = self.left.touch(now_ms, &address) else {
-            self.left.insert(now_ms, address, (full - cost, now_ms));
-            return true;
-        };
-        let refill = now_ms
-            .saturating_sub(*then_ms)
-            .saturating_mul(BYTES_PER_SECOND);
-        *left = left.saturating_add(refill).min(full);
-        *then_ms = now_ms;
-        if *left < cost {
-            return false;
+        let cost = bytes as u64;
+        if let Some(left) = self.left.touch(now_ms, &address) {
+            return left.admit(now_ms, cost) == Admission::Granted;
         }
-        *left -= cost;
-        true
+        let mut left = TokenBucket::new(now_ms, RATE);
+        let admission = left.admit(now_ms, cost);
+        self.left.insert(now_ms, address, left);
+        admission == Admission::Granted
     }
 
     #[cfg(test)]

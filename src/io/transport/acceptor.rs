@@ -28,7 +28,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bitfitech_core::rate_limit::{Admission, Rate, TokenBucket};
-use bitfitech_core::types::Now;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -167,10 +166,7 @@ impl Acceptor {
     /// Whether the network of this address may open one more connection.
     fn admits(&mut self, address: SocketAddr) -> bool {
         let network = network_of(address.ip());
-        let now = Now {
-            monotonic_ms: u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX),
-            unix_ms: 0,
-        };
+        let now_ms = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
         if !self.dials.contains_key(&network) && self.dials.len() >= NETWORKS_MAX {
             let oldest = self.dials.iter().min_by_key(|(_, (last, _))| *last);
             if let Some(oldest) = oldest.map(|(network, _)| *network) {
@@ -182,10 +178,10 @@ impl Acceptor {
             interval_ms: 1_000,
             burst: DIALS_BURST,
         };
-        let fresh = || (Instant::now(), TokenBucket::new(now, rate));
+        let fresh = || (Instant::now(), TokenBucket::new(now_ms, rate));
         let (last, bucket) = self.dials.entry(network).or_insert_with(fresh);
         *last = Instant::now();
-        bucket.admit(now) == Admission::Granted
+        bucket.admit(now_ms, 1) == Admission::Granted
     }
 
     fn start(&mut self, stream: TcpStream, address: SocketAddr) {
