@@ -34,6 +34,7 @@ use bitfitech_io::config::Settings;
 use bitfitech_io::mdns::{Announcement, Mdns};
 use bitfitech_io::peer_file;
 
+use crate::alarm::{Alarm, Alarmed, set_alarm};
 use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::mailbox::Data;
@@ -155,7 +156,7 @@ pub struct DiscoveryActor {
     stage: Stage,
     /// Present in the local network while this is held.
     mdns: Option<Mdns>,
-    timer: Option<(u64, SpawnHandle)>,
+    alarm: Alarm,
     saving: Option<SpawnHandle>,
 }
 
@@ -172,7 +173,7 @@ impl DiscoveryActor {
             generation: child.generation,
             stage: Stage::Waiting,
             mdns: None,
-            timer: None,
+            alarm: Alarm::default(),
             saving: None,
         }
     }
@@ -259,7 +260,8 @@ impl DiscoveryActor {
                 }
             }
         }
-        self.set_timer(context);
+        let due_ms = self.machine.next_deadline_ms();
+        set_alarm(self, self.node.clock.now(), due_ms, context);
     }
 
     fn send(&self, link: LinkId, frame: Frame) {
@@ -301,26 +303,6 @@ impl DiscoveryActor {
             drop(peers.query(StopChild { name }, QUERY_MS).await);
         };
         context.spawn(stopping.into_actor(self));
-    }
-
-    /// Wakes this actor when the machine has something to do.
-    fn set_timer(&mut self, context: &mut Context<Self>) {
-        let Some(due_ms) = self.machine.next_deadline_ms() else {
-            return;
-        };
-        if let Some((set_ms, handle)) = self.timer {
-            if set_ms <= due_ms {
-                return;
-            }
-            context.cancel_future(handle);
-        }
-        let wait_ms = due_ms.saturating_sub(self.node.clock.now().monotonic_ms);
-        let handle = context.run_later(Duration::from_millis(wait_ms), |actor, context| {
-            actor.timer = None;
-            actor.machine.handle_timeout(actor.node.clock.now());
-            actor.drive(context);
-        });
-        self.timer = Some((due_ms, handle));
     }
 
     /// What was learned is written soon.
@@ -462,6 +444,17 @@ fn load(node: &NodeContext) -> Vec<peer_file::KnownPeer> {
 
 impl Actor for DiscoveryActor {
     type Context = Context<Self>;
+}
+
+impl Alarmed for DiscoveryActor {
+    fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    fn on_alarm(&mut self, context: &mut Context<Self>) {
+        self.machine.handle_timeout(self.node.clock.now());
+        self.drive(context);
+    }
 }
 
 impl Child for DiscoveryActor {

@@ -11,10 +11,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError};
@@ -24,6 +23,7 @@ use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
 
 use crate::admission::admit;
+use crate::alarm::{Alarm, Alarmed, set_alarm};
 use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
@@ -144,7 +144,7 @@ pub struct GossipActor {
     incoming: VecDeque<Incoming>,
     checking: Checking,
     life: Life,
-    timer: Option<(u64, SpawnHandle)>,
+    alarm: Alarm,
 }
 
 impl GossipActor {
@@ -177,7 +177,7 @@ impl GossipActor {
                 1 => Life::First,
                 _ => Life::Later,
             },
-            timer: None,
+            alarm: Alarm::default(),
         }
     }
 
@@ -203,24 +203,8 @@ impl GossipActor {
     /// Wakes this actor when one of the machines has something to do.
     fn set_timer(&mut self, context: &mut Context<Self>) {
         let deadlines = [self.gossip.next_deadline_ms(), self.sync.next_deadline_ms()];
-        let Some(due_ms) = deadlines.into_iter().flatten().min() else {
-            return;
-        };
-        if let Some((set_ms, handle)) = self.timer {
-            if set_ms <= due_ms {
-                return;
-            }
-            context.cancel_future(handle);
-        }
-        let wait_ms = due_ms.saturating_sub(self.node.clock.now().monotonic_ms);
-        let handle = context.run_later(Duration::from_millis(wait_ms), |actor, context| {
-            actor.timer = None;
-            let now = actor.node.clock.now();
-            actor.gossip.handle_timeout(now);
-            actor.sync.handle_timeout(now);
-            actor.drive(context);
-        });
-        self.timer = Some((due_ms, handle));
+        let due_ms = deadlines.into_iter().flatten().min();
+        set_alarm(self, self.node.clock.now(), due_ms, context);
     }
 
     /// Hands a frame to a connection; one that is going down needs it no more.
@@ -538,6 +522,19 @@ impl GossipActor {
 
 impl Actor for GossipActor {
     type Context = Context<Self>;
+}
+
+impl Alarmed for GossipActor {
+    fn alarm(&mut self) -> &mut Alarm {
+        &mut self.alarm
+    }
+
+    fn on_alarm(&mut self, context: &mut Context<Self>) {
+        let now = self.node.clock.now();
+        self.gossip.handle_timeout(now);
+        self.sync.handle_timeout(now);
+        self.drive(context);
+    }
 }
 
 impl Child for GossipActor {

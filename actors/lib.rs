@@ -7,6 +7,7 @@
 //! works stands in [`child`], [`supervisor`] and [`root`].
 
 mod admission;
+mod alarm;
 pub mod breaker;
 pub mod child;
 pub mod command;
