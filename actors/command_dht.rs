@@ -5,7 +5,8 @@
 use std::net::SocketAddr;
 
 use bitfitech_core::bencode::{self, Value as Bencode};
-use bitfitech_core::dht::{CacheUse, GetRequest, PutRequest};
+use bitfitech_core::dht::{CacheUse, GetRequest, HASH_BYTES, PutRequest};
+use bitfitech_core::hex;
 use serde_json::{Value, json};
 
 use crate::context::NodeContext;
@@ -15,9 +16,6 @@ use crate::rendezvous;
 
 /// Most addresses that a reply of another Grape may have.
 const PEERS_MAX: usize = 1_000;
-
-/// Bytes of the hash of a value.
-pub const HASH_BYTES: usize = 20;
 
 /// What is wanted of the DHT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl DhtCommand {
             Self::Announce { name, port } => format!("dht announce {name} {port}"),
             Self::Lookup(name) => format!("dht lookup {name}"),
             Self::Put(value) => format!("dht put {value}"),
-            Self::Get(hash) => format!("dht get {}", hex(hash)),
+            Self::Get(hash) => format!("dht get {}", hex::text(hash)),
         }
     }
 }
@@ -60,25 +58,6 @@ pub enum DhtReply {
     Kept(String),
     /// The value, if there is one.
     Value(Option<String>),
-}
-
-/// Bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Reads the hash of a value.
-pub fn parse_hash(text: &str) -> Option<[u8; HASH_BYTES]> {
-    let digits = text.as_bytes();
-    let mut hash = [0; HASH_BYTES];
-    if digits.len() != 2 * HASH_BYTES {
-        return None;
-    }
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(hash)
 }
 
 fn failed(error: impl ToString) -> ReplyError {
@@ -125,7 +104,7 @@ async fn by_own(dht: &DhtClient, command: DhtCommand) -> Result<DhtReply, ReplyE
                 mutable: None,
             };
             let kept = dht.put(request).await.map_err(unavailable)?;
-            Ok(DhtReply::Kept(hex(&kept.map_err(failed)?)))
+            Ok(DhtReply::Kept(hex::text(&kept.map_err(failed)?)))
         }
         DhtCommand::Get(hash) => {
             let request = GetRequest {
@@ -149,7 +128,7 @@ async fn by_others(node: &NodeContext, command: DhtCommand) -> Result<DhtReply, 
         DhtCommand::Announce { name, port } => ("announce", json!([name, port])),
         DhtCommand::Lookup(name) => ("lookup", json!(name)),
         DhtCommand::Put(value) => ("put", json!({"v": value})),
-        DhtCommand::Get(hash) => ("get", json!(hex(hash))),
+        DhtCommand::Get(hash) => ("get", json!(hex::text(hash))),
     };
     let answer = rendezvous::ask_grapes(node, route, &data).await;
     let answer = answer.map_err(failed)?;
@@ -162,7 +141,7 @@ async fn by_others(node: &NodeContext, command: DhtCommand) -> Result<DhtReply, 
             let peers = texts.filter_map(|text| text.as_str()?.parse().ok());
             Some(DhtReply::Found(peers.collect()))
         }
-        (DhtCommand::Put(_), Value::String(hash)) if parse_hash(hash).is_some() => {
+        (DhtCommand::Put(_), Value::String(hash)) if hex::parse::<HASH_BYTES>(hash).is_some() => {
             Some(DhtReply::Kept(hash.clone()))
         }
         (DhtCommand::Get(_), Value::Null) => Some(DhtReply::Value(None)),

@@ -10,13 +10,14 @@
 //! refused whole, for half a command could be another one.
 
 use bitfitech_core::genesis::Genesis;
+use bitfitech_core::hex;
 use bitfitech_core::market::{AmountError, Market};
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::Place;
 use bitfitech_core::types::{MarketIndex, Side};
 use bitfitech_io::config::LogLevel;
 
-use crate::command_dht::{DhtCommand, parse_hash};
+use crate::command_dht::DhtCommand;
 use crate::command_duration::parse_duration_ms;
 use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
@@ -559,7 +560,7 @@ pub(crate) fn read_dht(words: &mut Words<'_>, _: &Genesis) -> Result<Command, Co
         DhtCommand::Put(value)
     } else if wanted.eq_ignore_ascii_case("get") {
         let word = words.need("HASH")?;
-        let hash = parse_hash(word);
+        let hash = hex::parse(word);
         DhtCommand::Get(hash.ok_or_else(|| words.unexpected(word, "40 hexadecimal digits"))?)
     } else {
         return Err(words.unexpected(wanted, WANTED));

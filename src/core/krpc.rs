@@ -12,6 +12,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::bencode::{BencodeError, Dictionary, Value, Writer, decode};
+use crate::hex;
 
 /// Bytes of a node id.
 pub const ID_BYTES: usize = 20;
@@ -35,7 +36,7 @@ impl NodeId {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        hex::write(&self.0, out)
     }
 }
 

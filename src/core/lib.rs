@@ -28,6 +28,7 @@ pub mod exchange;
 pub mod genesis;
 pub mod gossip;
 pub mod handshake;
+pub mod hex;
 pub mod krpc;
 mod leases;
 mod lifetimes;

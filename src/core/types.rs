@@ -6,25 +6,7 @@ use core::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// Writes bytes as lower-case hexadecimal.
-fn write_hex(bytes: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
-}
-
-/// Reads `text` as exactly 32 bytes of hexadecimal.
-fn parse_hex_32(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(bytes)
-}
+use crate::hex;
 
 macro_rules! bytes_32 {
     ($(#[$doc:meta])* $name:ident) => {
@@ -42,7 +24,7 @@ macro_rules! bytes_32 {
 
             /// Reads all 64 hexadecimal digits; `None` for anything else.
             pub fn from_hex(text: &str) -> Option<Self> {
-                parse_hex_32(text).map(Self)
+                hex::parse(text).map(Self)
             }
 
             /// The first 8 hexadecimal digits, for logs.
@@ -55,7 +37,7 @@ macro_rules! bytes_32 {
 
         impl fmt::Display for $name {
             fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_hex(&self.0, out)
+                hex::write(&self.0, out)
             }
         }
 

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use bitfitech_core::hex;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::{Action, BATCH_MAX, Book, Effect, EndReason, Engine, Mark};
 use bitfitech_core::types::{OrderId, Side, Ticks};
@@ -202,11 +203,7 @@ pub(crate) fn collect(file: &OrderFile, market: &Market, mut progress: impl FnMu
     outcome.best_bid = best(Side::Buy);
     outcome.best_ask = best(Side::Sell);
     outcome.resting = driver.book.len() as u64;
-    outcome.trades_sha256 = hexadecimal(&trades.finalize());
-    outcome.book_sha256 = hexadecimal(&book.finalize());
+    outcome.trades_sha256 = hex::text(&trades.finalize());
+    outcome.book_sha256 = hex::text(&book.finalize());
     outcome
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

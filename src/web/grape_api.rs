@@ -20,9 +20,10 @@ use bitfitech_core::bencode;
 use bitfitech_core::dht::{
     CacheUse, FoundValue, GetRequest, MutablePut, PutRequest, SendError, Signed,
 };
+use bitfitech_core::hex;
 use serde_json::{Value, json};
 
-use crate::grape_values::{TextForm, byte_string, encode, hex, length, text, whole};
+use crate::grape_values::{TextForm, byte_string, encode, length, text, whole};
 use crate::http::{self, BodyError, LastWords, Rest};
 use crate::recent_answers::RecentAnswers;
 
@@ -275,7 +276,7 @@ async fn put(api: &GrapeApi, data: Option<&Value>) -> Answer {
         Err(text) => return Answer::json(&json!(text)),
     };
     match api.dht.put(request).await {
-        Ok(Ok(hash)) => Answer::json(&json!(hex(&hash))),
+        Ok(Ok(hash)) => Answer::json(&json!(hex::text(&hash))),
         Ok(Err(error)) => refused(&error),
         Err(error) => unavailable(error),
     }
@@ -389,8 +390,8 @@ fn found_body(found: &FoundValue, salt: Option<&[u8]>) -> String {
     let mut body = format!("{{\"id\":\"{}\"", found.node);
     let signed = found.mutable.as_ref();
     let sequence = signed.map(|signed| field("seq", json!(signed.sequence)));
-    let key = signed.map(|signed| field("k", json!(hex(&signed.key))));
-    let signature = signed.map(|signed| field("sig", json!(hex(&signed.signature))));
+    let key = signed.map(|signed| field("k", json!(hex::text(&signed.key))));
+    let signature = signed.map(|signed| field("sig", json!(hex::text(&signed.signature))));
     let value = field("v", json!(value));
     let parts = match &found.token {
         None => [
@@ -401,7 +402,7 @@ fn found_body(found: &FoundValue, salt: Option<&[u8]>) -> String {
             sequence,
         ],
         Some(token) => {
-            let token = field("token", json!(hex(token)));
+            let token = field("token", json!(hex::text(token)));
             [key, sequence, signature, Some(token), Some(value)]
         }
     };

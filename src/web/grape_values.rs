@@ -131,11 +131,6 @@ fn array_bytes(field: &Value) -> Option<Vec<u8>> {
     Some(list.iter().map(byte).collect())
 }
 
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,7 +48,7 @@ enum Actix {
 /// The layers of the core, lowest first. A module may name its own layer and those before it;
 /// that there is no circle within a layer is checked apart.
 const CORE_LAYERS: [&[&str]; 5] = [
-    &["address", "random", "types"],
+    &["address", "hex", "random", "types"],
     &[
         "backoff",
         "bencode",
