@@ -241,16 +241,11 @@ impl Dht {
         let fresh = table.filter(|table| now_ms < table.since_ms + TABLE_MS);
         match fresh.map(|table| table.givers.clone()) {
             Some(givers) if delivers => {
-                let permissions = Permissions::Remembered;
-                self.deliver(
-                    now_ms,
-                    id,
-                    errand,
-                    Takers {
-                        givers,
-                        permissions,
-                    },
-                );
+                let takers = Takers {
+                    givers,
+                    permissions: Permissions::Remembered,
+                };
+                self.deliver(now_ms, id, errand, takers);
             }
             _ => self.set_out(now_ms, id, errand),
         }
@@ -324,16 +319,11 @@ impl Dht {
         }
         match &mut errand.kind {
             Kind::Announce { .. } | Kind::Put { .. } => {
-                let permissions = Permissions::Fresh;
-                self.deliver(
-                    now_ms,
-                    id,
-                    errand,
-                    Takers {
-                        givers,
-                        permissions,
-                    },
-                );
+                let takers = Takers {
+                    givers,
+                    permissions: Permissions::Fresh,
+                };
+                self.deliver(now_ms, id, errand, takers);
             }
             Kind::Explore(_) => {
                 self.on_explored(now_ms);

@@ -44,9 +44,8 @@ impl Book {
     /// The same where nothing is promised of anything.
     fn would_fill_freely(&self, taker: &NewOrder) -> bool {
         let mut open = u128::from(taker.quantity.0);
-        let accepted = |price| limit(taker).is_none_or(|limit| taker.side.accepts(limit, price));
         let levels = self.ladder(taker.side.opposite()).iter();
-        for (_, level) in levels.take_while(|(price, _)| accepted(*price)) {
+        for (_, level) in levels.take_while(|(price, _)| accepts(taker, *price)) {
             if taker.self_trade == SelfTrade::Allow {
                 open = open.saturating_sub(self.levels[level].quantity());
             } else if !self.would_take(taker, level, &mut open) {
@@ -78,8 +77,7 @@ impl Book {
     /// Whether an order of an acceptable price stands opposite that `taker` was not declined.
     fn would_meet(&self, taker: &NewOrder, claims: &Claims) -> bool {
         let levels = self.ladder(taker.side.opposite()).iter();
-        let accepted = |price| limit(taker).is_none_or(|limit| taker.side.accepts(limit, price));
-        let levels = levels.take_while(|(price, _)| accepted(*price));
+        let levels = levels.take_while(|(price, _)| accepts(taker, *price));
         let mut orders = levels.flat_map(|(_, level)| self.queue(level));
         orders.any(|slot| {
             let claim = claims.on(&self.orders[slot].id);
@@ -177,9 +175,7 @@ impl Book {
                 self.meet(taker, slot, claim, (purse, effects));
             }
             let worse = self.ladder(taker.side.opposite()).next_after(price);
-            facing = worse.filter(|(price, _)| {
-                limit(taker).is_none_or(|limit| taker.side.accepts(limit, *price))
-            });
+            facing = worse.filter(|(price, _)| accepts(taker, *price));
         }
         for (claim, is_stated) in claims.makers.iter().zip(stated) {
             if !is_stated {
@@ -279,4 +275,9 @@ pub(super) fn limit(taker: &NewOrder) -> Option<Ticks> {
         Pricing::Limit(limit) | Pricing::Market(Some(limit)) => Some(limit),
         Pricing::Market(None) => None,
     }
+}
+
+/// Whether `taker` trades at this price.
+fn accepts(taker: &NewOrder, price: Ticks) -> bool {
+    limit(taker).is_none_or(|limit| taker.side.accepts(limit, price))
 }
