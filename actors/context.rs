@@ -251,6 +251,11 @@ pub struct NodeParts {
 }
 
 impl NodeContext {
+    /// The address at which peers are accepted.
+    pub fn listen_address(&self) -> Option<SocketAddr> {
+        self.local.listen.as_ref()?.parse().ok()
+    }
+
     /// Brings the parts of a node together.
     pub fn new(parts: NodeParts) -> Arc<Self> {
         let (events, console_events) = broadcast::channel(EVENTS_MAX);

@@ -212,8 +212,7 @@ impl DiscoveryActor {
 
     /// Announces this node in the local network and listens to others.
     fn join_local_network(&mut self, context: &mut Context<Self>) {
-        let listen = self.node.local.listen.as_deref();
-        let Some(listen) = listen.and_then(|text| text.parse().ok()) else {
+        let Some(listen) = self.node.listen_address() else {
             return;
         };
         let announcement = Announcement {

@@ -282,10 +282,9 @@ fn outbound_peer(node: &Arc<NodeContext>, address: String, wish: Wish) -> ChildS
 
 /// Where the node can be reached.
 pub fn ready(node: &NodeContext) -> Ready {
-    let listen = node.local.listen.as_deref();
     Ready {
         node: node.identity.author(),
-        p2p: listen.and_then(|listen| listen.parse().ok()),
+        p2p: node.listen_address(),
         api: None,
         grape_dht: node.grenache.dht_address,
         grape_api: node.grenache.api_address,

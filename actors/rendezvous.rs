@@ -91,12 +91,7 @@ impl Service {
 /// Round after round.
 async fn meet(node: Arc<NodeContext>) {
     let network = &node.genesis.network;
-    let listen = node
-        .local
-        .listen
-        .as_ref()
-        .and_then(|text| text.parse().ok());
-    let peers = listen.map(|address| Service {
+    let peers = node.listen_address().map(|address| Service {
         name: peers_name(network),
         address,
     });
@@ -150,11 +145,7 @@ async fn neighbour(mut news: Receiver<DhtEvent>) {
 
 /// Tells who is there.
 async fn hand_over(node: &Arc<NodeContext>, addresses: Vec<SocketAddr>) {
-    let own = node
-        .local
-        .listen
-        .as_ref()
-        .and_then(|text| text.parse().ok());
+    let own = node.listen_address();
     let others = addresses
         .into_iter()
         .filter(|address| !is_own(*address, own));

@@ -18,7 +18,7 @@ use bitfitech_actors::service;
 use bitfitech_actors::supervisor::{Supervisor, SupervisorSpec};
 use bitfitech_core::dht::{DhtConfig, DhtEvent};
 use bitfitech_core::supervision::Config;
-use bitfitech_io::transport::{BindError, PortFallback, bind_port};
+use bitfitech_io::transport::{BindError, PortFallback, bind_tcp};
 use bitfitech_io::udp::bind_udp;
 use bitfitech_web::grape_api::{self, GrapeApi};
 use serde_json::{Value, json};
@@ -69,11 +69,12 @@ fn bind(command: &GrapeCommand) -> Result<Ports, BindError> {
     let dht_port = dht
         .local_addr()
         .map_or(command.dht_port, |address| address.port());
+    let bind_at = |host, port| bind_tcp(SocketAddr::new(host, port), PortFallback::Refuse);
     let api = command.api_port.map(|port| match command.bind {
-        Some(host) => bind_http(host, port),
+        Some(host) => bind_at(host, port),
         // All interfaces of either kind; a machine may have no IPv6.
-        None => match bind_http(Ipv6Addr::UNSPECIFIED.into(), port) {
-            Err(BindError::Io { .. }) => bind_http(Ipv4Addr::UNSPECIFIED.into(), port),
+        None => match bind_at(Ipv6Addr::UNSPECIFIED.into(), port) {
+            Err(BindError::Io { .. }) => bind_at(Ipv4Addr::UNSPECIFIED.into(), port),
             bound => bound,
         },
     });
@@ -82,18 +83,6 @@ fn bind(command: &GrapeCommand) -> Result<Ports, BindError> {
         dht_port,
         api: api.transpose()?,
     })
-}
-
-fn bind_http(host: IpAddr, port: u16) -> Result<TcpListener, BindError> {
-    bind_port(
-        SocketAddr::new(host, port),
-        PortFallback::Refuse,
-        |address| {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        },
-    )
 }
 
 /// The life of a Grape from its first actor to its last.

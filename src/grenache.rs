@@ -9,7 +9,7 @@ use bitfitech_actors::node::GrenacheChildren;
 use bitfitech_actors::service;
 use bitfitech_core::dht::DhtConfig;
 use bitfitech_io::config::{Mode, Settings};
-use bitfitech_io::transport::{BindError, PortFallback, bind_port};
+use bitfitech_io::transport::{BindError, bind_tcp};
 use bitfitech_io::udp::bind_udp;
 use bitfitech_web::grape_api::{self, GrapeApi};
 use bitfitech_web::rpc;
@@ -28,11 +28,7 @@ impl GrenachePorts {
     /// # Errors
     /// A port is taken and may not be replaced, or the system refuses.
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
-        let fallback = if settings.p2p.port_fallback {
-            PortFallback::NextFree
-        } else {
-            PortFallback::Refuse
-        };
+        let fallback = settings.p2p.fallback();
         let grape = &settings.grape;
         // The service trades in the node's name and asks for no token.
         let rpc_host = if grape.host.is_loopback() {
@@ -40,7 +36,7 @@ impl GrenachePorts {
         } else {
             Ipv4Addr::LOCALHOST.into()
         };
-        let rpc = || bind_http(rpc_host, grape.rpc_port, fallback).map(Some);
+        let rpc = || bind_tcp(SocketAddr::new(rpc_host, grape.rpc_port), fallback).map(Some);
         match settings.mode {
             Mode::P2p => Ok(Self::default()),
             Mode::Legacy => Ok(Self {
@@ -54,7 +50,10 @@ impl GrenachePorts {
                 };
                 Ok(Self {
                     dht: Some(bind_udp(dht_host, grape.dht_port, fallback)?),
-                    api: Some(bind_http(grape.host, grape.api_port, fallback)?),
+                    api: Some(bind_tcp(
+                        SocketAddr::new(grape.host, grape.api_port),
+                        fallback,
+                    )?),
                     rpc: rpc()?,
                 })
             }
@@ -91,12 +90,4 @@ impl GrenachePorts {
         });
         GrenacheChildren { dht, services }
     }
-}
-
-fn bind_http(host: IpAddr, port: u16, fallback: PortFallback) -> Result<TcpListener, BindError> {
-    bind_port(SocketAddr::new(host, port), fallback, |address| {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    })
 }

@@ -24,7 +24,7 @@ use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::Logging;
 use bitfitech_io::tls::Tls;
-use bitfitech_io::transport::{PortFallback, bind_port};
+use bitfitech_io::transport::bind_tcp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AtEndOfInput, Options, Output};
@@ -88,13 +88,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 /// Binds the port on which peers are accepted.
 fn bind(settings: &Settings) -> Result<TcpListener, Failure> {
     let wanted = SocketAddr::new(settings.p2p.host, settings.p2p.port);
-    let fallback = if settings.p2p.port_fallback {
-        PortFallback::NextFree
-    } else {
-        PortFallback::Refuse
-    };
-    let listener = bind_port(wanted, fallback, TcpListener::bind).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = bind_tcp(wanted, settings.p2p.fallback()).map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     if wanted.port() != 0 && port != wanted.port() {
         tracing::warn!(target: "root", "port {} is taken: port {port} is used", wanted.port());

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bitfitech_core::types::AuthorKey;
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::tls::{HandshakeError, Tls};
@@ -107,15 +107,18 @@ pub enum PortFallback {
     Refuse,
 }
 
-/// Listens for TCP connections; port 0 means any free one. Needs a tokio runtime.
+/// Binds a port for TCP connections, not blocking; port 0 means any free one.
 ///
 /// # Errors
 /// See [`bind_port`].
-pub fn listen(address: SocketAddr, fallback: PortFallback) -> Result<TcpListener, BindError> {
+pub fn bind_tcp(
+    address: SocketAddr,
+    fallback: PortFallback,
+) -> Result<net::TcpListener, BindError> {
     bind_port(address, fallback, |address| {
         let listener = net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
+        Ok(listener)
     })
 }
 

@@ -15,6 +15,7 @@ use bitfitech_core::types::AuthorKey;
 use serde::Deserialize;
 
 use super::host_port::HostPort;
+use crate::transport::PortFallback;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -165,6 +166,17 @@ pub struct DiscoverySettings {
     pub peer_exchange: bool,
     /// Whether peers known from earlier runs are dialled.
     pub persisted: bool,
+}
+
+impl P2pSettings {
+    /// What to do when a port is taken.
+    pub fn fallback(&self) -> PortFallback {
+        if self.port_fallback {
+            PortFallback::NextFree
+        } else {
+            PortFallback::Refuse
+        }
+    }
 }
 
 impl DiscoverySettings {

@@ -5,6 +5,7 @@ use crate::identity::Identity;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -14,6 +15,11 @@ const PATIENCE_MS: u64 = 10_000;
 
 fn node(seed: u8) -> Tls {
     Tls::new(&Identity::from_seed([seed; 32])).expect("configures")
+}
+
+fn listen(address: SocketAddr, fallback: PortFallback) -> Result<TcpListener, BindError> {
+    let bound = bind_tcp(address, fallback)?;
+    Ok(TcpListener::from_std(bound).expect("there is a runtime"))
 }
 
 fn acceptor(seed: u8, limits: AcceptLimits) -> (Acceptor, SocketAddr) {
