@@ -6,7 +6,7 @@
 
 use bitfitech_core::dag::Dag;
 use bitfitech_core::types::OrderId;
-use bitfitech_core::view::{Change, TradeChange, TradeRow, TradeStatus};
+use bitfitech_core::view::{Change, TradeChange, TradeFacts, TradeStatus};
 
 use super::{Host, Step};
 use crate::finals::FinalTrade;
@@ -16,7 +16,7 @@ use crate::finals::FinalTrade;
 pub(super) struct SeenFinals {
     seen: Vec<u64>,
     /// News of trades that wait for the disk.
-    waiting: Vec<(TradeRow, TradeChange)>,
+    waiting: Vec<(TradeFacts, TradeChange)>,
 }
 
 impl SeenFinals {
@@ -41,34 +41,37 @@ impl Host {
             return;
         }
         let trades = changes.into_iter().filter_map(|change| match change {
-            Change::Trade { trade, change, .. } => Some((trade.row(), change)),
+            Change::Trade { trade, change, .. } => Some((trade, change)),
             Change::Order(_) | Change::OrderGone(_) => None,
         });
         self.finals.waiting.extend(trades);
         if !self.unacknowledged.is_empty() {
             return;
         }
-        for (row, change) in std::mem::take(&mut self.finals.waiting) {
-            self.watch_trade(step, &row, change);
+        for (trade, change) in std::mem::take(&mut self.finals.waiting) {
+            self.watch_trade(step, &trade, change);
         }
     }
 
-    fn watch_trade(&mut self, step: &mut Step<'_>, row: &TradeRow, change: TradeChange) {
-        if row.status == TradeStatus::Final {
-            let number = step.tally.finals.note(FinalTrade::of(row));
+    fn watch_trade(&mut self, step: &mut Step<'_>, trade: &TradeFacts, change: TradeChange) {
+        if trade.status == TradeStatus::Final {
+            let number = step.tally.finals.note(FinalTrade::of(&trade.row()));
             self.finals.insert(number);
             return;
         }
         // A trade is told to have changed before it is told to be final again.
-        let is_change = matches!(change, TradeChange::Amended | TradeChange::Busted);
-        let was_shown = is_change && {
+        if !matches!(change, TradeChange::Amended | TradeChange::Busted) {
+            return;
+        }
+        let row = trade.row();
+        let was_shown = {
             let mut numbers = step.tally.finals.numbers_of(&row.trade);
             numbers.any(|number| self.finals.contains(number))
         };
         if !was_shown {
             return;
         }
-        if change == TradeChange::Busted || !self.is_of_forker(&FinalTrade::of(row)) {
+        if change == TradeChange::Busted || !self.is_of_forker(&FinalTrade::of(&row)) {
             let (host, id) = (self.index, row.trade.short());
             let text = format!("final trade {id} was {change:?} on host {host}");
             step.tally.note_violation(text);

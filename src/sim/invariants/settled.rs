@@ -37,10 +37,9 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
         let Change::Trade { trade, .. } = change else {
             continue;
         };
-        let row = trade.row();
-        let concerns = is_honest(&row.buy) || is_honest(&row.sell);
-        if row.status != TradeStatus::Final && concerns {
-            faults.push(tentative(host, &row, is_honest));
+        let concerns = is_honest(&trade.buy) || is_honest(&trade.sell);
+        if trade.status != TradeStatus::Final && concerns {
+            faults.push(tentative(host, &trade.row(), is_honest));
         }
     }
     let latest_ms = latest_times(host);
