@@ -376,6 +376,7 @@ impl Circuit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::at;
     use alloc::vec;
     use proptest::collection::vec as vector;
     use proptest::prelude::*;
@@ -388,13 +389,6 @@ mod tests {
         probe_timeout_ms: 50,
         circuits_max: 3,
     };
-
-    fn at(monotonic_ms: u64) -> Now {
-        Now {
-            monotonic_ms,
-            unix_ms: 0,
-        }
-    }
 
     /// Permits an attempt that must be allowed and reports its result at once.
     fn try_once(

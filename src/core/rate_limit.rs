@@ -173,13 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn at(monotonic_ms: u64) -> Now {
-        Now {
-            monotonic_ms,
-            unix_ms: 0,
-        }
-    }
+    use crate::types::at;
 
     const RATE: Rate = Rate {
         tokens: 100,

@@ -133,16 +133,10 @@ impl<V> Seen<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::at;
     use alloc::collections::BTreeMap;
     use proptest::collection::vec as vector;
     use proptest::prelude::*;
-
-    fn at(monotonic_ms: u64) -> Now {
-        Now {
-            monotonic_ms,
-            unix_ms: 0,
-        }
-    }
 
     fn id(number: u8) -> OpId {
         OpId([number; 32])

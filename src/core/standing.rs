@@ -214,13 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn at(monotonic_ms: u64) -> Now {
-        Now {
-            monotonic_ms,
-            unix_ms: 0,
-        }
-    }
+    use crate::types::at;
 
     fn node(byte: u8) -> AuthorKey {
         AuthorKey([byte; 32])

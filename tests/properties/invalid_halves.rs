@@ -184,15 +184,22 @@ fn halves_on_another_branch_bind_nothing_on_this_one() {
     table.write(2, 310, &[], vec![half(taker, maker, 0, 4, 10)]);
 }
 
-/// Author 2 has promised 5 and names an answer of 3, then so many other branches of the answering
-/// author; and whether he may promise 2 more.
-fn frees_after_naming(branches: usize) -> bool {
+/// Author 2 has promised 5 to author 1 and names an answer of 3. With his orders, and another that
+/// he may trade with.
+fn answered_trade() -> (Table, OrderId, OrderId, OrderId) {
     let (mut table, maker, taker) = trade();
     let other = table.place(3, 250, limit(Side::Sell, 11, 5));
     let taken = table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
     let answer = vec![half(maker, taker, 0, 3, 10)];
     let answered = table.write(1, 400, &[taken], answer);
     table.write(2, 450, &[answered], Vec::new());
+    (table, maker, taker, other)
+}
+
+/// The same, then so many other branches of the answering author are named; and whether he may
+/// promise 2 more.
+fn frees_after_naming(branches: usize) -> bool {
+    let (mut table, maker, taker, other) = answered_trade();
     let placed = table.operation_of(&maker);
     let branch = |at_ms| {
         table.fork(1, &placed);
@@ -215,12 +222,7 @@ fn of_one_author_only_what_was_named_last_counts() {
 #[test]
 fn what_was_named_too_far_back_in_the_chain_does_not_count() {
     for (since, frees) in [(NAMED_BACK_MAX - 1, true), (NAMED_BACK_MAX, false)] {
-        let (mut table, maker, taker) = trade();
-        let other = table.place(3, 250, limit(Side::Sell, 11, 5));
-        let taken = table.write(2, 300, &[], vec![half(taker, maker, 0, 5, 10)]);
-        let answer = vec![half(maker, taker, 0, 3, 10)];
-        let answered = table.write(1, 400, &[taken], answer);
-        table.write(2, 450, &[answered], Vec::new());
+        let (mut table, _, taker, other) = answered_trade();
         table.write_heartbeats(2, 451, since);
         let again = vec![half(taker, other, 0, 2, 11)];
         assert_eq!(table.may_write(2, 10_000, &[], again), frees);

@@ -6,6 +6,7 @@ use proptest::collection::vec as vector;
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::at;
 
 const CONFIG: GossipConfig = GossipConfig {
     flush_ms: 2,
@@ -18,13 +19,6 @@ const CONFIG: GossipConfig = GossipConfig {
     },
     secret: 7,
 };
-
-fn at(monotonic_ms: u64) -> Now {
-    Now {
-        monotonic_ms,
-        unix_ms: 0,
-    }
-}
 
 fn id(number: u8) -> OpId {
     OpId([number; 32])

@@ -7,16 +7,9 @@ use proptest::prelude::*;
 
 use super::world::World;
 use super::*;
-use crate::types::{AuthorKey, OpId};
+use crate::types::{AuthorKey, OpId, at};
 
 const LINK: LinkId = LinkId(1);
-
-fn at(monotonic_ms: u64) -> Now {
-    Now {
-        monotonic_ms,
-        unix_ms: 0,
-    }
-}
 
 fn head(author: u8, id: u8) -> Head {
     Head {
