@@ -319,8 +319,11 @@ impl GossipActor {
             .filter(|(_, arrival)| *arrival == Arrival::New)
             .map(|(operation, _)| operation)
             .collect();
+        let traffic = &self.node.traffic;
+        let (count, new) = (ids.len(), operations.len());
+        traffic.operations_pushed.add(count as u64);
+        traffic.operations_copied.add((count - new) as u64);
         if let Some(entry) = self.links.get(&link) {
-            let (count, new) = (ids.len(), operations.len());
             let peer = entry.node.short();
             tracing::debug!(target: "gossip", "{peer} pushed {count} operations, {new} new");
         }
@@ -367,6 +370,7 @@ impl GossipActor {
         let link = delivered.source.link;
         let now = self.node.clock.now();
         if let (Some(ticket), Some(gained)) = (delivered.ticket, delivered.gained) {
+            self.node.traffic.operations_pulled.add(gained);
             self.sync.handle_delivered(now, ticket, gained);
         }
         self.gossip.handle_not_applied(&delivered.undelivered, None);
