@@ -10,6 +10,7 @@ mod grenache;
 mod replay_command;
 mod run;
 mod sim_command;
+mod web_ports;
 
 use std::process::ExitCode;
 
