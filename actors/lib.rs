@@ -52,6 +52,6 @@ pub mod service;
 pub mod status;
 pub mod store;
 pub mod supervisor;
-pub mod traffic;
 mod trade_news;
+pub mod traffic;
 pub mod web;

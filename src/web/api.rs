@@ -157,7 +157,10 @@ fn preflight(request: &HttpRequest, shared: &Shared) -> Option<Result<HttpRespon
     }
     Some(shared.access.admit(request).map(|()| {
         HttpResponse::NoContent()
-            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"))
+            .insert_header((
+                header::ACCESS_CONTROL_ALLOW_METHODS,
+                "GET, POST, PUT, DELETE",
+            ))
             .insert_header((
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
                 "authorization, content-type, idempotency-key",
@@ -229,7 +232,8 @@ async fn answer(
         Call::Place | Call::Replace => {
             let action = request::action_of(route.call, arguments, body)?;
             let fields = shared.placing.perform(action).await;
-            placed(&fields.map_err(|line| Problem::of_line(&line))?, route.call)
+            let fields = fields.map_err(|line| Problem::of_line(&line).unprocessable())?;
+            placed(&fields, route.call)
         }
         Call::Health => Ok(health::health(node)),
         Call::Ready => Ok(health::ready(node).await),

@@ -126,11 +126,20 @@ fn choice(
 fn whole(body: &Map<String, Value>, field: &str) -> Result<Option<u64>, String> {
     match body.get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64() {
+        // As in JSON Schema, 1.0 is a whole number.
+        Some(value) => match value.as_u64().or_else(|| whole_float(value.as_f64()?)) {
             Some(number) => Ok(Some(number)),
             None => Err(bad(&format!("{field} must be a whole number"))),
         },
     }
+}
+
+/// A number that has only zeros behind its point. From 2^53 on it may have been rounded.
+fn whole_float(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number);
+    is_whole
+        .then(|| format!("{number:.0}").parse().ok())
+        .flatten()
 }
 
 /// Fields that an order has; others are refused, for a misspelt one would be lost in silence.

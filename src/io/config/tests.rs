@@ -360,10 +360,24 @@ fn the_keys_of_the_contract_have_its_defaults_and_variables() {
 fn origins_are_taken_as_browsers_write_them_and_nothing_else_is() {
     let given = |text: &str| TestSources::new("").assign(&format!("api.allowed_origins={text}"));
     let taken = given("http://127.0.0.1:8081, https://[::1]:8082,http://a.example").load();
-    let origins = ["http://127.0.0.1:8081", "https://[::1]:8082", "http://a.example"];
+    let origins = [
+        "http://127.0.0.1:8081",
+        "https://[::1]:8082",
+        "http://a.example",
+    ];
     assert_eq!(taken.settings().api.allowed_origins, origins);
-    for wrong in ["127.0.0.1:1", "http://", "http://a/", "http://a;b", "http://a b", "http://A"] {
-        assert!(given(wrong).errors()[0].contains("api.allowed_origins"), "{wrong}");
+    for wrong in [
+        "127.0.0.1:1",
+        "http://",
+        "http://a/",
+        "http://a;b",
+        "http://a b",
+        "http://A",
+    ] {
+        assert!(
+            given(wrong).errors()[0].contains("api.allowed_origins"),
+            "{wrong}"
+        );
     }
 }
 

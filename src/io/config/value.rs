@@ -263,9 +263,8 @@ fn is_origin(text: &str) -> bool {
     let rest = ["http://", "https://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
-    let plain = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:[]-".contains(&byte)
-    };
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:[]-".contains(&byte);
     rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
 }
 

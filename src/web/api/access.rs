@@ -44,7 +44,8 @@ impl Access {
     /// Refuses what a page of another site sends, and what is meant for another host.
     pub(super) fn admit(&self, request: &HttpRequest) -> Result<(), Problem> {
         let headers = request.headers();
-        let host = text(headers, &header::HOST).or_else(|| request.uri().authority().map(|it| it.as_str()));
+        let host = text(headers, &header::HOST)
+            .or_else(|| request.uri().authority().map(|it| it.as_str()));
         let host = host.ok_or_else(|| Problem::bad("the header Host is missing"))?;
         if !self.is_own_host(host) {
             return Err(forbidden(
@@ -167,7 +168,9 @@ fn presented_token(headers: &HeaderMap) -> Option<Vec<u8>> {
 fn decode_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     let byte = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2)?;
+        let text = std::str::from_utf8(pair)
+            .ok()
+            .filter(|text| text.len() == 2)?;
         u8::from_str_radix(text, 16).ok()
     };
     pairs.map(byte).collect()
@@ -198,11 +201,23 @@ mod tests {
     #[test]
     fn a_name_that_is_not_this_node_is_refused() {
         let access = access("");
-        let own = ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.2"];
+        let own = [
+            "127.0.0.1:8080",
+            "localhost:8080",
+            "LOCALHOST",
+            "[::1]:8080",
+            "127.0.0.2",
+        ];
         for host in own {
             assert!(admits(&access, &[("host", host)]), "{host}");
         }
-        let foreign = ["evil.example", "evil.example:8080", "127.0.0.1:8081", "localhost:x", "[::2]"];
+        let foreign = [
+            "evil.example",
+            "evil.example:8080",
+            "127.0.0.1:8081",
+            "localhost:x",
+            "[::2]",
+        ];
         for host in foreign {
             assert!(!admits(&access, &[("host", host)]), "{host}");
         }
@@ -225,7 +240,10 @@ mod tests {
         let link = page
             .insert_header(("sec-fetch-site", "cross-site"))
             .insert_header(("sec-fetch-mode", "navigate"));
-        assert!(access.admit(&link.to_http_request()).is_ok(), "a link may lead here");
+        assert!(
+            access.admit(&link.to_http_request()).is_ok(),
+            "a link may lead here"
+        );
     }
 
     #[test]
@@ -237,8 +255,17 @@ mod tests {
         };
         assert!(check("authorization", "Bearer s3cret"));
         assert!(check("authorization", "bearer s3cret"));
-        assert!(check("sec-websocket-protocol", "bitfitech, bearer.733363726574"));
-        for wrong in ["Bearer s3cre", "Bearer s3cret2", "Basic s3cret", "s3cret", "Bearer"] {
+        assert!(check(
+            "sec-websocket-protocol",
+            "bitfitech, bearer.733363726574"
+        ));
+        for wrong in [
+            "Bearer s3cre",
+            "Bearer s3cret2",
+            "Basic s3cret",
+            "s3cret",
+            "Bearer",
+        ] {
             assert!(!check("authorization", wrong), "{wrong}");
         }
         assert!(!check("sec-websocket-protocol", "bearer.7333637265"));

@@ -72,7 +72,10 @@ impl ClientLimits {
             }
         }
         let fresh = || self.full(now_ms);
-        clients.entry(client).or_insert_with(fresh).take(weight, now_ms)
+        clients
+            .entry(client)
+            .or_insert_with(fresh)
+            .take(weight, now_ms)
     }
 
     fn full(&self, now_ms: u64) -> Buckets {
@@ -100,9 +103,10 @@ impl Buckets {
         let mut left = *self;
         left.at_ms = now_ms;
         let (wait_ms, key) = match weight {
-            Weight::Request => {
-                (left.requests.charge(now_ms, 1), "limits.requests_per_minute")
-            }
+            Weight::Request => (
+                left.requests.charge(now_ms, 1),
+                "limits.requests_per_minute",
+            ),
             Weight::Order => {
                 let second_ms = left.second.charge(now_ms, 1);
                 let minute_ms = left.minute.charge(now_ms, 1);
@@ -177,7 +181,9 @@ mod tests {
         for number in 0..=CLIENTS_MAX {
             let number = u32::try_from(number).expect("small");
             let who = Some(IpAddr::V4(number.into()));
-            limits.admit(who, Weight::Request, 0).expect("a first request");
+            limits
+                .admit(who, Weight::Request, 0)
+                .expect("a first request");
         }
         let count = limits.clients.lock().expect("not poisoned").len();
         assert!(count <= CLIENTS_MAX, "{count}");

@@ -11,8 +11,8 @@ use actix_web::http::StatusCode;
 use bitfitech_actors::command;
 use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::gossip::AskPeers;
-use bitfitech_actors::meter::{TURN_BOUNDS_S, Turns};
 use bitfitech_actors::messages::{BreakerState, PeerRow, Reply};
+use bitfitech_actors::meter::{TURN_BOUNDS_S, Turns};
 use bitfitech_actors::status::TreeNode;
 use bitfitech_actors::store::STORE_FILE;
 use prometheus_client::collector::Collector;
@@ -86,7 +86,11 @@ async fn gather(node: &Arc<NodeContext>) -> Numbers {
     };
     if let Ok(Reply::Breakers(rows)) = command::answer_to(node, "breakers").await {
         let count = |state| rows.iter().filter(|row| row.state == state).count() as u64;
-        let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen];
+        let states = [
+            BreakerState::Closed,
+            BreakerState::Open,
+            BreakerState::HalfOpen,
+        ];
         numbers.circuits = states.map(count);
     }
     for market in &node.genesis.markets {
@@ -118,11 +122,31 @@ fn is_connection(name: &str) -> bool {
 fn counters(node: &NodeContext) -> Vec<Plain> {
     let traffic = &node.traffic;
     let all = [
-        ("gossip_frames_received", "Frames from peers", &traffic.frames_received),
-        ("gossip_bytes_received", "Bytes of frames from peers", &traffic.bytes_received),
-        ("gossip_frames_sent", "Frames to peers", &traffic.frames_sent),
-        ("gossip_bytes_sent", "Bytes of frames to peers", &traffic.bytes_sent),
-        ("gossip_operations_pushed", "Operations pushed by peers", &traffic.operations_pushed),
+        (
+            "gossip_frames_received",
+            "Frames from peers",
+            &traffic.frames_received,
+        ),
+        (
+            "gossip_bytes_received",
+            "Bytes of frames from peers",
+            &traffic.bytes_received,
+        ),
+        (
+            "gossip_frames_sent",
+            "Frames to peers",
+            &traffic.frames_sent,
+        ),
+        (
+            "gossip_bytes_sent",
+            "Bytes of frames to peers",
+            &traffic.bytes_sent,
+        ),
+        (
+            "gossip_operations_pushed",
+            "Operations pushed by peers",
+            &traffic.operations_pushed,
+        ),
         (
             "gossip_operations_copied",
             "Operations pushed by peers that were here already",
@@ -134,18 +158,39 @@ fn counters(node: &NodeContext) -> Vec<Plain> {
             &traffic.operations_pulled,
         ),
     ];
-    all.map(|(name, help, counter)| (name, help, counter.get())).into()
+    all.map(|(name, help, counter)| (name, help, counter.get()))
+        .into()
 }
 
 /// What the counters of `stats` are called here, and what they mean.
 const STATS: [(&str, &str, &str); 10] = [
     ("operations", "operations", "Operations of the set"),
-    ("operations_on_disk", "store_operations", "Operations on disk"),
-    ("operations_waiting", "operations_waiting", "Operations whose ancestors are missing"),
-    ("operations_parked", "operations_parked", "Operations dated ahead of the clock"),
+    (
+        "operations_on_disk",
+        "store_operations",
+        "Operations on disk",
+    ),
+    (
+        "operations_waiting",
+        "operations_waiting",
+        "Operations whose ancestors are missing",
+    ),
+    (
+        "operations_parked",
+        "operations_parked",
+        "Operations dated ahead of the clock",
+    ),
     ("orders", "orders", "Orders that are remembered"),
-    ("forked_authors", "forked_authors", "Authors with two chains"),
-    ("trades_tentative", "trades_tentative", "Trades that are not final"),
+    (
+        "forked_authors",
+        "forked_authors",
+        "Authors with two chains",
+    ),
+    (
+        "trades_tentative",
+        "trades_tentative",
+        "Trades that are not final",
+    ),
     ("trades_final", "trades_final", "Final trades"),
     ("peers", "sync_sessions", "Established sessions"),
     ("uptime_ms", "uptime_milliseconds", "Time since the start"),
@@ -258,7 +303,13 @@ impl Numbers {
 
     fn encode_peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Round trip to a peer";
-        let mut metric = begin(encoder, "peer_rtt_milliseconds", help, MetricType::Gauge, None)?;
+        let mut metric = begin(
+            encoder,
+            "peer_rtt_milliseconds",
+            help,
+            MetricType::Gauge,
+            None,
+        )?;
         for peer in &self.peers {
             if let Some(rtt_ms) = peer.rtt_ms {
                 gauge(&mut metric, &[("peer", &peer.node.to_hex())], rtt_ms)?;

@@ -8,8 +8,7 @@ use super::routes::{Call, Kind, Parameter, Place, Protection, ROUTES, Route};
 use super::schemas::schemas;
 
 /// The media type of metrics.
-pub(super) const OPENMETRICS: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -93,7 +92,10 @@ fn responses(route: &Route) -> Value {
     responses.insert(status.to_owned(), good);
     if matches!(route.call, Call::Health | Call::Ready) {
         let schema = route.answer.unwrap_or_default();
-        responses.insert("503".to_owned(), answer("It is not", "application/json", schema));
+        responses.insert(
+            "503".to_owned(),
+            answer("It is not", "application/json", schema),
+        );
     }
     for status in errors(route) {
         let entry = responses.entry(status.as_u16().to_string());
@@ -121,7 +123,10 @@ fn success(route: &Route) -> (&'static str, Value) {
         (Call::Stream, None) => ("101", json!({"description": "The stream begins"})),
         (Call::Metrics, None) => {
             let text = json!({"schema": {"type": "string"}});
-            ("200", json!({"description": "Metrics", "content": {OPENMETRICS: text}}))
+            (
+                "200",
+                json!({"description": "Metrics", "content": {OPENMETRICS: text}}),
+            )
         }
         (_, None) => ("200", json!({"description": "A part of the page"})),
     }
@@ -147,6 +152,8 @@ fn errors(route: &Route) -> Vec<StatusCode> {
     }
     if route.body.is_some() {
         errors.push(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    if route.body.is_some() || route.call == Call::Clock {
         errors.push(StatusCode::UNPROCESSABLE_ENTITY);
     }
     if route.call == Call::Stream {
@@ -185,7 +192,9 @@ mod tests {
         }
         let paths = document["paths"].as_object().expect("paths").values();
         let operations = paths.flat_map(|path| path.as_object().expect("operations").values());
-        let mut ids: Vec<&str> = operations.filter_map(|it| it["operationId"].as_str()).collect();
+        let mut ids: Vec<&str> = operations
+            .filter_map(|it| it["operationId"].as_str())
+            .collect();
         let count = ids.len();
         ids.sort_unstable();
         ids.dedup();

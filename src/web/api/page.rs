@@ -30,9 +30,7 @@ macro_rules! asset {
 }
 
 /// All parts. The first is what `/` is.
-const ASSETS: &[Asset] = &[
-    asset!("index.html", "text/html; charset=utf-8"),
-];
+const ASSETS: &[Asset] = &[asset!("index.html", "text/html; charset=utf-8")];
 
 /// A part of the page; the page itself without a name.
 ///

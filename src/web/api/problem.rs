@@ -75,11 +75,21 @@ impl Problem {
     /// From a line `CODE: text`.
     pub(super) fn of_line(line: &str) -> Self {
         let (code, detail) = line.split_once(": ").unwrap_or(("BAD_REQUEST", line));
-        let known = ErrorCode::ALL.into_iter().find(|known| known.name() == code);
+        let known = ErrorCode::ALL
+            .into_iter()
+            .find(|known| known.name() == code);
         match known {
             Some(known) => ReplyError::new(known, detail).into(),
             None => Self::new(StatusCode::BAD_REQUEST, code, detail),
         }
+    }
+
+    /// The fields are each as they must be, so what is wrong is what they say together.
+    pub(super) fn unprocessable(mut self) -> Self {
+        if self.status == StatusCode::BAD_REQUEST {
+            self.status = StatusCode::UNPROCESSABLE_ENTITY;
+        }
+        self
     }
 
     /// The response that says so.
@@ -160,7 +170,11 @@ mod tests {
             ("BAD_REQUEST: price must be a text", 400, "BAD_REQUEST"),
             ("BAD_AMOUNT: QTY must be more than 0", 422, "BAD_AMOUNT"),
             ("ORDER_CLOSED: it is filled", 409, "ORDER_CLOSED"),
-            ("UNKNOWN_ORDER: no order begins with it", 404, "UNKNOWN_ORDER"),
+            (
+                "UNKNOWN_ORDER: no order begins with it",
+                404,
+                "UNKNOWN_ORDER",
+            ),
             ("NOT_OWNER: it belongs to another", 403, "NOT_OWNER"),
             ("TIMEOUT: no answer", 504, "TIMEOUT"),
         ] {
@@ -175,6 +189,9 @@ mod tests {
     #[test]
     fn the_words_for_a_long_body_are_problem_details_too() {
         let words: serde_json::Value = serde_json::from_str(TOO_LONG).expect("JSON");
-        assert_eq!((&words["code"], &words["status"]), (&json!("TOO_LONG"), &json!(413)));
+        assert_eq!(
+            (&words["code"], &words["status"]),
+            (&json!("TOO_LONG"), &json!(413))
+        );
     }
 }

@@ -46,7 +46,11 @@ impl Arguments {
             check(parameter, value)?;
             values.insert(parameter.name, (*value).to_owned());
         }
-        for parameter in route.parameters.iter().filter(|it| it.place == Place::Header) {
+        for parameter in route
+            .parameters
+            .iter()
+            .filter(|it| it.place == Place::Header)
+        {
             if let Some(value) = request.headers().get(parameter.name) {
                 let value = value.to_str().unwrap_or("");
                 check(parameter, value)?;
@@ -67,7 +71,8 @@ impl Arguments {
             }
         }
         if values.contains_key("other") && !values.contains_key("order") {
-            return Err(Problem::bad("other needs order: give both, or order alone"));
+            let detail = "other needs order: give both, or order alone";
+            return Err(Problem::bad(detail).unprocessable());
         }
         Ok(Self(values))
     }
@@ -106,23 +111,30 @@ impl Arguments {
         }
     }
 
-    /// A reply without the oldest orders that are too many.
+    /// A reply with as many orders as are asked for.
     pub(super) fn limited(&self, reply: Reply) -> Reply {
-        match reply {
-            Reply::Orders(mut rows) => {
-                let limit = self.number("limit").unwrap_or(u64::from(ORDERS_DEFAULT));
-                let excess = rows.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
-                rows.drain(..excess);
-                Reply::Orders(rows)
-            }
-            reply => reply,
+        let limit = self.number("limit").unwrap_or(u64::from(ORDERS_DEFAULT));
+        newest_orders(reply, usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+}
+
+/// A reply without the oldest orders that are too many.
+pub(super) fn newest_orders(reply: Reply, limit: usize) -> Reply {
+    match reply {
+        Reply::Orders(mut rows) => {
+            rows.drain(..rows.len().saturating_sub(limit));
+            Reply::Orders(rows)
         }
+        reply => reply,
     }
 }
 
 fn unknown(route: &Route, name: &str) -> Problem {
     let shown: String = name.chars().take(VALUE_BYTES_MAX).collect();
-    let known = route.parameters.iter().filter(|it| it.place == Place::Query);
+    let known = route
+        .parameters
+        .iter()
+        .filter(|it| it.place == Place::Query);
     let known: Vec<&str> = known.map(|parameter| parameter.name).collect();
     let known = match known.is_empty() {
         true => "there are none".to_owned(),
@@ -140,7 +152,10 @@ fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
             "BASE/QUOTE such as BTC/USD".to_owned(),
         ),
         Kind::Count { max, .. } => (
-            is_digits(value) && value.parse().is_ok_and(|number: u32| (1..=max).contains(&number)),
+            is_digits(value)
+                && value
+                    .parse()
+                    .is_ok_and(|number: u32| (1..=max).contains(&number)),
             format!("a whole number from 1 to {max}"),
         ),
         Kind::Number => (
@@ -151,7 +166,10 @@ fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
             IdPrefix::parse(value).is_some(),
             "the first 8 to 64 hexadecimal digits of an id".to_owned(),
         ),
-        Kind::Choice(words) => (words.contains(&value), format!("one of {}", words.join(", "))),
+        Kind::Choice(words) => (
+            words.contains(&value),
+            format!("one of {}", words.join(", ")),
+        ),
         Kind::Name => (
             is_name(value),
             "1 to 128 visible characters of ASCII".to_owned(),
@@ -170,10 +188,10 @@ fn is_digits(text: &str) -> bool {
 }
 
 fn is_pair(text: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    text.split_once('/').is_some_and(|(base, quote)| part(base) && part(quote))
+    let part =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.split_once('/')
+        .is_some_and(|(base, quote)| part(base) && part(quote))
 }
 
 fn is_name(text: &str) -> bool {
@@ -217,14 +235,18 @@ pub(super) fn action_of(
     body: Option<Value>,
 ) -> Result<Action, Problem> {
     let Some(Value::Object(mut body)) = body else {
-        return Err(Problem::bad("the body must be an object with the fields of the order"));
+        return Err(Problem::bad(
+            "the body must be an object with the fields of the order",
+        ));
     };
     take_name(arguments, &mut body)?;
     let action = if call == Call::Place {
         new_order(&body)
     } else {
         if body.contains_key("order") {
-            return Err(Problem::bad("the order stands in the path: leave it out of the body"));
+            return Err(Problem::bad(
+                "the order stands in the path: leave it out of the body",
+            ));
         }
         if !body.contains_key("price") && !body.contains_key("quantity") {
             return Err(Problem::bad("the body needs price, quantity, or both"));
@@ -245,7 +267,7 @@ fn take_name(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(),
     if let Some(name) = arguments.get("Idempotency-Key") {
         if in_body.is_some_and(|other| *other != json!(name)) {
             let detail = "client_id and Idempotency-Key differ: give one of them";
-            return Err(Problem::bad(detail));
+            return Err(Problem::bad(detail).unprocessable());
         }
         body.insert("client_id".to_owned(), json!(name));
     }
@@ -306,7 +328,10 @@ mod tests {
             ("/api/v1/trades?limit=7", "trades 7"),
             ("/api/v1/orders?scope=all", "orders all"),
             ("/api/v1/orders/ab12cd34", "order ab12cd34"),
-            ("/api/v1/clock?order=ab12cd34&other=ab12cd35", "clock ab12cd34 ab12cd35"),
+            (
+                "/api/v1/clock?order=ab12cd34&other=ab12cd35",
+                "clock ab12cd34 ab12cd35",
+            ),
         ] {
             let (call, arguments) = arguments(target).expect("as wanted");
             let line_of_it = arguments.line(call);

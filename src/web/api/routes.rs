@@ -349,7 +349,13 @@ pub(super) const ROUTES: &[Route] = &[
         &[TRADE],
         "Trade",
     ),
-    get("/api/v1/peers", Call::Peers, "Established sessions", &[], "Peers"),
+    get(
+        "/api/v1/peers",
+        Call::Peers,
+        "Established sessions",
+        &[],
+        "Peers",
+    ),
     get(
         "/api/v1/breakers",
         Call::Breakers,
@@ -364,7 +370,13 @@ pub(super) const ROUTES: &[Route] = &[
         &[],
         "Topology",
     ),
-    get("/api/v1/tree", Call::Tree, "The supervision tree", &[], "Tree"),
+    get(
+        "/api/v1/tree",
+        Call::Tree,
+        "The supervision tree",
+        &[],
+        "Tree",
+    ),
     get(
         "/api/v1/digest",
         Call::Digest,
@@ -372,7 +384,13 @@ pub(super) const ROUTES: &[Route] = &[
         &[],
         "Digest",
     ),
-    get("/api/v1/stats", Call::Stats, "Numbers about the node", &[], "Stats"),
+    get(
+        "/api/v1/stats",
+        Call::Stats,
+        "Numbers about the node",
+        &[],
+        "Stats",
+    ),
     get(
         "/api/v1/clock",
         Call::Clock,
@@ -413,7 +431,13 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     Route {
         protection: Protection::Token,
-        ..open("/metrics", Call::Metrics, "Metrics (OpenMetrics)", &[], None)
+        ..open(
+            "/metrics",
+            Call::Metrics,
+            "Metrics (OpenMetrics)",
+            &[],
+            None,
+        )
     },
     open(
         "/openapi.json",
@@ -423,7 +447,13 @@ pub(super) const ROUTES: &[Route] = &[
         Some("OpenApi"),
     ),
     open("/", Call::Page, "The page", &[], None),
-    open("/page/{file}", Call::Page, "Parts of the page", &[FILE], None),
+    open(
+        "/page/{file}",
+        Call::Page,
+        "Parts of the page",
+        &[FILE],
+        None,
+    ),
 ];
 
 /// A route, and what stands in its path where the table has a name.
@@ -481,7 +511,14 @@ mod tests {
         assert_eq!(head.route.call, Call::Health);
         let method = find(&Method::DELETE, "/api/v1/orders").expect_err("no such method");
         assert_eq!(method, Problem::method("GET, POST".to_owned()));
-        for path in ["/api/v1", "/api/v1/orders/", "/api/v1/orders/a/b/c", "", "/x", "//"] {
+        for path in [
+            "/api/v1",
+            "/api/v1/orders/",
+            "/api/v1/orders/a/b/c",
+            "",
+            "/x",
+            "//",
+        ] {
             let none = find(&Method::GET, path).expect_err("no such path");
             assert_eq!(none, Problem::no_route(), "{path}");
         }

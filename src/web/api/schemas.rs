@@ -8,7 +8,14 @@ use serde_json::{Map, Value, json};
 /// All of them by name.
 pub(super) fn schemas() -> Value {
     let mut all = Map::new();
-    for part in [words(), orders(), market_data(), network(), node(), errors()] {
+    for part in [
+        words(),
+        orders(),
+        market_data(),
+        network(),
+        node(),
+        errors(),
+    ] {
         if let Value::Object(part) = part {
             all.extend(part);
         }
@@ -18,7 +25,9 @@ pub(super) fn schemas() -> Value {
 
 /// An object with these fields, all of them always there.
 fn closed(properties: Value) -> Value {
-    let names = properties.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>());
+    let names = properties
+        .as_object()
+        .map(|fields| fields.keys().cloned().collect::<Vec<_>>());
     json!({
         "type": "object",
         "properties": properties,

@@ -27,7 +27,8 @@ use tokio::sync::watch;
 use super::Shared;
 use super::page;
 use super::problem::Problem;
-use super::request::Arguments;
+use super::request::{Arguments, newest_orders};
+use super::routes::ORDERS_DEFAULT;
 
 /// The protocol that the server chooses if a browser offers it, besides its token.
 const PROTOCOL: &str = "bitfitech";
@@ -64,7 +65,9 @@ pub(super) fn open(
     arguments: &Arguments,
 ) -> Result<HttpResponse, Problem> {
     let node = &shared.node;
-    let pair = arguments.get("pair").unwrap_or(node.genesis.markets[0].pair());
+    let pair = arguments
+        .get("pair")
+        .unwrap_or(node.genesis.markets[0].pair());
     let Some((market, _)) = node.genesis.find_market(pair) else {
         let detail = format!("{pair} is no market of this network: /api/v1/node lists them");
         return Err(Problem::new(StatusCode::NOT_FOUND, "UNKNOWN_PAIR", detail));
@@ -221,7 +224,10 @@ impl Stream {
 
 /// All that a client needs to begin with; what does not answer is null.
 async fn snapshot(node: &Arc<NodeContext>, market: MarketIndex, number: u64) -> Value {
-    let pair = node.genesis.market(market).map_or("", |market| market.pair());
+    let pair = node
+        .genesis
+        .market(market)
+        .map_or("", |market| market.pair());
     let mut snapshot = json!({"number": number, "pair": pair, "node": page::node(node)});
     let book = format!("book {pair} {BOOK_LEVELS}");
     let trades = format!("trades {pair} {TRADES}");
@@ -232,6 +238,7 @@ async fn snapshot(node: &Arc<NodeContext>, market: MarketIndex, number: u64) -> 
     ] {
         let answer = command::answer_to(node, line).await;
         let fields = answer.ok().map(|reply| {
+            let reply = newest_orders(reply, ORDERS_DEFAULT as usize);
             let fields = serde_json::to_value(reply_fields(&reply, &node.genesis));
             fields.expect("names are keys")
         });
