@@ -63,15 +63,17 @@ async fn ask(node: &Arc<NodeContext>, line: &str) -> Result<Arc<str>, ReplyError
 mod tests {
     use super::*;
 
-    #[actix_web::rt::test]
-    async fn a_text_is_good_for_one_version_and_their_number_is_bounded() {
-        let cache = BookCache::default();
-        let first = cache.promised(1, "book").await;
-        assert!(Arc::ptr_eq(&first, &cache.promised(1, "book").await));
-        assert!(!Arc::ptr_eq(&first, &cache.promised(2, "book").await));
-        for number in 0..2 * TEXTS_MAX {
-            cache.promised(2, &number.to_string()).await;
-        }
-        assert!(cache.texts.lock().await.len() <= TEXTS_MAX);
+    #[test]
+    fn a_text_is_good_for_one_version_and_their_number_is_bounded() {
+        actix_web::rt::System::new().block_on(async {
+            let cache = BookCache::default();
+            let first = cache.promised(1, "book").await;
+            assert!(Arc::ptr_eq(&first, &cache.promised(1, "book").await));
+            assert!(!Arc::ptr_eq(&first, &cache.promised(2, "book").await));
+            for number in 0..2 * TEXTS_MAX {
+                cache.promised(2, &number.to_string()).await;
+            }
+            assert!(cache.texts.lock().await.len() <= TEXTS_MAX);
+        });
     }
 }

@@ -71,7 +71,7 @@ fn parameter(parameter: &Parameter) -> Value {
         Kind::Id => json!({"type": "string", "pattern": "^[0-9a-fA-F]{8,64}$"}),
         Kind::Choice(words) => json!({"type": "string", "enum": words, "default": words[0]}),
         Kind::Name => json!({"type": "string", "pattern": "^[!-~]{1,128}$"}),
-        Kind::File => json!({"type": "string", "pattern": "^[a-z0-9._-]{1,64}$"}),
+        Kind::File => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
     };
     json!({
         "name": parameter.name,

@@ -19,8 +19,13 @@ struct Asset {
     bytes: &'static [u8],
 }
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
 macro_rules! asset {
-    ($name:literal, $kind:literal) => {
+    ($name:literal, $kind:ident) => {
         Asset {
             name: $name,
             kind: $kind,
@@ -30,7 +35,24 @@ macro_rules! asset {
 }
 
 /// All parts. The first is what `/` is.
-const ASSETS: &[Asset] = &[asset!("index.html", "text/html; charset=utf-8")];
+const ASSETS: &[Asset] = &[
+    asset!("index.html", HTML),
+    asset!("style.css", CSS),
+    asset!("uplot.css", CSS),
+    asset!("uplot.js", SCRIPT),
+    asset!("agreement.js", SCRIPT),
+    asset!("book.js", SCRIPT),
+    asset!("chart.js", SCRIPT),
+    asset!("connection.js", SCRIPT),
+    asset!("format.js", SCRIPT),
+    asset!("main.js", SCRIPT),
+    asset!("map.js", SCRIPT),
+    asset!("orders.js", SCRIPT),
+    asset!("store.js", SCRIPT),
+    asset!("tape.js", SCRIPT),
+    asset!("watch.js", SCRIPT),
+    asset!("LICENSE-uplot.txt", TEXT),
+];
 
 /// A part of the page; the page itself without a name.
 ///
