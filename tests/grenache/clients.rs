@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::grape::{Grape, address};
-use crate::workshop::Workshop;
+use crate::support::workshop::Workshop;
 
 #[test]
 fn link_and_rpc_clients_use_our_grape() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let mut first = Grape::ours(&[]);

@@ -15,4 +15,3 @@ mod mixed;
 mod nodes;
 mod speed;
 mod suite;
-mod workshop;

@@ -13,3 +13,4 @@ pub mod proxy;
 pub mod stranger;
 pub mod terminal;
 pub mod waiting;
+pub mod workshop;

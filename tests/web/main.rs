@@ -9,9 +9,11 @@
 mod support;
 
 mod access;
+mod browser;
 mod client;
 mod contract;
 mod follower;
 mod operators;
+mod page;
 mod schema;
 mod stream;

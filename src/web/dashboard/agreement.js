@@ -37,7 +37,7 @@ function words(count, isEqual) {
 }
 
 function mark(digest, isSame) {
-  const cell = element("span", isSame ? "mono good" : "mono bad", short(digest));
+  const cell = element("span", isSame ? "mono good" : "mono bad", digest.slice(0, 6));
   cell.append(element("span", "", isSame ? " =" : " ≠"));
   return cell;
 }

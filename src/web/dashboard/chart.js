@@ -10,6 +10,7 @@ const INTERVALS = [
 ];
 const CANDLES_MAX = 120;
 const CANDLES_WIDE = 45;
+const TIME_STEPS_S = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
 /** The chart of one market. */
 export class Chart {
@@ -102,7 +103,7 @@ function options(size, range, draw) {
       volume: { range: (_, low, high) => [0, (high || 1) * 5] },
     },
     axes: [
-      { ...axis, size: 28, values: (_, splits) => splits.map((time) => clockTime(time * 1000)), space: 90 },
+      { ...axis, size: 28, values: (_, splits) => splits.map((time) => clockTime(time * 1000)), space: 90, incrs: TIME_STEPS_S },
       { ...axis, side: 1, size: 72, values: (_, splits) => splits.map((price) => grouped(String(price))) },
       { scale: "volume", show: false },
     ],

@@ -33,7 +33,18 @@ const page = {
 
 const chart = new Chart(by("price"), by("price-empty"), by("intervals"), () => page.mark("trades"));
 
+const cost = { frames: 0, total_ms: 0, most_ms: 0 };
+
 function draw() {
+  const begun = performance.now();
+  drawParts();
+  const took = performance.now() - begun;
+  cost.frames += 1;
+  cost.total_ms += took;
+  cost.most_ms = Math.max(cost.most_ms, took);
+}
+
+function drawParts() {
   const parts = new Set(page.dirty);
   page.dirty.clear();
   const { state, connection } = page.current;
@@ -208,9 +219,10 @@ setUpPath(page);
 setUpClocks(page);
 setUpLog(page);
 addEventListener("resize", () => page.mark("trades", "book"));
-// For tests of the page: how many events were lost, and where each node is.
+// For tests of the page: how many events were lost, where each node is, what drawing costs.
 globalThis.bitfitech = {
   gaps: () => page.nodes.map((node) => node.state.gaps),
+  cost: () => ({ ...cost, mean_ms: cost.total_ms / Math.max(1, cost.frames) }),
   numbers: () => page.nodes.map((node) => node.state.number),
   breakConnections: () => page.nodes.forEach((node) => node.connection.socket.close()),
 };

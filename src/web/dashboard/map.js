@@ -3,8 +3,8 @@
 import { drawn, fill, row, short } from "./format.js";
 
 const by = (id) => document.getElementById(id);
-const CENTRE = { x: 320, y: 205 };
-const RADIUS = { x: 235, y: 150 };
+const CENTRE = { x: 280, y: 190 };
+const RADIUS = { x: 215, y: 150 };
 const HOP_MS = 700;
 let places = new Map();
 
