@@ -262,7 +262,7 @@ pub const COMMANDS: &[CommandHelp] = &[
                   prints the key of a node.",
         examples: &[(
             "admit 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
-            "the author with this key",
+            "a newcomer",
         )],
         read: grammar::read_admit,
     },
@@ -275,7 +275,7 @@ pub const COMMANDS: &[CommandHelp] = &[
                   are final stay so. `admit` undoes it from then on.",
         examples: &[(
             "expel 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
-            "the author with this key",
+            "a member",
         )],
         read: grammar::read_expel,
     },
