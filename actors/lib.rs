@@ -38,6 +38,7 @@ pub mod matcher;
 mod matcher_confirmation;
 mod matcher_sightings;
 pub mod matcher_submission;
+mod membership;
 pub mod messages;
 pub mod meter;
 pub mod node;

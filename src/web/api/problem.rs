@@ -149,7 +149,10 @@ fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::OrderClosed
         | ErrorCode::TradeFinal
         | ErrorCode::BadTrade => StatusCode::CONFLICT,
-        ErrorCode::NotOwner | ErrorCode::DrillsOff => StatusCode::FORBIDDEN,
+        ErrorCode::NotOwner
+        | ErrorCode::NotMember
+        | ErrorCode::NotAdministrator
+        | ErrorCode::DrillsOff => StatusCode::FORBIDDEN,
         ErrorCode::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorCode::DhtOff
         | ErrorCode::DhtFailed
