@@ -3,6 +3,7 @@
 //! Understands the command line, and starts what it asks for. There is no logic here.
 
 mod cli;
+mod cluster_command;
 mod commands;
 mod exit;
 mod grape_command;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Sim(command) => exit::finish(sim_command::run(options, command)),
+        Command::Cluster(nodes) => exit::finish(cluster_command::run(options, nodes)),
         Command::Grape(command) => exit::finish(grape_command::run(&command)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }

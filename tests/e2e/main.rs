@@ -12,6 +12,7 @@ mod netns;
 
 mod bad_commands;
 mod bad_configuration;
+mod cluster;
 mod concurrency;
 mod contract;
 mod discovery;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::grape::{Grape, address};
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 #[test]
 fn link_and_rpc_clients_use_our_grape() {

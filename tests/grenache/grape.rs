@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::plan::PROGRAM;
 use crate::support::waiting::PATIENCE;
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// Age of announcements in these tests, in milliseconds.
 pub const AGE_MS: u64 = 1_500;

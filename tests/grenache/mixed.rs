@@ -8,7 +8,7 @@ use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 use serde_json::{Value, json};
 
 use crate::grape::{AGE_MS, Grape, address, eventually};
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// A real Grape that others enter by, and ours beside it.
 fn neighbours() -> Option<(Grape, Grape)> {

@@ -6,7 +6,7 @@ use crate::grape::{Grape, free_port};
 use crate::support::agreement::wait_for_agreement;
 use crate::support::node::{Node, list, port_of, text};
 use crate::support::plan::Plan;
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// The network of nodes in tests.
 const SERVICE: &str = "bitfitech:e2e:rpc";

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::grape::{Grape, eventually};
 use crate::hostile::memory_kb;
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// Connections that ask at the same time.
 const CONNECTIONS: usize = 16;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::support::plan::PROGRAM;
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// The ports of DHTs that the suite names.
 const DHT_PORTS: std::ops::Range<u16> = 20_000..20_110;

@@ -13,4 +13,3 @@ pub mod proxy;
 pub mod stranger;
 pub mod terminal;
 pub mod waiting;
-pub mod workshop;

@@ -9,7 +9,7 @@ use crate::browser::Browser;
 use crate::client::Client;
 use crate::support::node::{Node, port_of};
 use crate::support::plan::Plan;
-use crate::support::workshop::Workshop;
+use crate::workshop::Workshop;
 
 /// Most bytes that the page may have, all its parts together.
 const PAGE_BYTES_MAX: u64 = 300_000;

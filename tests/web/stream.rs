@@ -138,7 +138,7 @@ fn streams_end_with_a_reason_when_the_node_stops() {
 }
 
 #[test]
-fn a_client_that_does_not_read_costs_nobody_anything_and_is_dropped() {
+fn a_client_that_does_not_read_costs_nobody_anything() {
     let node = Node::start(Plan::named("node").set("limits.enabled", "false"));
     let client = Client::of(&node);
     let mut sleeper = TcpStream::connect(client.address()).expect("the API listens");

@@ -110,6 +110,9 @@ impl Problem {
         if let Some(methods) = &self.allow {
             response.insert_header((header::ALLOW, methods.clone()));
         }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            response.insert_header((header::UPGRADE, "websocket"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
