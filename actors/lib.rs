@@ -3,8 +3,8 @@
 //! Everything that can go wrong in an actor ends in one way: it panics or stops, and its
 //! supervisor builds a fresh one. Read [`node`] (the tree) and [`mailbox`] (how actors reach each
 //! other) first, then the actors: [`store`], [`matcher`], [`orderbook`], [`breaker`], [`gossip`],
-//! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`web`], [`command`]. How supervision
-//! works stands in [`child`], [`supervisor`] and [`root`].
+//! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`web`], [`command`]. How
+//! supervision works stands in [`child`], [`supervisor`] and [`root`].
 
 mod admission;
 mod alarm;

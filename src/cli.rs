@@ -345,25 +345,6 @@ impl Options {
         }
     }
 
-    /// The options as arguments for another process of this program, without the data directory.
-    pub fn passed_on(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = Vec::new();
-        let mut pass = |name: &str, value: OsString| arguments.extend([name.into(), value]);
-        if let Some(config) = &self.config {
-            pass("--config", config.into());
-        }
-        if self.output == Some(Output::Json) {
-            pass("--output", "json".into());
-        }
-        if let Some(level) = &self.log_level {
-            pass("--log-level", level.into());
-        }
-        for assignment in &self.assignments {
-            pass("-D", assignment.into());
-        }
-        arguments
-    }
-
     /// Both, where `inner` stands behind the subcommand.
     fn merge(mut self, inner: Self) -> Self {
         self.assignments.extend(inner.assignments);

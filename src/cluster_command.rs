@@ -237,9 +237,7 @@ impl Cluster {
                     pages.len(),
                     pages[0]
                 ));
-                say(
-                    "type to a node behind its number (1: help), to all nodes (all: digest), or quit",
-                );
+                say("type to a node behind its number (1: help), to all (all: digest), or quit");
             }
         }
     }

@@ -14,7 +14,8 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// The folder for these tests, or `None` when there is no Node or the packages cannot be had; why is printed.
+    /// The folder for these tests, or `None` when there is no Node or the packages cannot be had;
+    /// why is printed.
     #[expect(clippy::print_stderr, reason = "a test that proves nothing says so")]
     pub fn open(tests: &str) -> Option<Self> {
         for program in ["node", "npm"] {
