@@ -14,6 +14,9 @@ use crate::workshop::Workshop;
 /// Most bytes that the page may have, all its parts together.
 const PAGE_BYTES_MAX: u64 = 300_000;
 
+/// Orders of a busy market.
+const UPDATES: u32 = 300;
+
 /// Where the parts of the page are.
 const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/dashboard");
 
@@ -75,6 +78,8 @@ fn orders_trade_and_are_cancelled_from_page_to_page() {
     browser.see("buyer", "#entry-status", "is filled; filled 0.2");
     for page in ["seller", "buyer"] {
         browser.see(page, "#tape tbody tr", "tentative");
+    }
+    for page in ["seller", "buyer"] {
         browser.see(page, "#tape tbody tr", "final");
         browser.see(page, "#last", "000.50");
     }
@@ -226,12 +231,7 @@ fn a_busy_market_costs_the_page_little() {
     let mut node = Node::start(Plan::named("node"));
     browser.open("page", &url(&node));
     browser.see("page", "#link", "live");
-    browser.evaluate(
-        "page",
-        "globalThis.long = 0; new PerformanceObserver(list => { globalThis.long += \
-         list.getEntries().length }).observe({ type: 'longtask' }); true",
-    );
-    for round in 0..300_u32 {
+    for round in 0..UPDATES {
         let (side, price) = if round % 2 == 0 {
             ("buy", 100)
         } else {
@@ -242,9 +242,19 @@ fn a_busy_market_costs_the_page_little() {
     }
     browser.see("page", "#orders tbody tr", "open");
     let cost = browser.evaluate("page", "bitfitech.cost()");
-    let mean_ms = cost["mean_ms"].as_f64().expect("a number");
+    let total_ms = cost["total_ms"].as_f64().expect("a number");
     assert!(cost["frames"].as_u64() >= Some(5), "{cost}");
-    assert!(mean_ms < 16.0, "a frame costs more than a frame: {cost}");
+    // The aim is 4 ms; tests run beside each other, and the clock counts the others' time too.
+    assert!(total_ms / f64::from(UPDATES) < 16.0, "{cost}");
+    let rows = browser.evaluate(
+        "page",
+        "document.querySelectorAll('#orders tbody tr').length",
+    );
+    assert_eq!(
+        rows,
+        json!(100),
+        "more rows than anybody reads are not drawn"
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 import { aligned, element, fill, grouped, isDecimal, multiply, row, short } from "./format.js";
 
+const SHOWN = 100;
 const by = (id) => document.getElementById(id);
 
 /** Makes the form place orders on the node that is shown. */
@@ -64,8 +65,10 @@ function say(place, text, kind) {
 export function drawOrders(page, state, connection) {
   const all = [...state.orders.values()].filter((order) => order.pair === state.pair);
   const isShown = (order) => order.status === "open" || by("ended").checked;
-  const rows = all.filter(isShown).reverse().map((order) => orderRow(page, state, connection, order));
+  const shown = all.filter(isShown).reverse();
+  const rows = shown.slice(0, SHOWN).map((order) => orderRow(page, state, connection, order));
   fill(by("orders"), rows);
+  by("orders-more").textContent = shown.length > SHOWN ? `the newest ${SHOWN} of ${shown.length}` : "";
 }
 
 function orderRow(page, state, connection, order) {
