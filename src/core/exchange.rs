@@ -243,12 +243,19 @@ impl<E: Engine> Exchange<E> {
     /// When the store does not hold what this node wrote.
     pub fn restore(&mut self, wire: &[u8]) -> Result<(), RestoreError> {
         let operation = Operation::decode(wire, &self.genesis, &self.digest);
-        let operation = operation.map_err(RestoreError::Operation)?.trust();
-        match self.admit(&operation).map_err(RestoreError::Invalid)? {
+        self.restore_verified(&operation.map_err(RestoreError::Operation)?.trust())
+    }
+
+    /// The same for an operation that is decoded and whose signature was checked, as an audit does.
+    ///
+    /// # Errors
+    /// When the operation cannot stand here.
+    pub fn restore_verified(&mut self, operation: &Verified) -> Result<(), RestoreError> {
+        match self.admit(operation).map_err(RestoreError::Invalid)? {
             Admission::Ready => {}
             Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
         }
-        self.enter(&operation, 0);
+        self.enter(operation, 0);
         self.persisted = self.dag.len();
         Ok(())
     }

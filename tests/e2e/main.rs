@@ -28,3 +28,4 @@ mod readme;
 mod recovery;
 mod terminal;
 mod trading;
+mod verify;
