@@ -3,15 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use bitfitech_core::genesis::Genesis;
-use bitfitech_core::op::{Body, OPERATION_VERSION, Verified};
-use bitfitech_core::types::{AuthorKey, HybridTime, OpId};
-use bitfitech_io::config::{Configuration, Sources};
-use bitfitech_io::store::Store;
-use ed25519_zebra::{SigningKey, VerificationKeyBytes};
+use bitfitech_core::op::Verified;
+use ed25519_zebra::SigningKey;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::forger::Forger;
 use crate::support::agreement::digest;
 use crate::support::node::Node;
 use crate::support::plan::{Plan, quiet_command};
@@ -124,55 +121,16 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     assert!(found > inside.len() / 2, "only {found} flips were found");
 }
 
-/// An author who makes a store by hand.
-struct Forger {
-    genesis: Genesis,
-    key: SigningKey,
-}
-
-impl Forger {
-    fn new() -> Self {
-        let sources = Sources {
-            assignments: vec!["network.name=e2e".to_owned()],
-            ..Sources::default()
-        };
-        let configuration = Configuration::load(&sources).expect("a configuration");
-        Self {
-            genesis: configuration.genesis().clone(),
-            key: SigningKey::from([5; 32]),
-        }
-    }
-
-    /// An operation without actions at this place of the chain.
-    fn heartbeat(&self, seq: u64, prev: Option<OpId>, unix_ms: u64) -> Verified {
-        let body = Body {
-            version: OPERATION_VERSION,
-            author: AuthorKey(VerificationKeyBytes::from(&self.key).into()),
-            seq,
-            prev,
-            time: HybridTime::from_unix_ms(unix_ms),
-            refs: Vec::new(),
-            checkpoint: 0,
-            actions: Vec::new(),
-        };
-        let digest = self.genesis.digest();
-        Verified::sign(body, &self.key, &self.genesis, &digest).expect("well-formed")
-    }
-
-    /// What an audit says of a store with these operations.
-    fn audit(&self, operations: &[Vec<u8>]) -> (Option<i32>, Value) {
-        let folder = TempDir::new().expect("a temporary folder");
-        let path = folder.path().join("operations.redb");
-        let mut store = Store::open(&path, &self.genesis.digest()).expect("opens");
-        store.append(0, operations).expect("appends");
-        drop(store);
-        report(folder.path())
-    }
+/// What an audit says of a store with these operations.
+fn audit(forger: &Forger, operations: &[Vec<u8>]) -> (Option<i32>, Value) {
+    let folder = TempDir::new().expect("a temporary folder");
+    forger.make_store(folder.path(), operations);
+    report(folder.path())
 }
 
 #[test]
 fn the_first_bad_operation_is_named_with_what_is_wrong() {
-    let forger = Forger::new();
+    let forger = Forger::with(SigningKey::from([5; 32]));
     let first = forger.heartbeat(0, None, 1_000);
     let second = forger.heartbeat(1, Some(first.id()), 2_000);
     let early = forger.heartbeat(1, Some(first.id()), 999);
@@ -183,7 +141,7 @@ fn the_first_bad_operation_is_named_with_what_is_wrong() {
     let mut padded = wire(&second);
     padded.push(0);
     let good = vec![wire(&first), wire(&second)];
-    let (code, report) = forger.audit(&good);
+    let (code, report) = audit(&forger, &good);
     assert_eq!(
         (code, &report["ok"]),
         (Some(0), &Value::Bool(true)),
@@ -197,13 +155,13 @@ fn the_first_bad_operation_is_named_with_what_is_wrong() {
         (wire(&stray), "previous"),
         (wire(&first), "twice"),
     ] {
-        let (code, report) = forger.audit(&[wire(&first), bad, wire(&second)]);
+        let (code, report) = audit(&forger, &[wire(&first), bad, wire(&second)]);
         assert_eq!(code, Some(1), "{says}: {report}");
         assert_eq!(report["index"], 1, "{says}: {report}");
         let error = report["error"].as_str().expect("a text");
         assert!(error.contains(says), "{says}: {report}");
     }
-    let (code, report) = forger.audit(&[wire(&second), wire(&first)]);
+    let (code, report) = audit(&forger, &[wire(&second), wire(&first)]);
     assert_eq!(
         (code, &report["index"]),
         (Some(1), &Value::from(0)),

@@ -43,6 +43,15 @@ impl Node {
         Self::begin_life(plan, folder, 1)
     }
 
+    /// Starts a node on a data directory that is made ready for it.
+    pub fn start_with(plan: Plan, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let data_dir = data_dir(folder.path());
+        fs::create_dir_all(&data_dir).expect("a data directory");
+        prepare(&data_dir);
+        Self::begin_life(plan, folder, 1)
+    }
+
     /// Starts it again on the same data and, so that others find it, on the same port.
     pub fn start_again(mut self) -> Self {
         self.kill();
@@ -105,6 +114,11 @@ impl Node {
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         data_dir(self.folder.path())
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory, in KiB.
@@ -239,6 +253,14 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         while self.receive(deadline) == Received::Line {}
         self.replies.drain(..).collect()
+    }
+
+    /// The next so many replies, or fewer if it dies meanwhile.
+    pub fn replies_until(&mut self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.replies.len() < count && self.receive(deadline) == Received::Line {}
+        let count = count.min(self.replies.len());
+        self.replies.drain(..count).collect()
     }
 
     /// Sends a signal by name.

@@ -245,8 +245,8 @@ fn copy_of(path: &Path) -> PathBuf {
 /// Gives how many were refused.
 fn flip_everywhere(copy: &Path, records: u64) -> u32 {
     let whole = std::fs::read(copy).expect("reads");
-    let head = (0..512).step_by(5);
-    let step = whole.len() / 200;
+    let head = (0..512).step_by(13);
+    let step = whole.len() / 60;
     let mut refused = 0;
     for at in head.chain((0..whole.len()).step_by(step)) {
         let mut damaged = whole.clone();
@@ -274,7 +274,7 @@ fn a_bit_that_flips_on_disk_never_changes_or_loses_a_record() {
     let killed = flip_everywhere(&copy_of(&place.path), 200);
     drop(store);
     let closed = flip_everywhere(&copy_of(&place.path), 200);
-    assert!(killed > 20 && closed > 20, "{killed} {closed}");
+    assert!(killed > 10 && closed > 10, "{killed} {closed}");
 }
 
 #[test]
