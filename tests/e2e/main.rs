@@ -12,6 +12,7 @@ mod netns;
 
 mod bad_commands;
 mod bad_configuration;
+mod chaos;
 mod concurrency;
 mod contract;
 mod discovery;
@@ -22,6 +23,7 @@ mod forger;
 mod harness;
 mod hostile;
 mod hostile_peers;
+mod kills;
 mod lifecycle;
 mod lifetimes;
 mod links;

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::plan::Plan;
 use super::program;
-use super::waiting::PATIENCE;
+use super::waiting::{PATIENCE, look_until};
 
 /// How many lines at the end of a log a failing test prints.
 const LOG_LINES_SHOWN: usize = 80;
@@ -246,6 +246,25 @@ impl Node {
         // It may be dead already; then there is nothing to kill.
         let _ = self.child.kill();
         self.child.wait().expect("a child of ours");
+    }
+
+    /// Starts a killed node once more, and kills it after this time, ready or not.
+    pub fn die_while_starting(&self, after: Duration) {
+        let port = port_of(&self.address());
+        let plan = self.plan.clone().port(port);
+        let mut command = plan.command(&self.data_dir());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let deadline = Instant::now() + after;
+        let ended = look_until(deadline, || child.try_wait().expect("a child of ours"));
+        assert!(ended.is_none(), "{}: it ends by itself", self.name());
+        child.kill().expect("a child of ours");
+        child.wait().expect("a child of ours");
+    }
+
+    /// Whether its process was killed and not started again.
+    pub fn is_killed(&self) -> bool {
+        self.stdin.is_none()
     }
 
     /// The replies that it had printed before it died, in order.
