@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::agreement::{check_books, wait_for_agreement};
+use crate::support::agreement::{check_fills, wait_for_agreement};
 use crate::support::generator::Generator;
 use crate::support::node::Node;
 use crate::support::plan::Plan;
@@ -97,7 +97,7 @@ fn a_crash_a_second_loses_nothing_that_was_acknowledged() {
         }
     }
     wait_for_agreement(&mut nodes.each_mut());
-    check_books(&mut nodes.each_mut());
+    check_fills(&mut nodes.each_mut());
     for node in &mut nodes {
         assert!(node.is_running());
         for part in acknowledged.chunks(1_000) {

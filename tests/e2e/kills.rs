@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::agreement::{check_books, digest, wait_for_agreement};
+use crate::support::agreement::{check_fills, digest, wait_for_agreement};
 use crate::support::generator::Generator;
 use crate::support::node::{Node, list, text};
 use crate::support::plan::Plan;
@@ -78,7 +78,7 @@ impl Promises {
         }
         self.orders += self.fresh.len();
         self.fresh.clear();
-        check_books(&mut nodes.each_mut());
+        check_fills(&mut nodes.each_mut());
     }
 }
 

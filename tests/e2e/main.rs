@@ -30,6 +30,7 @@ mod links;
 mod logs;
 mod readme;
 mod recovery;
+mod soak;
 mod terminal;
 mod trading;
 mod verify;

@@ -240,6 +240,11 @@ impl Node {
         }
     }
 
+    /// Forgets the events that came so far.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
     /// Kills it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.stdin = None;
