@@ -1,8 +1,8 @@
 //! `bitfitech run`: brings a node up, waits, and takes it down in order.
 //!
 //! The order is that of what depends on what: configuration, data directory and its lock, logs,
-//! key, store, ports; then the tree of actors, the store first. It ends when the operator says so, when
-//! the system asks it to, or when the tree gives up.
+//! key, store, ports; then the tree of actors, the store first. It ends when the operator says so,
+//! when the system asks it to, or when the tree gives up.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -292,7 +292,8 @@ fn initialise(database: &Database, genesis: &Digest) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// Checks what the tables say about themselves, and the mark about their end; gives the number of operations.
+/// Checks what the tables say about themselves, and the mark about their end; gives the number of
+/// operations.
 fn check(database: &Database, path: &Path, genesis: &Digest) -> Result<u64, OpenError> {
     let failed = |source: redb::Error| OpenError::from_content(path, source);
     let reading = database
