@@ -281,7 +281,7 @@ fn copy_files(from: &Path, to: &Path) {
 #[test]
 fn a_backup_copied_while_the_node_trades_is_whole_or_refused() {
     let mut node = Node::start(Plan::named("busy"));
-    let (mut good, mut refused) = (0, 0);
+    let mut good = 0;
     for round in 0..12 {
         let first = text(&node.ok(&format!("buy 1 @ {}", 10 + round)), "order");
         for position in 0..200 {
@@ -304,7 +304,6 @@ fn a_backup_copied_while_the_node_trades_is_whole_or_refused() {
                     "{}",
                     finished.stderr
                 );
-                refused += 1;
                 continue;
             }
             code => panic!("{code:?}: {}", finished.stderr),
@@ -315,8 +314,7 @@ fn a_backup_copied_while_the_node_trades_is_whole_or_refused() {
         let mut copy = Node::start_with(plan, |data_dir| copy_files(&copied, data_dir));
         copy.ok(&format!("order {first}"));
     }
-    println!("{good} copies are whole, {refused} are refused");
-    assert!(good > 0, "{refused} copies are refused");
+    assert!(good > 0, "all copies are refused");
 }
 
 #[test]
