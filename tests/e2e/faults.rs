@@ -311,7 +311,7 @@ fn a_backup_copied_while_the_node_trades_is_whole_or_refused() {
         // What was acknowledged before the copy began is in a copy that is taken.
         let plan = Plan::named("copy");
         let copied = folder.path().to_path_buf();
-        let mut copy = Node::start_with(plan, |data_dir| copy_files(&copied, data_dir));
+        let mut copy = Node::start_prepared(plan, |data_dir| copy_files(&copied, data_dir));
         copy.ok(&format!("order {first}"));
     }
     assert!(good > 0, "all copies are refused");
@@ -355,7 +355,7 @@ fn two_nodes_with_one_key_are_told_and_the_others_agree() {
     original.ok("buy 1 @ 100");
     wait_for_agreement(&mut [&mut witness, &mut original]);
     let from = original.data_dir();
-    let mut clone = Node::start_with(Plan::named("clone"), |to| copy_files(&from, to));
+    let mut clone = Node::start_prepared(Plan::named("clone"), |to| copy_files(&from, to));
     // Apart, they write the same place of one chain: nothing can prevent that.
     clone.ok_at_last("buy 1 @ 101");
     original.ok("buy 1 @ 102");
@@ -376,7 +376,7 @@ fn a_clock_that_was_set_back_keeps_the_node_from_writing_and_it_says_by_how_much
     let mut peer = Node::start(Plan::named("peer"));
     let plan = Plan::named("late").dials(&peer.address());
     // Its own chain ends in the future: so it looks after the clock was set back.
-    let mut late = Node::start_with(plan, |data_dir| {
+    let mut late = Node::start_prepared(plan, |data_dir| {
         let key = Identity::create(&data_dir.join("node.key")).expect("a key");
         let forger = Forger::with(*key.signing_key());
         let ahead = forger.heartbeat(0, None, unix_ms() + 6_000);

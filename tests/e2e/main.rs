@@ -28,6 +28,7 @@ mod lifecycle;
 mod lifetimes;
 mod links;
 mod logs;
+mod membership;
 mod readme;
 mod recovery;
 mod soak;
