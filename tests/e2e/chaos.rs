@@ -74,7 +74,6 @@ fn crash(node: &mut Node, victim: &str) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the long form is a report")]
 fn a_crash_a_second_loses_nothing_that_was_acknowledged() {
     let (mut generator, seed) = Generator::from_environment();
     let seconds = env::var("CHAOS_SECONDS").map_or(SECONDS_DEFAULT, |seconds| {

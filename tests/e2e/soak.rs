@@ -162,7 +162,6 @@ fn usage(nodes: &mut [Node; 3]) -> (u64, u64, u64) {
 
 #[test]
 #[ignore = "minutes at full speed, for figures: see docs/RELIABILITY.md"]
-#[expect(clippy::print_stdout, reason = "the run is a report")]
 fn a_soak_of_three_nodes_grows_evenly() {
     let orders: usize = env::var("ORDERS").map_or(ORDERS_DEFAULT, |orders| {
         orders.parse().expect("ORDERS must be a whole number")
@@ -209,7 +208,6 @@ fn a_soak_of_three_nodes_grows_evenly() {
 
 #[test]
 #[ignore = "for figures: see docs/PERFORMANCE.md"]
-#[expect(clippy::print_stdout, reason = "the run is a report")]
 fn group_commit_by_the_number_of_orders_on_their_way() {
     let mut nodes = [Node::start(plan("alone"))];
     // Pages and tables that are made once.
@@ -235,7 +233,6 @@ fn group_commit_by_the_number_of_orders_on_their_way() {
 
 #[test]
 #[ignore = "51 processes, for a figure: see docs/RELIABILITY.md"]
-#[expect(clippy::print_stdout, reason = "the run is a report")]
 fn a_node_with_100000_resting_orders_and_50_peers_lives_within_512_mib() {
     let mut node = Node::start(plan("small").set("p2p.max_peers", "64"));
     let limit = format!("--data={MEMORY_BYTES}:{MEMORY_BYTES}");

@@ -29,6 +29,9 @@ fuzz_target!(|input: &[u8]| {
     if let Err(HandshakeError::Refused(refuse)) = handshake.handle_frame(now, &local, frame) {
         let (kind, payload) = Frame::<Vec<u8>>::Refuse(refuse).encode();
         let again = Frame::<Vec<u8>>::decode(kind, &payload);
-        assert!(again.is_ok_and(|frame| frame.is_some()), "the refusal can be read");
+        assert!(
+            again.is_ok_and(|frame| frame.is_some()),
+            "the refusal can be read"
+        );
     }
 });

@@ -3,8 +3,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use bitfitech_core::bencode::decode;
 use bitfitech_core::dht::{Dht, DhtConfig, Output};
-use bitfitech_core::krpc::Message;
 use bitfitech_core::types::Now;
 use libfuzzer_sys::fuzz_target;
 
@@ -26,7 +26,8 @@ fuzz_target!(|input: &[u8]| {
         dht.tick(moment(monotonic_ms));
         while let Some(output) = dht.poll_output() {
             if let Output::Send { datagram, .. } = output {
-                assert!(Message::decode(&datagram).is_ok(), "what is sent can be read");
+                // Not as a message of ours: what a query wants echoed may be anything.
+                assert!(decode(&datagram).is_ok(), "what is sent can be read");
             }
         }
     }

@@ -25,13 +25,18 @@ fn good() -> &'static (TempDir, Vec<u8>) {
         let path = folder.path().join("good.redb");
         let mut store = Store::open(&path, &GENESIS).expect("opens");
         for first in (0..RECORDS).step_by(100) {
-            let records: Vec<_> = (first..first + 100).map(|index| [index as u8; 90]).collect();
+            let records: Vec<_> = (first..first + 100)
+                .map(|index| [index as u8; 90])
+                .collect();
             store.append(first, &records).expect("appends");
         }
         let bytes = fs::read(&path).expect("reads");
         drop(store);
-        fs::rename(folder.path().join("good.mark"), folder.path().join("tried.mark"))
-            .expect("renames");
+        fs::rename(
+            folder.path().join("good.mark"),
+            folder.path().join("tried.mark"),
+        )
+        .expect("renames");
         (folder, bytes)
     })
 }
@@ -50,7 +55,9 @@ fuzz_target!(|changes: &[u8]| {
     fs::write(&path, &bytes).expect("writes");
     if let Ok(store) = ReadOnlyStore::open(&path, &GENESIS) {
         assert_eq!(store.len(), RECORDS, "nothing is lost without a word");
-        let records = store.scan(0, usize::MAX).expect("reads what it has checked");
+        let records = store
+            .scan(0, usize::MAX)
+            .expect("reads what it has checked");
         let mut records = (0..).zip(records);
         let is_good = records.all(|(index, (at, bytes))| at == index && bytes == [index as u8; 90]);
         assert!(is_good, "no record changes without a word");

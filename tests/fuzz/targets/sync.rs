@@ -21,7 +21,9 @@ fuzz_target!(|input: &[u8]| {
         rest = behind;
         monotonic_ms += u64::from(*low);
         if let Ok(Some(frame)) = Frame::decode(*kind, payload)
-            && sync.handle_frame(moment(monotonic_ms), LINK, frame).is_err()
+            && sync
+                .handle_frame(moment(monotonic_ms), LINK, frame)
+                .is_err()
         {
             return;
         }

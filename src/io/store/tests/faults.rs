@@ -272,7 +272,6 @@ fn torn(before: &[u8], changes: &[Change], bytes_of_last: usize) -> Vec<u8> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the long form is a report")]
 fn a_crash_after_any_prefix_of_the_writes_torn_at_any_byte_leaves_the_old_or_the_new_state() {
     let place = place();
     let disk = disk_with(300, &place);
@@ -322,7 +321,6 @@ fn a_crash_after_any_prefix_of_the_writes_torn_at_any_byte_leaves_the_old_or_the
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the long form is a report")]
 fn a_tail_that_is_cut_or_zeroed_at_any_byte_of_the_last_64_kib_is_the_same_state_or_refused() {
     let place = place();
     drop(disk_with(0, &place));
