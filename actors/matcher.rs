@@ -267,6 +267,9 @@ impl MatcherActor {
                 Output::Relay { operation, from } => {
                     let id = operation.id();
                     let way = from.map_or("written here", |source| source.via.name());
+                    if from.is_some() && operation.body().author == self.exchange.author() {
+                        warn_of_own(&id);
+                    }
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
                     applied.push((id, Arc::clone(operation.wire()), from));
                 }
@@ -444,6 +447,16 @@ impl MatcherActor {
             }
         });
     }
+}
+
+/// An operation of the own key came from a peer: this process did not write it, or forgot it.
+fn warn_of_own(id: &OpId) {
+    tracing::warn!(
+        target: "matcher",
+        "operation {} of this node's own key came from a peer: the store was restored or lost, and \
+         is mended; if not, a copy of the key is in use elsewhere: stop that node, or both fork",
+        id.short()
+    );
 }
 
 /// Logs that a batch was not written.

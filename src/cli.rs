@@ -33,6 +33,7 @@ Examples:
   bitfitech config show                        every setting and where it comes from
   bitfitech config check --config other.toml   check a file without starting anything
   bitfitech keys show                          the public key by which others know this node
+  bitfitech verify --data-dir a                check all signatures and chains of a stopped node
   bitfitech replay --generate A --out orders.csv
   bitfitech replay orders.csv                  run an order file through the matching engine
   bitfitech grape --dp 20001 --aph 30001 --bn 127.0.0.1:20002
@@ -213,6 +214,11 @@ enum Subcommands {
         #[command(flatten)]
         grape: GrapeOptions,
     },
+    /// Check every signature and chain of a store, replay it and print the digests
+    Verify {
+        #[command(flatten)]
+        options: Options,
+    },
     /// Print the completions for a shell, for example: source <(bitfitech completions bash)
     Completions {
         /// The shell
@@ -264,6 +270,8 @@ pub enum Command {
     Sim(SimCommand),
     /// Run a Grape.
     Grape(Box<GrapeCommand>),
+    /// Audit a store.
+    Verify,
     /// Print the completions for a shell.
     Completions(clap_complete::Shell),
 }
@@ -431,6 +439,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             (outer.merge(options), Command::Sim(sim.command()))
         }
         Some(Subcommands::Grape { grape }) => (outer, Command::Grape(Box::new(grape.command()))),
+        Some(Subcommands::Verify { options }) => (outer.merge(options), Command::Verify),
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
     Ok(Invocation { options, command })
@@ -522,6 +531,7 @@ mod tests {
             ("keys new", Command::KeysNew),
             ("config show", Command::ConfigShow),
             ("config check", Command::ConfigCheck),
+            ("verify", Command::Verify),
             (
                 "completions fish",
                 Command::Completions(clap_complete::Shell::Fish),

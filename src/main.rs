@@ -10,6 +10,7 @@ mod grenache;
 mod replay_command;
 mod run;
 mod sim_command;
+mod verify_command;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Sim(command) => exit::finish(sim_command::run(options, command)),
         Command::Grape(command) => exit::finish(grape_command::run(&command)),
+        Command::Verify => exit::finish(verify_command::run(options)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
 }

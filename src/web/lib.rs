@@ -9,4 +9,4 @@ mod grape_values;
 pub mod http;
 mod recent_answers;
 pub mod rpc;
-mod rpc_actions;
+pub mod rpc_actions;
