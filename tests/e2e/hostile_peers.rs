@@ -51,7 +51,7 @@ fn pin(core: usize) {
     let mut cores = CpuSet::new();
     cores.set(core).expect("a small number");
     // A machine with one core, or one that does not let us, is a harder test.
-    drop(sched_setaffinity(Pid::from_raw(0), &cores));
+    let _ = sched_setaffinity(Pid::from_raw(0), &cores);
 }
 
 /// The value that 99 of 100 do not exceed.
