@@ -64,6 +64,10 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..=60))]
     links: Option<u32>,
 
+    /// Operations that are written before the first that counts [default: as the scenario has it]
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u32>,
+
     /// Threads; they change nothing but the time that it takes [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -109,6 +113,8 @@ pub struct SimSettings {
     pub trace: Option<PathBuf>,
     /// Links of a node.
     pub links: Option<u32>,
+    /// Operations that do not count.
+    pub warm_up: Option<u32>,
     /// Threads.
     pub threads: Option<u16>,
 }
@@ -139,6 +145,7 @@ impl SimOptions {
             canary: self.canary,
             trace: self.trace,
             links: self.links,
+            warm_up: self.warm_up,
             threads: self.threads,
         }))
     }

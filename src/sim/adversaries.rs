@@ -225,7 +225,10 @@ impl Chain {
 impl Liar<'_> {
     /// Pushes operations to a link.
     pub fn push(&mut self, link: LinkId, operations: Vec<Parcel>) {
-        self.sent.push((link, Frame::Ops(Ops { operations })));
+        // The fewest hops: the most attractive parent.
+        let hops = vec![1; operations.len()];
+        self.sent
+            .push((link, Frame::Ops(Ops { operations, hops })));
     }
 
     /// Pushes an operation to everyone.
