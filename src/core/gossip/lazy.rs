@@ -332,3 +332,6 @@ fn fitting<'a, O: Payload + 'a>(operations: impl Iterator<Item = &'a O>) -> usiz
     });
     fitting.count().max(1)
 }
+
+#[cfg(test)]
+mod tests;
