@@ -152,7 +152,7 @@ impl SimOptions {
 }
 
 /// A duration with its unit, in milliseconds; more than zero.
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
+pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let fault = || "write a whole number and its unit, such as 500ms, 60s or 2m".to_owned();
     let end = text.find(|letter: char| !letter.is_ascii_digit());
     let (number, unit) = text.split_at(end.ok_or_else(fault)?);
@@ -187,7 +187,7 @@ fn parse_latency_ms(text: &str) -> Result<(u64, u64), String> {
     Ok((low, high))
 }
 
-fn parse_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+pub(super) fn parse_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
     let number = text.parse().ok().filter(|it| (low..=high).contains(it));
     number.ok_or_else(|| format!("it must be a number from {low} to {high}"))
 }

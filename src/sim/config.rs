@@ -95,7 +95,7 @@ pub struct Config {
 const WARM_UP_PER_NODE: u32 = 2;
 
 /// Most deliveries of warm-up operations, so that large networks are done in minutes.
-const WARM_UP_DELIVERIES_MAX: u32 = 5_000_000;
+const WARM_UP_DELIVERIES_MAX: u32 = 2_000_000;
 
 impl Config {
     /// How many operations are written before the first that counts.

@@ -87,7 +87,7 @@ impl Default for GossipConfig {
             full_max_ms: 30_000,
             announce_ms: 100,
             lazy_ms: 50,
-            graft_ms: 150,
+            graft_ms: 250,
             hop_worth_ms: 30,
             trees_max: 8_192,
             recent_max: 2_048,
