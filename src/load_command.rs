@@ -243,6 +243,10 @@ impl Load {
     fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
         while !is_so(self) {
+            if let Some(index) = self.nodes.iter_mut().position(Node::is_over) {
+                let text = format!("node {index} ended, waiting until {what}; see above");
+                return Err(Failure::RunTime(text));
+            }
             if Instant::now() > until {
                 return Err(Failure::RunTime(format!("waited in vain until {what}")));
             }
@@ -320,7 +324,7 @@ fn settings(known: &[String]) -> Vec<String> {
         "network.name=load",
         "api.port=0",
         // The nodes of one machine share an address.
-        "p2p.inbound_per_address=0",
+        "p2p.inbound_per_address=1000",
     ];
     let mut all: Vec<String> = fixed.iter().map(|setting| (*setting).to_owned()).collect();
     all.push(format!("p2p.host={HOST}"));

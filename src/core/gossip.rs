@@ -405,7 +405,7 @@ impl<O: Payload> Gossip<O> {
         let lacking = Slots(up.0 & !passage.holders.0);
         // Who had it before it was pushed there does not need to be pushed to.
         tree.lazy.0 |= up.0 & passage.holders.0;
-        let to = Slots(lacking.0 & !tree.lazy.0);
+        let to = tree.pushes_to(lacking, author);
         passage.holders.0 |= to.0;
         let hops = passage.next_hops();
         let announcement = Announcement {

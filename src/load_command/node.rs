@@ -94,6 +94,11 @@ impl Node {
         self.child.id()
     }
 
+    /// Whether its process has ended.
+    pub(super) fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Whether everything is answered.
     pub(super) fn is_idle(&self) -> bool {
         self.open_orders + self.open_questions == 0

@@ -5,7 +5,8 @@
 //! exchange has few authors and many operations of each, so each author gets a tree of his own, as
 //! that paper suggests under "multiple senders". A node keeps one word for it: the links on which
 //! it does *not* push. So an author of whom nothing is known, and a link that has just come up, are
-//! flooded, which is fast and finds the tree.
+//! flooded, which is fast and finds the tree. The flood of a new author goes to [`FLOOD_MAX`] links
+//! of a node and spares the rest.
 //!
 //! Authors live in two generations, as ids do in [`crate::seen`]: who wrote lately is in the young
 //! one, and when that is full, the old one is forgotten. The price of forgetting is one flood.
@@ -14,7 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::passage::Slots;
+use super::passage::{SLOTS_MAX, Slots};
 use crate::wire::Prefix;
 
 /// What a node knows of an author's tree.
@@ -26,9 +27,38 @@ pub(super) struct Tree {
     pub parent: Option<u8>,
     /// Another link that had the last of them, to take its place.
     pub stand_in: Option<u8>,
+    pub stage: TreeStage,
 }
 
+/// Whether an author's operations were passed on before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TreeStage {
+    /// The next one is flooded.
+    #[default]
+    New,
+    Grown,
+}
+
+/// On how many links, of those that lack it, the first operation of an author is pushed; it is
+/// announced on the others. With eight, chance leaves out nobody who has ten links.
+const FLOOD_MAX: u32 = 8;
+
 impl Tree {
+    /// Of the links that lack an operation of this author, those on which it is pushed.
+    pub(super) fn pushes_to(&mut self, lacking: Slots, author: Prefix) -> Slots {
+        if self.stage == TreeStage::New {
+            self.stage = TreeStage::Grown;
+            // Each author spares others.
+            let first = u32::from(author.0[7]) % SLOTS_MAX;
+            let order = (0..SLOTS_MAX).map(|at| (first + at) % SLOTS_MAX);
+            let lacking = order.filter(|slot| lacking.has(Some(*slot)));
+            for spared in lacking.skip(FLOOD_MAX as usize) {
+                self.lazy.add(Some(spared));
+            }
+        }
+        Slots(lacking.0 & !self.lazy.0)
+    }
+
     /// A link pushes this author's operations from now on; the one before stands in for it.
     pub(super) fn adopt(&mut self, parent: Option<u32>) {
         let parent = parent.map(|slot| slot as u8);
@@ -148,6 +178,18 @@ mod tests {
         assert_eq!(tree.stand_in, Some(2));
         tree.adopt(Some(2));
         assert_eq!((tree.parent, tree.stand_in), (Some(2), Some(1)));
+    }
+
+    #[test]
+    fn the_first_operation_goes_to_eight_links_and_who_they_are_depends_on_the_author() {
+        let lacking = Slots(0x3ff);
+        let pushed = |number: u8| Tree::default().pushes_to(lacking, author(number));
+        assert_eq!(pushed(0).0.count_ones(), FLOOD_MAX);
+        assert_ne!(pushed(0), pushed(5));
+        let mut tree = Tree::default();
+        let few = Slots(0b111);
+        assert_eq!(tree.pushes_to(few, author(0)), few);
+        assert_eq!(tree.pushes_to(lacking, author(0)), lacking, "known by now");
     }
 
     proptest! {
