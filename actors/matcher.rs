@@ -271,7 +271,8 @@ impl MatcherActor {
                         warn_of_own(&id);
                     }
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
-                    applied.push((id, Arc::clone(operation.wire()), from));
+                    let author = operation.body().author;
+                    applied.push((id, author, Arc::clone(operation.wire()), from));
                 }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes, None),

@@ -14,10 +14,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, value
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
 mod grape;
+mod load;
 mod sim;
 
 pub use grape::GrapeCommand;
 use grape::GrapeOptions;
+pub use load::LoadOptions;
 use sim::SimOptions;
 pub use sim::{SimCommand, SimSettings};
 
@@ -40,6 +42,7 @@ Examples:
                                                a Grape of its own for Grenache programs
   bitfitech sim --scenario partition --nodes 200
                                                a whole network in this process, with faults
+  bitfitech load --nodes 10 --rate 1000        real nodes on this machine under load
 
 Exit codes:
   0  fine
@@ -209,6 +212,13 @@ enum Subcommands {
         #[command(flatten)]
         sim: SimOptions,
     },
+    /// Start real nodes on this machine, drive them, and report latency, throughput and cost
+    Load {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
     /// Start a Grape of its own: DHT and HTTP interface, in place of Grenache's grape
     Grape {
         #[command(flatten)]
@@ -268,6 +278,8 @@ pub enum Command {
     Replay(ReplayCommand),
     /// Run the simulator.
     Sim(SimCommand),
+    /// Start nodes and drive them.
+    Load(LoadOptions),
     /// Run a Grape.
     Grape(Box<GrapeCommand>),
     /// Audit a store.
@@ -437,6 +449,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         }
         Some(Subcommands::Sim { options, sim }) => {
             (outer.merge(options), Command::Sim(sim.command()))
+        }
+        Some(Subcommands::Load { options, load }) => {
+            (outer.merge(options), Command::Load(load))
         }
         Some(Subcommands::Grape { grape }) => (outer, Command::Grape(Box::new(grape.command()))),
         Some(Subcommands::Verify { options }) => (outer.merge(options), Command::Verify),

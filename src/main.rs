@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod grape_command;
 mod grenache;
+mod load_command;
 mod replay_command;
 mod run;
 mod sim_command;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Sim(command) => exit::finish(sim_command::run(options, command)),
+        Command::Load(load) => exit::finish(load_command::run(options, load)),
         Command::Grape(command) => exit::finish(grape_command::run(&command)),
         Command::Verify => exit::finish(verify_command::run(options)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
