@@ -88,7 +88,11 @@ impl<O: Payload> Gossip<O> {
         if is_better {
             tree.adopt(slot);
             self.spare(link, &author);
-            self.prune(now, before.slot().and_then(|slot| self.link_at(slot)), author);
+            self.prune(
+                now,
+                before.slot().and_then(|slot| self.link_at(slot)),
+                author,
+            );
         } else {
             tree.note_other(slot);
             self.prune(now, Some(link), author);
@@ -184,7 +188,11 @@ impl<O: Payload> Gossip<O> {
                 tree.lazy.remove(slot);
             }
         }
-        let mut found: Vec<_> = graft.ids.iter().filter_map(|id| self.recent.get(id)).collect();
+        let mut found: Vec<_> = graft
+            .ids
+            .iter()
+            .filter_map(|id| self.recent.get(id))
+            .collect();
         found.sort_by_key(|kept| kept.number);
         let absent = (graft.ids.len() - found.len()) as u64;
         for kept in &found {
