@@ -38,6 +38,7 @@ use crate::gossip::AskPeers;
 use crate::mailbox::QueryError;
 use crate::matcher::{AskClock, AskDigests, AskStats};
 use crate::matcher_submission::Submit;
+use crate::membership::members;
 use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError};
 use crate::node;
 use crate::orderbook::{Ask, CountTrades, ExplainTrade};
@@ -330,6 +331,8 @@ async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
             let links = insist(|| refs.discovery.query(AskTopology, ASK_MS)).await?;
             Ok(Reply::Topology(links))
         }
+        Command::Members => Ok(Reply::Members(members(node))),
+        Command::Member(sentence) => submit(node, Submit::Member(sentence)).await,
         Command::Clock(query) => insist(|| refs.matcher.query(AskClock(query), ASK_MS)).await?,
         Command::Digest => {
             let digests = insist(|| refs.matcher.query(AskDigests, ASK_MS)).await?;

@@ -13,8 +13,8 @@ use bitfitech_core::genesis::Genesis;
 use bitfitech_core::hex;
 use bitfitech_core::market::{AmountError, Market};
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
-use bitfitech_core::op::Place;
-use bitfitech_core::types::{MarketIndex, Side};
+use bitfitech_core::op::{MemberChange, Place};
+use bitfitech_core::types::{AuthorKey, MarketIndex, Side};
 use bitfitech_io::config::LogLevel;
 
 use crate::command_dht::DhtCommand;
@@ -25,6 +25,7 @@ use crate::command_model::{
     BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, NewOrder, OrdersScope,
     Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
 };
+use crate::membership::Sentence;
 
 /// Longest line that is read, in bytes. A guess: many times the longest command.
 pub const LINE_BYTES_MAX: usize = 4096;
@@ -574,6 +575,25 @@ pub(crate) fn read_breakers(_: &mut Words<'_>, _: &Genesis) -> Result<Command, C
 
 pub(crate) fn read_topology(_: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
     Ok(Command::Topology)
+}
+
+pub(crate) fn read_members(_: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    Ok(Command::Members)
+}
+
+pub(crate) fn read_admit(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    read_sentence(words, MemberChange::Admit)
+}
+
+pub(crate) fn read_expel(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
+    read_sentence(words, MemberChange::Expel)
+}
+
+fn read_sentence(words: &mut Words<'_>, change: MemberChange) -> Result<Command, CommandError> {
+    let word = words.need("KEY")?;
+    let author = AuthorKey::from_hex(word);
+    let author = author.ok_or_else(|| words.unexpected(word, "a key of 64 hexadecimal digits"))?;
+    Ok(Command::Member(Sentence { author, change }))
 }
 
 pub(crate) fn read_clock(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {

@@ -245,6 +245,41 @@ pub const COMMANDS: &[CommandHelp] = &[
         read: grammar::read_topology,
     },
     CommandHelp {
+        word: "members",
+        syntax: &["members"],
+        summary: "show who may trade",
+        meaning: "In a closed network (network.allow_list, network.administrators) lists all\n\
+                  members and those who were expelled, and who decided that when.",
+        examples: &[("members", "everyone whose standing is known")],
+        read: grammar::read_members,
+    },
+    CommandHelp {
+        word: "admit",
+        syntax: &["admit KEY"],
+        summary: "let an author trade in this closed network",
+        meaning: "For administrators (network.administrators). Signs an operation that makes the\n\
+                  owner of the key a member, from now on and on all nodes. `bitfitech keys show`\n\
+                  prints the key of a node.",
+        examples: &[(
+            "admit 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
+            "a newcomer",
+        )],
+        read: grammar::read_admit,
+    },
+    CommandHelp {
+        word: "expel",
+        syntax: &["expel KEY"],
+        summary: "end an author's right to trade",
+        meaning: "For administrators (network.administrators). His resting orders end, what he\n\
+                  places later is rejected, and no node keeps a session with him. Trades that\n\
+                  are final stay so. `admit` undoes it from then on.",
+        examples: &[(
+            "expel 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c",
+            "a member",
+        )],
+        read: grammar::read_expel,
+    },
+    CommandHelp {
         word: "clock",
         syntax: &["clock [ORDER [ORDER]]"],
         summary: "show or compare vector clocks",

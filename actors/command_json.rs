@@ -19,8 +19,8 @@ use serde::{Serialize, Serializer};
 
 use crate::command_dht::DhtReply;
 use crate::messages::{
-    ActorEvent, Answer, BreakerRow, Event, PeerEvent, PeerRow, PlaceReply, Ready, Reply, SyncEvent,
-    TradeEvent, TradeReason, TradeView, TreeNode,
+    ActorEvent, Answer, BreakerRow, Event, MemberRow, Members, PeerEvent, PeerRow, PlaceReply,
+    Ready, Reply, SyncEvent, TradeEvent, TradeReason, TradeView, TreeNode,
 };
 
 /// The line that answers a command, without a line break. `word` is the command as
@@ -158,6 +158,11 @@ enum Body<'a> {
     Topology {
         topology: Vec<LinksFields>,
     },
+    Members {
+        closed: bool,
+        members: Rows<'a, MemberRow>,
+    },
+    Member(MemberFields),
     Clock {
         clock: BTreeMap<String, u64>,
     },
@@ -219,6 +224,15 @@ impl<'a> Body<'a> {
             Reply::Topology(links) => Self::Topology {
                 topology: links.iter().map(LinksFields::new).collect(),
             },
+            Reply::Members(Members::Everyone) => Self::Members {
+                closed: false,
+                members: Rows { rows: &[], genesis },
+            },
+            Reply::Members(Members::Only(rows)) => Self::Members {
+                closed: true,
+                members: Rows { rows, genesis },
+            },
+            Reply::Member(row) => Self::Member(row.fields(genesis)),
             Reply::Clock(clock) => Self::Clock {
                 clock: hex_keys(clock),
             },
@@ -285,6 +299,29 @@ struct Counters<'a>(&'a [(String, u64)]);
 impl Serialize for Counters<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, number)| (name, number)))
+    }
+}
+
+#[derive(Serialize)]
+struct MemberFields {
+    node: String,
+    standing: &'static str,
+    administrator: bool,
+    by: Option<String>,
+    time_ms: Option<u64>,
+}
+
+impl Row for MemberRow {
+    type Fields<'a> = MemberFields;
+
+    fn fields<'a>(&'a self, _genesis: &'a Genesis) -> MemberFields {
+        MemberFields {
+            node: self.node.to_hex(),
+            standing: self.standing.name(),
+            administrator: self.is_administrator,
+            by: self.by.map(|by| by.to_hex()),
+            time_ms: self.time_ms,
+        }
     }
 }
 

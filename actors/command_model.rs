@@ -10,13 +10,14 @@ use std::fmt;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
-use bitfitech_core::op::Place;
+use bitfitech_core::op::{MemberChange, Place};
 use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
 use bitfitech_io::config::{HostPort, LogLevel};
 
 use crate::command_dht::DhtCommand;
 use crate::command_duration::exact_text;
 use crate::command_error::{Amount, CommandError};
+use crate::membership::Sentence;
 
 /// Levels of each side that `book` shows when no depth is given. A guess: more than a screen.
 pub const BOOK_DEPTH_DEFAULT: u32 = 50;
@@ -81,6 +82,10 @@ pub enum Command {
     Dht(DhtCommand),
     /// `topology`.
     Topology,
+    /// `members`.
+    Members,
+    /// `admit`, `expel`.
+    Member(Sentence),
     /// `clock`.
     Clock(ClockQuery),
     /// `digest`.
@@ -281,6 +286,11 @@ impl Command {
             Self::Peers => "peers".to_string(),
             Self::Breakers => "breakers".to_string(),
             Self::Topology => "topology".to_string(),
+            Self::Members => "members".to_string(),
+            Self::Member(Sentence { author, change }) => match change {
+                MemberChange::Admit => format!("admit {author}"),
+                MemberChange::Expel => format!("expel {author}"),
+            },
             Self::Digest => "digest".to_string(),
             Self::Stats => "stats".to_string(),
             Self::Tree => "tree".to_string(),

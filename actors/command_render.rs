@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::slice;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::Level;
+use bitfitech_core::membership::Standing;
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, Side, Ticks};
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeStatus};
 
@@ -18,9 +20,9 @@ use crate::command_error::harmless;
 use crate::command_json::market_of;
 use crate::command_table::{Align, Cell, Paint, ShortIds, Style, Table, duration_text, time_text};
 use crate::messages::{
-    ActorChange, ActorEvent, Answer, BreakerRow, BreakerState, Event, PeerChange, PeerEvent,
-    PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent, TradeEvent, TradeReason,
-    TradeView, TreeNode,
+    ActorChange, ActorEvent, Answer, BreakerRow, BreakerState, Event, MemberRow, Members,
+    PeerChange, PeerEvent, PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent,
+    TradeEvent, TradeReason, TradeView, TreeNode,
 };
 
 /// Orders that came later than this are shown as late (PROTOCOL, "Late operations").
@@ -89,6 +91,9 @@ impl Pen<'_> {
             Reply::Disconnect { node } => format!("closing the session with {}\n", node.short()),
             Reply::Breakers(rows) => self.breakers(rows),
             Reply::Topology(links) => self.topology(links),
+            Reply::Members(Members::Everyone) => "open network: everyone may trade\n".to_string(),
+            Reply::Members(Members::Only(rows)) => self.members(rows),
+            Reply::Member(row) => self.members(slice::from_ref(row)),
             Reply::Clock(clock) => self.clock(clock),
             Reply::Relation(relation) => relation_text(*relation),
             Reply::Digest(digests) => self.digests(digests),
@@ -366,6 +371,25 @@ impl Pen<'_> {
         for (node, linked) in links {
             let linked: Vec<String> = linked.iter().map(|it| ids.short(&it.0)).collect();
             table.push([ids.short(&node.0).into(), linked.join(" ").into()]);
+        }
+        table.text(self.style)
+    }
+
+    fn members(&self, rows: &[MemberRow]) -> String {
+        // In full: this is what other nodes' administrators type.
+        let mut table = Table::new(&[
+            ("key", Align::Left),
+            ("standing", Align::Left),
+            ("decided by", Align::Left),
+        ]);
+        for row in rows {
+            let standing = match row.standing {
+                Standing::Member if row.is_administrator => Cell::new(Paint::Good, "administrator"),
+                Standing::Member => Cell::new(Paint::Good, "member"),
+                standing => Cell::new(Paint::Bad, standing.name()),
+            };
+            let by = row.by.map_or("the genesis".to_string(), |by| by.short());
+            table.push([row.node.to_hex().into(), standing, by.into()]);
         }
         table.text(self.style)
     }

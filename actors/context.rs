@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use bitfitech_core::exchange::OwnChain;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
+use bitfitech_core::membership::Membership;
 use bitfitech_core::peer_exchange::LinkFacts;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
@@ -199,6 +201,8 @@ pub struct NodeContext {
     pub own_chain: OwnChain,
     /// What the node says of itself in handshakes.
     pub local: LocalNode,
+    /// Whom administrators have admitted and expelled.
+    pub membership: ArcSwap<Membership>,
     /// Both clocks.
     pub clock: Clock,
     /// Events for users.
@@ -275,6 +279,7 @@ impl NodeContext {
             tls: parts.tls,
             own_chain: parts.own_chain,
             local,
+            membership: ArcSwap::default(),
             clock: Clock::default(),
             events,
             console_events: Mutex::new(console_events),

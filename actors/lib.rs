@@ -37,6 +37,7 @@ pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
 pub mod matcher_submission;
+mod membership;
 pub mod messages;
 pub mod node;
 pub mod orderbook;

@@ -33,6 +33,7 @@ use crate::context::NodeContext;
 use crate::gossip::{Applied, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
 use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
+use crate::membership;
 use crate::messages::{Answer, ErrorCode, ReplyError};
 use crate::orderbook::Update;
 use crate::store::{Append, Load};
@@ -276,6 +277,7 @@ impl MatcherActor {
                     let reason = error.to_string();
                     drop(self.node.refs.gossip.control(Faulty { link, id, reason }));
                 }
+                Output::Membership => membership::publish(&self.node, &self.exchange),
                 Output::Forked {
                     author,
                     first,

@@ -8,13 +8,14 @@ use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, SubmitError};
 use bitfitech_core::matching::Engine;
 use bitfitech_core::op::{ACTIONS_MAX, Action, Half, Place};
-use bitfitech_core::types::{Now, OpId, OrderId};
+use bitfitech_core::types::{AuthorKey, Now, OpId, OrderId};
 use bitfitech_core::view::OrderRow;
 use tokio::sync::oneshot;
 
 use crate::command_model::{ClockQuery, IdPrefix, NewOrder, Replace};
 use crate::matcher_confirmation::{confirming, release, releasing, trade_of, views};
-use crate::messages::{Answer, ErrorCode, PlaceReply, Reply, ReplyError};
+use crate::membership::Sentence;
+use crate::messages::{Answer, ErrorCode, MemberRow, PlaceReply, Reply, ReplyError};
 use crate::orderbook::find_error;
 
 /// A query: write an operation that does this; answered when it is on disk.
@@ -33,13 +34,15 @@ pub enum Submit {
     CancelAll,
     /// Changes an own order.
     Replace(Replace),
+    /// Admits or expels an author.
+    Member(Sentence),
 }
 
 impl Submit {
-    /// Whether it has an operation of its own: what is said about trades can turn out to be
-    /// invalid, and then the operation is not written.
+    /// Whether it has an operation of its own: what is said about trades and members can turn out
+    /// to be invalid, and then the operation is not written.
     fn is_alone(&self) -> bool {
-        matches!(self, Self::Confirm(_) | Self::Release(_))
+        matches!(self, Self::Confirm(_) | Self::Release(_) | Self::Member(_))
     }
 }
 
@@ -62,6 +65,7 @@ enum Subject {
     CancelledAll(Vec<OrderId>),
     Replaced { old: OrderId, new: OrderId },
     Trade(Half),
+    Member(AuthorKey),
 }
 
 /// Actions of one operation to be, and who waits for them.
@@ -80,6 +84,7 @@ enum Intent {
     Replace(OrderId),
     Confirm(Half),
     Release(Half),
+    Member(AuthorKey),
 }
 
 /// The error for users whose answer was lost with the actor.
@@ -150,6 +155,7 @@ fn submit_error(error: &SubmitError) -> ReplyError {
         SubmitError::Operation(_) => ErrorCode::BadAmount,
         SubmitError::Invalid(_) => ErrorCode::BadTrade,
         SubmitError::Unknown => ErrorCode::UnknownOrder,
+        SubmitError::NotMember(_) => ErrorCode::NotMember,
     };
     ReplyError::new(code, error.to_string())
 }
@@ -201,6 +207,10 @@ fn prepare<E: Engine>(
             let row = own_open_order(exchange, replace.order).map_err(refuse)?;
             let action = replace_action(exchange, &row, replace).map_err(refuse)?;
             Ok((Intent::Replace(row.order), vec![action]))
+        }
+        Submit::Member(sentence) => {
+            let action = sentence.action(exchange).map_err(refuse)?;
+            Ok((Intent::Member(sentence.author), vec![action]))
         }
     }
 }
@@ -293,6 +303,7 @@ impl Acknowledgement {
             Intent::CancelAll(orders) => Subject::CancelledAll(orders),
             Intent::Replace(old) => Subject::Replaced { old, new: made },
             Intent::Confirm(half) | Intent::Release(half) => Subject::Trade(half),
+            Intent::Member(author) => Subject::Member(author),
         };
         Self { subject, tell }
     }
@@ -313,6 +324,10 @@ impl Acknowledgement {
             }
             Subject::Replaced { old, new } => row(new).or_else(|| row(old)).map(placed),
             Subject::Trade(half) => trade_of(exchange, half).map(Reply::Trade),
+            Subject::Member(author) => {
+                let (genesis, members) = (exchange.genesis(), exchange.membership());
+                Some(Reply::Member(MemberRow::new(genesis, members, author)))
+            }
         };
         // A user who no longer waits needs no answer.
         drop(self.tell.send(reply.ok_or_else(lost)));

@@ -13,6 +13,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 pub use bitfitech_core::breaker::{BreakerRow, BreakerState};
+use bitfitech_core::genesis::Genesis;
+use bitfitech_core::membership::{Membership, Standing};
 use bitfitech_core::types::{AuthorKey, Lots, MarketIndex, OpId, OrderId};
 pub use bitfitech_core::vector_clock::Relation;
 use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeRow};
@@ -61,6 +63,10 @@ pub enum Reply {
     Breakers(Vec<BreakerRow>),
     /// `topology`: nodes and whom each is linked to.
     Topology(BTreeMap<AuthorKey, BTreeSet<AuthorKey>>),
+    /// `members`.
+    Members(Members),
+    /// `admit`, `expel`: what the author is now.
+    Member(MemberRow),
     /// `clock`, `clock ORDER`: how many operations of every author precede, the last included.
     Clock(BTreeMap<AuthorKey, u64>),
     /// `clock ORDER ORDER`.
@@ -173,6 +179,44 @@ pub struct PeerRow {
     pub reason: Option<String>,
 }
 
+/// Who may write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// The network is open.
+    Everyone,
+    /// The network is closed: these may, and those among them may not who were expelled.
+    Only(Vec<MemberRow>),
+}
+
+/// An author in a closed network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRow {
+    /// The author.
+    pub node: AuthorKey,
+    /// What he is now.
+    pub standing: Standing,
+    /// Whether he admits and expels others.
+    pub is_administrator: bool,
+    /// Who changed his standing last; nobody if the genesis names him.
+    pub by: Option<AuthorKey>,
+    /// When, in Unix milliseconds.
+    pub time_ms: Option<u64>,
+}
+
+impl MemberRow {
+    /// What is known of an author.
+    pub fn new(genesis: &Genesis, members: &Membership, author: &AuthorKey) -> Self {
+        let change = members.latest(author);
+        Self {
+            node: *author,
+            standing: members.standing(genesis, author),
+            is_administrator: genesis.is_administrator(author),
+            by: change.map(|event| event.administrator),
+            time_ms: change.map(|event| event.time.unix_ms()),
+        }
+    }
+}
+
 /// Why a command changed nothing. Programs tell errors apart by this code, never by the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorCode {
@@ -210,6 +254,10 @@ pub enum ErrorCode {
     OrderClosed,
     /// The order belongs to another author.
     NotOwner,
+    /// The network is closed, and this node is no member of it.
+    NotMember,
+    /// Only an administrator may do this, or it may not be done to one.
+    NotAdministrator,
     /// The node's own operations are dated ahead of its clock, so it writes nothing.
     ClockAhead,
     /// No session with a node whose key begins with these digits.
@@ -236,7 +284,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::BadCommand,
         Self::UnknownCommand,
         Self::BadAmount,
@@ -254,6 +302,8 @@ impl ErrorCode {
         Self::AmbiguousOrder,
         Self::OrderClosed,
         Self::NotOwner,
+        Self::NotMember,
+        Self::NotAdministrator,
         Self::ClockAhead,
         Self::UnknownPeer,
         Self::AmbiguousPeer,
@@ -287,6 +337,8 @@ impl ErrorCode {
             Self::AmbiguousOrder => "AMBIGUOUS_ORDER",
             Self::OrderClosed => "ORDER_CLOSED",
             Self::NotOwner => "NOT_OWNER",
+            Self::NotMember => "NOT_MEMBER",
+            Self::NotAdministrator => "NOT_ADMINISTRATOR",
             Self::ClockAhead => "CLOCK_AHEAD",
             Self::UnknownPeer => "UNKNOWN_PEER",
             Self::AmbiguousPeer => "AMBIGUOUS_PEER",

@@ -290,7 +290,8 @@ async fn shake_hands(
     }
     let now = node.clock.now();
     let handshake = Handshake::new(now, peer);
-    let hello = encode(&Frame::Hello(node.local.hello(now, number)));
+    let members = node.membership.load_full();
+    let hello = encode(&Frame::Hello(node.local.hello(now, number, &members)));
     let wait_ms = handshake.deadline_ms().saturating_sub(now.monotonic_ms);
     let exchange = async {
         writer
@@ -304,14 +305,14 @@ async fn shake_hands(
     match timed {
         Err(_) => handshake
             .handle_timeout(now)
-            .and_then(|()| handshake.handle_frame(now, &node.local, None)),
+            .and_then(|()| handshake.handle_frame(now, &node.local, &members, None)),
         Ok(Err(reason)) => Err(HandshakeError::Ended(Goodbye {
             code: GoodbyeCode::Protocol,
             reason,
         })),
         Ok(Ok(raw)) => {
             let frame = Frame::decode(raw.kind, &raw.payload).unwrap_or(None);
-            handshake.handle_frame(now, &node.local, frame)
+            handshake.handle_frame(now, &node.local, &node.membership.load(), frame)
         }
     }
 }

@@ -12,7 +12,7 @@ use bitfitech_core::handshake::printable;
 use bitfitech_core::peer_exchange::DialResult;
 use bitfitech_core::rate_limit::{LinkLimits, Load, PeerRates};
 use bitfitech_core::standing::Offence;
-use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, Nonce, Refuse};
 use bitfitech_io::config::LimitSettings;
 use bitfitech_io::transport::{ConnectionReader, RawFrame, ReadError};
 use tokio::sync::mpsc;
@@ -121,9 +121,9 @@ impl<'a> PeerReader<'a> {
             Frame::Ping(nonce) => self.answer(nonce),
             Frame::Pong(nonce) => session.note_pong(nonce.nonce),
             Frame::Goodbye(goodbye) => return Next::End(self.part(&goodbye).await),
-            Frame::Hello(_) | Frame::Refuse(_) => {
-                let reason = format!("{} in the middle of a session", frame.name());
-                return Next::End(self.violation(&reason));
+            Frame::Refuse(refuse) => return Next::End(self.refused(&refuse)),
+            Frame::Hello(_) => {
+                return Next::End(self.violation("hello in the middle of a session"));
             }
             frame @ (Frame::GetPeers(_) | Frame::Peers(_)) => {
                 let heard = Heard { link, frame };
@@ -156,6 +156,18 @@ impl<'a> PeerReader<'a> {
         let ending = self.session.ending_of(goodbye.code, reason).await;
         self.close(GoodbyeCode::Shutdown, "as you wish");
         ending
+    }
+
+    /// The peer does not want the session that this side has accepted: each judges by itself.
+    fn refused(&self, refuse: &Refuse) -> Ending {
+        let said = printable(&refuse.reason, 200);
+        let introduction = &self.session.introduction;
+        let peer = introduction.node.short();
+        let reason = format!("refused by {peer} at {}: {said}", introduction.remote);
+        tracing::warn!(target: "peer", "{reason}");
+        self.session.note_ending(&reason);
+        self.close(GoodbyeCode::Shutdown, "as you wish");
+        Ending::Lost(reason)
     }
 
     /// The peer broke the protocol.

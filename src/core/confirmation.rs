@@ -342,10 +342,14 @@ impl Confirmations {
                         signed.releases.push(index);
                     }
                 }
-                Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => continue,
+                Action::Place(_)
+                | Action::Cancel { .. }
+                | Action::Replace { .. }
+                | Action::Member { .. } => continue,
             }
             let (own, other) = action.pair().expect("both kinds name a pair");
-            touched.insert((action.market(), OrderPair::new(own, other)));
+            let market = action.market().expect("both kinds name a market");
+            touched.insert((market, OrderPair::new(own, other)));
         }
         touched
     }
@@ -417,7 +421,10 @@ impl Confirmations {
                 Action::Decline { market, own, other } | Action::Release { market, own, other } => {
                     branch.placed_pair(*market, own, other, placements)?;
                 }
-                Action::Place(_) | Action::Cancel { .. } | Action::Replace { .. } => {}
+                Action::Place(_)
+                | Action::Cancel { .. }
+                | Action::Replace { .. }
+                | Action::Member { .. } => {}
             }
         }
         Ok(())

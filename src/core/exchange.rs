@@ -17,11 +17,13 @@
 //! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 mod errors;
+mod output;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 pub use self::errors::{InvalidError, RestoreError, SubmitError};
+pub use self::output::Output;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 use crate::confirmation::Confirmations;
@@ -29,6 +31,7 @@ use crate::dag::{Admission, Dag, OpIndex};
 use crate::delivery::{AHEAD_MS, Delivery};
 use crate::genesis::Genesis;
 use crate::matching::Engine;
+use crate::membership::{Membership, Standing};
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::outputs::Outputs;
 use crate::replica::Replica;
@@ -47,49 +50,6 @@ const OWN_HEADS_MAX: usize = 16;
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
 /// ones come after them: this must not keep a node from writing.
 pub const CLOCK_WAIT_MS: u64 = 1_000;
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Write this operation to disk, in the order of the indices, and say so.
-    Persist {
-        /// Its place in the store.
-        index: OpIndex,
-        /// The operation.
-        operation: Verified,
-    },
-    /// Pass this operation on to the peers.
-    Relay {
-        /// The operation.
-        operation: Verified,
-        /// Where it came from; `None` for an own one.
-        from: Option<Source>,
-    },
-    /// An own operation is on disk: whoever asked for it may be told.
-    Written(OpId),
-    /// The state has changed.
-    Changed(Vec<Change>),
-    /// This link delivered operations whose ancestors are missing: synchronise with it.
-    Gap(LinkId),
-    /// This link delivered an operation that contradicts its ancestors.
-    Invalid {
-        /// The link.
-        link: LinkId,
-        /// The operation.
-        id: OpId,
-        /// What is wrong with it.
-        error: InvalidError,
-    },
-    /// An author has signed two operations for the same place in his chain.
-    Forked {
-        /// The author.
-        author: AuthorKey,
-        /// One of them.
-        first: OpId,
-        /// The other.
-        second: OpId,
-    },
-}
 
 /// Whether the own chain may be longer than the store shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +80,7 @@ pub struct Exchange<E> {
     author: AuthorKey,
     dag: Dag,
     confirmations: Confirmations,
+    membership: Membership,
     delivery: Delivery,
     replica: Replica<E>,
     /// How many operations are on disk.
@@ -163,6 +124,7 @@ impl<E: Engine> Exchange<E> {
             author,
             dag,
             confirmations,
+            membership: Membership::default(),
             delivery: Delivery::default(),
             replica,
             persisted: 0,
@@ -214,6 +176,16 @@ impl<E: Engine> Exchange<E> {
     /// What has been confirmed and refused.
     pub fn confirmations(&self) -> &Confirmations {
         &self.confirmations
+    }
+
+    /// Whom administrators have admitted and expelled.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// What an author is to the network, as far as is known here.
+    pub fn standing(&self, author: &AuthorKey) -> Standing {
+        self.membership.standing(&self.genesis, author)
     }
 
     /// Operations that wait.
@@ -320,6 +292,10 @@ impl<E: Engine> Exchange<E> {
     fn admit(&self, operation: &Operation) -> Result<Admission, InvalidError> {
         let admission = self.dag.admit(operation).map_err(InvalidError::Ancestry)?;
         if admission == Admission::Ready {
+            let member = self
+                .membership
+                .check(operation.body(), &self.genesis, &self.dag);
+            member.map_err(InvalidError::Membership)?;
             let checked = self
                 .confirmations
                 .check(operation.body(), &self.dag, &self.replica);
@@ -387,6 +363,9 @@ impl<E: Engine> Exchange<E> {
         self.replica.stage(operation, owner, position, late_ms);
         if let Some(settlement) = &mut self.settlement {
             settlement.handle_applied(self.seen, operation, index);
+        }
+        if self.membership.insert(operation, index) {
+            self.outputs.push_back(Output::Membership);
         }
         let touched = self.confirmations.insert(operation, index, &self.dag);
         for (market, pair) in touched {
@@ -558,6 +537,7 @@ impl<E: Engine> Exchange<E> {
         named: &[OpIndex],
     ) -> Result<OpId, SubmitError> {
         self.may_write(now).map_err(|_| SubmitError::NotYet)?;
+        self.check_standing(&actions)?;
         let body = self.next_body(now, actions, named)?;
         let signed = Verified::sign(body, &self.key, &self.genesis, &self.digest);
         let operation = signed.map_err(SubmitError::Operation)?;
@@ -578,6 +558,25 @@ impl<E: Engine> Exchange<E> {
         Ok(id)
     }
 
+    /// Whether the node may write this. An expelled one may still settle.
+    fn check_standing(&self, actions: &[Action]) -> Result<(), SubmitError> {
+        let is_placing = |action: &Action| matches!(action, Action::Place(_));
+        match self.standing(&self.author) {
+            Standing::Expelled if !actions.iter().any(is_placing) => Ok(()),
+            Standing::Member => Ok(()),
+            standing => Err(SubmitError::NotMember(standing)),
+        }
+    }
+
+    /// The operation that admitted the node, which its first one has to name.
+    fn own_admission(&self) -> Option<OpIndex> {
+        if self.genesis.is_founder(&self.author) {
+            return None;
+        }
+        let admission = self.membership.admission(&self.author);
+        admission.map(|event| event.index)
+    }
+
     /// The body of the next own operation: later than everything applied, and referring to what
     /// stands last, so that what its user saw sorts before it.
     fn next_body(
@@ -595,7 +594,14 @@ impl<E: Engine> Exchange<E> {
         let news = self
             .last_foreign
             .filter(|last| self.referred != Some(*last) && !named.contains(last));
-        let refs = news.into_iter().chain(named.iter().copied()).take(REFS_MAX);
+        let admission = self
+            .own_admission()
+            .filter(|it| head.is_none() && news != Some(*it) && !named.contains(it));
+        let refs = news
+            .into_iter()
+            .chain(admission)
+            .chain(named.iter().copied());
+        let refs = refs.take(REFS_MAX);
         Ok(Body {
             version: OPERATION_VERSION,
             author: self.author,

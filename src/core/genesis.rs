@@ -19,6 +19,9 @@ pub const MARKETS_MAX: usize = 256;
 /// Most authors on an allow-list.
 pub const ALLOW_LIST_MAX: usize = 10_000;
 
+/// Most administrators of a network. A guess: each may change who is a member, so few is wise.
+pub const ADMINISTRATORS_MAX: usize = 16;
+
 /// The agreed beginning of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Genesis {
@@ -32,8 +35,11 @@ pub struct Genesis {
     pub lease_ms: u32,
     /// How far apart the two halves of a confirmed trade may be in time, in milliseconds.
     pub answer_ms: u32,
-    /// The only authors whose operations are valid, sorted; empty means everyone.
+    /// Authors whose operations are valid from the beginning, sorted.
     pub allow_list: Vec<AuthorKey>,
+    /// Members who admit and expel others, sorted (see [`crate::membership`]). Without any, and
+    /// without an allow-list, everyone may write.
+    pub administrators: Vec<AuthorKey>,
 }
 
 /// Why a genesis cannot be. The text names the configuration key and how to mend it.
@@ -58,6 +64,8 @@ pub enum GenesisError {
     },
     /// Too many authors on the allow-list.
     AllowList(usize),
+    /// Too many administrators.
+    Administrators(usize),
 }
 
 impl fmt::Display for GenesisError {
@@ -86,6 +94,10 @@ impl fmt::Display for GenesisError {
                 out,
                 "network.allow_list has {count} keys, at most {ALLOW_LIST_MAX} are allowed"
             ),
+            Self::Administrators(count) => write!(
+                out,
+                "network.administrators has {count} keys, at most {ADMINISTRATORS_MAX} are allowed"
+            ),
         }
     }
 }
@@ -106,12 +118,13 @@ impl Genesis {
             lease_ms: 90_000,
             answer_ms: 15_000,
             allow_list: Vec::new(),
+            administrators: Vec::new(),
         }
         .checked()
         .expect("the network has a name")
     }
 
-    /// Checks all fields and brings the allow-list into canonical order.
+    /// Checks all fields and brings the lists of keys into canonical order.
     ///
     /// # Errors
     /// Names the key that is wrong.
@@ -142,6 +155,11 @@ impl Genesis {
         }
         self.allow_list.sort_unstable();
         self.allow_list.dedup();
+        self.administrators.sort_unstable();
+        self.administrators.dedup();
+        if self.administrators.len() > ADMINISTRATORS_MAX {
+            return Err(GenesisError::Administrators(self.administrators.len()));
+        }
         Ok(self)
     }
 
@@ -169,25 +187,19 @@ impl Genesis {
                 market.quantity_text(u128::from(market.max_quantity().0)),
             )
         });
-        let mut allowed = blake3::Hasher::new();
-        self.allow_list.iter().for_each(|author| {
-            allowed.update(&author.0);
-        });
-        alloc::vec![
+        let mut fields = alloc::vec![
             ("network.name", self.network.clone()),
             ("markets", markets.collect::<Vec<_>>().join("; ")),
             ("network.bucket_ms", self.bucket_ms.to_string()),
             ("network.lease_ms", self.lease_ms.to_string()),
             ("network.answer_ms", self.answer_ms.to_string()),
-            (
-                "network.allow_list",
-                alloc::format!(
-                    "{} keys, {}",
-                    self.allow_list.len(),
-                    allowed.finalize().to_hex()
-                ),
-            ),
-        ]
+            ("network.allow_list", keys_text(&self.allow_list)),
+        ];
+        // Absent where there are none, so that the digests of other networks stay what they were.
+        if !self.administrators.is_empty() {
+            fields.push(("network.administrators", keys_text(&self.administrators)));
+        }
+        fields
     }
 
     /// The market at a position.
@@ -207,10 +219,36 @@ impl Genesis {
         ))
     }
 
-    /// Whether this author may write at all.
-    pub fn allows(&self, author: &AuthorKey) -> bool {
-        self.allow_list.is_empty() || self.allow_list.binary_search(author).is_ok()
+    /// Whether everyone may write.
+    pub fn is_open(&self) -> bool {
+        self.allow_list.is_empty() && self.administrators.is_empty()
     }
+
+    /// Whether this author admits and expels others.
+    pub fn is_administrator(&self, author: &AuthorKey) -> bool {
+        self.administrators.binary_search(author).is_ok()
+    }
+
+    /// Whether this author may write from the beginning.
+    pub fn is_founder(&self, author: &AuthorKey) -> bool {
+        self.is_open()
+            || self.allow_list.binary_search(author).is_ok()
+            || self.is_administrator(author)
+    }
+
+    /// Whether this author may ever be allowed to write.
+    pub fn allows(&self, author: &AuthorKey) -> bool {
+        self.is_founder(author) || !self.administrators.is_empty()
+    }
+}
+
+/// How many keys, and a digest of them.
+fn keys_text(keys: &[AuthorKey]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    keys.iter().for_each(|key| {
+        hasher.update(&key.0);
+    });
+    alloc::format!("{} keys, {}", keys.len(), hasher.finalize().to_hex())
 }
 
 /// Checks a duration against its range.
@@ -271,6 +309,10 @@ pub(crate) mod tests {
             },
             Genesis {
                 allow_list: alloc::vec![AuthorKey([1; 32])],
+                ..base.clone()
+            },
+            Genesis {
+                administrators: alloc::vec![AuthorKey([1; 32])],
                 ..base.clone()
             },
         ];

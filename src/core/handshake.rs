@@ -41,6 +41,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::genesis::{Genesis, RULES_VERSION};
+use crate::membership::{Membership, Standing, proves_admission};
 use crate::types::{AuthorKey, Now};
 use crate::wire::{
     FIELD_VALUE_MAX_BYTES, Frame, GenesisField, Goodbye, Hello, PROTOCOL_VERSION_MAX,
@@ -83,7 +84,8 @@ pub struct LocalNode {
 
 impl LocalNode {
     /// The Hello of session number `session`, which must be greater than those of all before.
-    pub fn hello(&self, now: Now, session: u64) -> Hello {
+    pub fn hello(&self, now: Now, session: u64, members: &Membership) -> Hello {
+        let admission = members.admission(&self.key);
         Hello {
             version_min: PROTOCOL_VERSION_MIN,
             version_max: PROTOCOL_VERSION_MAX,
@@ -95,6 +97,7 @@ impl LocalNode {
             instance: self.instance,
             session,
             dht_port: self.dht_port,
+            admission: admission.map(|event| event.wire.to_vec()),
         }
     }
 }
@@ -150,12 +153,13 @@ impl Handshake {
         &self,
         now: Now,
         local: &LocalNode,
+        members: &Membership,
         frame: Option<Frame>,
     ) -> Result<Accepted, HandshakeError> {
         self.handle_timeout(now)?;
         match frame {
             Some(Frame::Hello(hello)) => {
-                compare(now, local, self.peer, hello).map_err(HandshakeError::Refused)
+                compare(now, local, members, (self.peer, hello)).map_err(HandshakeError::Refused)
             }
             Some(Frame::Refuse(refuse)) => Err(HandshakeError::RefusedByPeer(Refuse {
                 code: refuse.code,
@@ -204,8 +208,8 @@ fn refuse(code: RefuseCode, reason: String) -> Refuse {
 pub fn compare(
     now: Now,
     local: &LocalNode,
-    peer: AuthorKey,
-    hello: Hello,
+    members: &Membership,
+    (peer, hello): (AuthorKey, Hello),
 ) -> Result<Accepted, Refuse> {
     if peer == local.key {
         return Err(refuse(
@@ -215,17 +219,39 @@ pub fn compare(
     }
     let version = common_version(&hello)?;
     check_genesis(&local.genesis, &hello)?;
-    if !local.genesis.allows(&peer) {
-        return Err(refuse(
-            RefuseCode::NotAllowed,
-            alloc::format!("key {peer} is not on network.allow_list"),
-        ));
-    }
+    check_member(&local.genesis, members, &peer, &hello)?;
     Ok(Accepted {
         version,
         clock_offset_ms: difference_ms(hello.unix_ms, now.unix_ms),
         hello,
     })
+}
+
+/// A closed network is for its members: those who are known here, and those who show what admitted
+/// them, for this node may not have heard of it.
+fn check_member(
+    genesis: &Genesis,
+    members: &Membership,
+    peer: &AuthorKey,
+    hello: &Hello,
+) -> Result<(), Refuse> {
+    let reason = match members.standing(genesis, peer) {
+        Standing::Member => return Ok(()),
+        Standing::Expelled => alloc::format!("key {peer} was expelled from this network"),
+        Standing::Stranger if genesis.administrators.is_empty() => {
+            alloc::format!("key {peer} is not on network.allow_list")
+        }
+        Standing::Stranger => {
+            let shown = hello.admission.as_deref().unwrap_or_default();
+            if proves_admission(shown, peer, genesis, &genesis.digest()) {
+                return Ok(());
+            }
+            alloc::format!(
+                "key {peer} is no member of this closed network: an administrator has to admit it"
+            )
+        }
+    };
+    Err(refuse(RefuseCode::NotAllowed, reason))
 }
 
 /// The greatest version that both sides speak.

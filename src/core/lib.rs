@@ -5,10 +5,10 @@
 //! The same state machines run under the actors, in the simulator and in the fuzzers.
 //!
 //! Read in this order: [`types`], [`op`], [`vector_clock`], [`order_log`], [`matching`],
-//! [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network side: [`wire`],
-//! [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed: [`node`], what
-//! keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`], and what finds
-//! others by Grenache: [`bencode`], [`krpc`], [`dht`].
+//! [`membership`], [`confirmation`], [`replica`], [`settlement`], [`exchange`], then the network
+//! side: [`wire`], [`handshake`], [`gossip`], [`sync`], [`peer_exchange`], all of these composed:
+//! [`node`], what keeps a node up: [`breaker`], [`rate_limit`], [`standing`], [`supervision`], and
+//! what finds others by Grenache: [`bencode`], [`krpc`], [`dht`].
 #![no_std]
 
 extern crate alloc;
@@ -37,6 +37,7 @@ pub mod market;
 pub mod market_log;
 mod market_terms;
 pub mod matching;
+pub mod membership;
 pub mod node;
 pub mod op;
 mod operation_table;

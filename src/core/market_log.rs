@@ -46,6 +46,21 @@ pub(crate) enum Deed {
     Lapse(Owner),
     /// The lapse of this author at this place is none after all. Never in the log.
     Withdraw(Owner),
+    /// The orders of this author end, for he is expelled.
+    Expel(Owner),
+    /// Nothing by itself: from here on what an author places counts again.
+    Readmit,
+}
+
+impl Deed {
+    /// Whether what it does depends on what the orders are by then.
+    pub(crate) fn depends_on_orders(self) -> bool {
+        match self {
+            Self::Replace(_) | Self::Expire(_) | Self::Lapse(_) | Self::Expel(_) => true,
+            Self::Place | Self::Cancel(_) | Self::CancelStranger(_) => false,
+            Self::Withdraw(_) | Self::Readmit => false,
+        }
+    }
 }
 
 /// How a replace changes an order.
@@ -122,10 +137,12 @@ impl LogEntry {
 
     /// What happens at the end of a bucket by an action of this operation or its absence. It
     /// stands behind all actions of the bucket, and a withdrawal just before what it withdraws.
+    /// First orders expire, then authors are expelled, then leases end.
     pub(crate) fn end(bucket: u64, (operation, index): (OperationPlace, u8), deed: Deed) -> Self {
         let (class, index) = match deed {
             Deed::Withdraw(_) => (Class::Other, 0),
             Deed::Lapse(_) => (Class::Other, 1),
+            Deed::Expel(_) | Deed::Readmit => (Class::PostOnly, index),
             _ => (Class::Cancel, index),
         };
         Self {

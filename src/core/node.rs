@@ -29,6 +29,7 @@ use crate::exchange::{Exchange, Output, SubmitError};
 use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
+use crate::membership::{self, Standing};
 use crate::op::{Action, OperationError, Verified};
 use crate::outputs::Outputs;
 use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutput};
@@ -449,6 +450,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 };
                 self.gossip.handle_applied(now, [travelling], from);
             }
+            Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
             Output::Gap(link) => self.sync.request(now, link),
@@ -559,6 +561,17 @@ impl<E: Engine, G: Gate> Node<E, G> {
         let code = GoodbyeCode::Protocol;
         let reason = String::from(reason);
         self.disconnect(now, link, Goodbye { code, reason });
+    }
+
+    /// Who was expelled has no session.
+    fn end_expelled(&mut self, now: Now) {
+        let standing = |peer| self.exchange.standing(peer);
+        let links = self.peers.iter();
+        let links = links.filter(|(_, peer)| standing(peer) == Standing::Expelled);
+        let links: Vec<LinkId> = links.map(|(link, _)| *link).collect();
+        for link in links {
+            self.disconnect(now, link, membership::expelled());
+        }
     }
 
     fn disconnect(&mut self, now: Now, link: LinkId, goodbye: Goodbye) {

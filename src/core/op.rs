@@ -19,8 +19,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use ed25519_zebra::SigningKey;
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
 
 use crate::genesis::Genesis;
@@ -29,6 +28,8 @@ use crate::types::{
     AuthorKey, Digest, HybridTime, Lots, MarketIndex, OpId, OpStem, OrderId, Side, Ticks,
 };
 use crate::wire::Payload;
+
+mod encoding;
 
 /// Version of the encoding.
 pub const OPERATION_VERSION: u8 = 1;
@@ -99,6 +100,23 @@ pub enum Action {
         /// The other one.
         other: OrderId,
     },
+    /// An administrator lets an author write, or no longer place orders (see
+    /// [`crate::membership`]).
+    Member {
+        /// The author.
+        author: AuthorKey,
+        /// Which of the two.
+        change: MemberChange,
+    },
+}
+
+/// What an administrator does to an author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemberChange {
+    /// Lets him write.
+    Admit,
+    /// Ends his resting orders, and what he places from then on is rejected.
+    Expel,
 }
 
 /// What one owner signs of a trade. Two that match make it final.
@@ -149,15 +167,16 @@ pub struct Place {
 }
 
 impl Action {
-    /// The market in which it acts.
-    pub fn market(&self) -> MarketIndex {
+    /// The market in which it acts; a change of members acts in all.
+    pub fn market(&self) -> Option<MarketIndex> {
         match self {
-            Self::Place(place) => place.market,
-            Self::Confirm(half) => half.market,
+            Self::Place(place) => Some(place.market),
+            Self::Confirm(half) => Some(half.market),
             Self::Cancel { market, .. }
             | Self::Replace { market, .. }
             | Self::Decline { market, .. }
-            | Self::Release { market, .. } => *market,
+            | Self::Release { market, .. } => Some(*market),
+            Self::Member { .. } => None,
         }
     }
 
@@ -168,7 +187,17 @@ impl Action {
             Self::Decline { own, other, .. } | Self::Release { own, other, .. } => {
                 Some((*own, *other))
             }
-            Self::Place(_) | Self::Cancel { .. } | Self::Replace { .. } => None,
+            Self::Place(_) | Self::Cancel { .. } | Self::Replace { .. } | Self::Member { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The change of members that it is.
+    pub fn member(&self) -> Option<(&AuthorKey, MemberChange)> {
+        match self {
+            Self::Member { author, change } => Some((author, *change)),
+            _ => None,
         }
     }
 
@@ -256,7 +285,7 @@ pub enum OperationError {
     Expiry,
     /// A confirmation or refusal that names one order twice.
     Pair,
-    /// The genesis does not let this author write.
+    /// The genesis does not let this author write, or change who may.
     NotAllowed,
     /// The author's key is of small order or not canonical.
     Key,
@@ -276,7 +305,7 @@ impl fmt::Display for OperationError {
             Self::Market => "operation names an unknown market or an amount outside its limits",
             Self::Expiry => "only orders that may rest expire, and not before they are placed",
             Self::Pair => "an order cannot trade with itself",
-            Self::NotAllowed => "author is not on the allow-list",
+            Self::NotAllowed => "the genesis does not allow the author to write this",
             Self::Key => "author key is not acceptable",
             Self::Signature => "signature is wrong",
         })
@@ -418,10 +447,27 @@ fn check_body(body: &Body, genesis: &Genesis) -> Result<(), OperationError> {
     if !genesis.allows(&body.author) {
         return Err(OperationError::NotAllowed);
     }
+    check_members(body, genesis)?;
     body.actions.iter().try_for_each(|action| {
         check_expiry(action, body.time)?;
         check_action(action, genesis)
     })
+}
+
+/// Only an administrator changes who is a member, each author once in an operation, and never an
+/// administrator: who they are is a matter of the genesis.
+fn check_members(body: &Body, genesis: &Genesis) -> Result<(), OperationError> {
+    let changed: Vec<_> = body.actions.iter().filter_map(Action::member).collect();
+    let is_admin = |author| genesis.is_administrator(author);
+    let touches_admin = changed.iter().any(|(author, _)| is_admin(author));
+    if !changed.is_empty() && (!is_admin(&body.author) || touches_admin) {
+        return Err(OperationError::NotAllowed);
+    }
+    let repeats = |at: usize| changed[..at].iter().any(|(it, _)| *it == changed[at].0);
+    if (1..changed.len()).any(repeats) {
+        return Err(OperationError::Limits);
+    }
+    Ok(())
 }
 
 /// Only what may rest expires, and only later than it is placed: an order whose time was over
@@ -443,9 +489,10 @@ fn check_expiry(action: &Action, time: HybridTime) -> Result<(), OperationError>
 
 /// Amounts within the limits of a market that exists.
 fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError> {
-    let market = genesis
-        .market(action.market())
-        .ok_or(OperationError::Market)?;
+    let Some(market) = action.market() else {
+        return Ok(());
+    };
+    let market = genesis.market(market).ok_or(OperationError::Market)?;
     let (price, quantity) = match action {
         Action::Place(Place {
             self_trade: SelfTrade::Allow,
@@ -469,7 +516,7 @@ fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError
             return Err(OperationError::Pair);
         }
         Action::Confirm(half) => (Some(half.price), Some(half.quantity)),
-        Action::Decline { .. } | Action::Release { .. } => (None, None),
+        Action::Decline { .. } | Action::Release { .. } | Action::Member { .. } => (None, None),
         Action::Replace {
             price, quantity, ..
         } => (*price, Some(*quantity)),
@@ -481,202 +528,6 @@ fn check_action(action: &Action, genesis: &Genesis) -> Result<(), OperationError
     } else {
         Err(OperationError::Market)
     }
-}
-
-/// First element of an encoded action.
-mod tag {
-    pub const PLACE_LIMIT: u8 = 0;
-    pub const PLACE_MARKET: u8 = 1;
-    pub const CANCEL: u8 = 2;
-    pub const REPLACE: u8 = 3;
-    pub const CONFIRM: u8 = 4;
-    pub const DECLINE: u8 = 5;
-    pub const RELEASE: u8 = 6;
-}
-
-impl Serialize for Action {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Place(place) => {
-                let terms = Terms::of(place);
-                let (tag, price) = match place.pricing {
-                    Pricing::Limit(price) => (tag::PLACE_LIMIT, Some(price)),
-                    Pricing::Market(protection) => (tag::PLACE_MARKET, protection),
-                };
-                let (market, quantity) = (place.market, place.quantity);
-                (tag, market, terms.0, price, quantity, place.expires_ms).serialize(serializer)
-            }
-            Self::Cancel { market, order } => (tag::CANCEL, market, order).serialize(serializer),
-            Self::Replace {
-                market,
-                order,
-                side,
-                price,
-                quantity,
-            } => {
-                let side = side_bit(*side);
-                (tag::REPLACE, market, order, side, price, quantity).serialize(serializer)
-            }
-            Self::Confirm(Half {
-                market,
-                own,
-                other,
-                piece,
-                quantity,
-                price,
-            }) => (tag::CONFIRM, market, own, other, piece, quantity, price).serialize(serializer),
-            Self::Decline { market, own, other } => {
-                (tag::DECLINE, market, own, other).serialize(serializer)
-            }
-            Self::Release { market, own, other } => {
-                (tag::RELEASE, market, own, other).serialize(serializer)
-            }
-        }
-    }
-}
-
-/// How a side is encoded.
-fn side_bit(side: Side) -> u8 {
-    match side {
-        Side::Buy => 0,
-        Side::Sell => 1,
-    }
-}
-
-/// Side, time in force and self-trade prevention of a new order in one byte:
-/// bit 0 the side, bits 1–2 the time in force, bits 3–4 the prevention.
-struct Terms(u8);
-
-impl Terms {
-    fn of(place: &Place) -> Self {
-        let side = side_bit(place.side);
-        let time_in_force = match place.time_in_force {
-            TimeInForce::GoodTillCancel => 0,
-            TimeInForce::ImmediateOrCancel => 1,
-            TimeInForce::FillOrKill => 2,
-            TimeInForce::PostOnly => 3,
-        };
-        let self_trade = match place.self_trade {
-            SelfTrade::CancelNewest => 0,
-            SelfTrade::CancelOldest => 1,
-            SelfTrade::CancelBoth => 2,
-            SelfTrade::Allow => 3,
-        };
-        Self(side | time_in_force << 1 | self_trade << 3)
-    }
-
-    fn side(&self) -> Side {
-        if self.0 & 1 == 0 {
-            Side::Buy
-        } else {
-            Side::Sell
-        }
-    }
-
-    fn time_in_force(&self) -> TimeInForce {
-        match (self.0 >> 1) & 3 {
-            0 => TimeInForce::GoodTillCancel,
-            1 => TimeInForce::ImmediateOrCancel,
-            2 => TimeInForce::FillOrKill,
-            _ => TimeInForce::PostOnly,
-        }
-    }
-
-    /// `None` where the network does not allow it: trading with oneself, or unknown bits.
-    fn self_trade(&self) -> Option<SelfTrade> {
-        match self.0 >> 3 {
-            0 => Some(SelfTrade::CancelNewest),
-            1 => Some(SelfTrade::CancelOldest),
-            2 => Some(SelfTrade::CancelBoth),
-            _ => None,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ActionVisitor)
-    }
-}
-
-/// Reads `[tag, fields…]`.
-struct ActionVisitor;
-
-impl<'de> Visitor<'de> for ActionVisitor {
-    type Value = Action;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an action: [tag, fields…]")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut fields: A) -> Result<Action, A::Error> {
-        let tag: u8 = next(&mut fields)?;
-        let market = next(&mut fields)?;
-        match tag {
-            tag::PLACE_LIMIT | tag::PLACE_MARKET => {
-                let terms = Terms(next(&mut fields)?);
-                let price: Option<Ticks> = next(&mut fields)?;
-                let pricing = match (tag, price) {
-                    (tag::PLACE_LIMIT, Some(price)) => Pricing::Limit(price),
-                    (tag::PLACE_LIMIT, None) => return Err(de::Error::custom("no price")),
-                    (_, protection) => Pricing::Market(protection),
-                };
-                let self_trade = terms
-                    .self_trade()
-                    .ok_or_else(|| de::Error::custom("unknown terms"))?;
-                Ok(Action::Place(Place {
-                    market,
-                    side: terms.side(),
-                    pricing,
-                    quantity: next(&mut fields)?,
-                    time_in_force: terms.time_in_force(),
-                    self_trade,
-                    expires_ms: next(&mut fields)?,
-                }))
-            }
-            tag::CANCEL => Ok(Action::Cancel {
-                market,
-                order: next(&mut fields)?,
-            }),
-            tag::REPLACE => Ok(Action::Replace {
-                market,
-                order: next(&mut fields)?,
-                side: match next(&mut fields)? {
-                    0_u8 => Side::Buy,
-                    1 => Side::Sell,
-                    _ => return Err(de::Error::custom("unknown side")),
-                },
-                price: next(&mut fields)?,
-                quantity: next(&mut fields)?,
-            }),
-            tag::CONFIRM => Ok(Action::Confirm(Half {
-                market,
-                own: next(&mut fields)?,
-                other: next(&mut fields)?,
-                piece: next(&mut fields)?,
-                quantity: next(&mut fields)?,
-                price: next(&mut fields)?,
-            })),
-            tag::DECLINE => Ok(Action::Decline {
-                market,
-                own: next(&mut fields)?,
-                other: next(&mut fields)?,
-            }),
-            tag::RELEASE => Ok(Action::Release {
-                market,
-                own: next(&mut fields)?,
-                other: next(&mut fields)?,
-            }),
-            _ => Err(de::Error::custom("unknown action")),
-        }
-    }
-}
-
-/// The next field of an action, which must be there.
-fn next<'de, T: Deserialize<'de>, A: SeqAccess<'de>>(fields: &mut A) -> Result<T, A::Error> {
-    fields
-        .next_element()?
-        .ok_or_else(|| de::Error::custom("a field is missing"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Tests of the operation encoding.
 
+use super::encoding::Terms;
 use super::*;
 use crate::genesis::tests::test_genesis;
 use alloc::string::String;
@@ -66,6 +67,18 @@ fn the_wire_format_is_pinned_by_a_test_vector() {
                     2a721489aeabc8a9994ce511113caa000a8c493a0920784c7a8947feec09d5a7b8ae76f2c4c5\
                     3fac69a8982370ebf609933b0cf8ee9090518605";
     assert_eq!(hex(signed.wire()), expected);
+}
+
+#[test]
+fn changes_of_members_are_pinned_too() {
+    let author = AuthorKey([0xaa; 32]);
+    for (change, tag) in [(MemberChange::Admit, "07"), (MemberChange::Expel, "08")] {
+        let action = Action::Member { author, change };
+        let expected = alloc::format!("92{tag}c420{}", "aa".repeat(32));
+        assert_eq!(hex(&encode(&action)), expected);
+        let read: Action = rmp_serde::from_slice(&encode(&action)).expect("canonical");
+        assert_eq!(read, action);
+    }
 }
 
 #[test]

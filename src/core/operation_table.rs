@@ -99,6 +99,12 @@ impl OperationTable {
         self.authors[owner.0 as usize]
     }
 
+    /// The local number of an author, if he has written anything. Walks all of them.
+    pub(crate) fn owner(&self, author: &AuthorKey) -> Option<Owner> {
+        let at = self.authors.iter().position(|known| known == author)?;
+        u32::try_from(at).ok().map(Owner)
+    }
+
     /// The operations whose orders may have ids between these, in the order of their ids.
     pub(crate) fn between(&self, low: &OrderId, high: &OrderId) -> Vec<OperationPlace> {
         let (low, high) = (prefix(&low.0), prefix(&high.0));

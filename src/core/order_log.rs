@@ -71,7 +71,10 @@ impl Class {
                 Some(Self::PostOnly)
             }
             Action::Place(_) | Action::Replace { .. } => Some(Self::Other),
-            Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => None,
+            Action::Confirm(_)
+            | Action::Decline { .. }
+            | Action::Release { .. }
+            | Action::Member { .. } => None,
         }
     }
 }
@@ -120,7 +123,7 @@ pub fn keys(
         .enumerate()
         .filter_map(move |(index, action)| {
             let class = Class::of(action)?;
-            let market = action.market();
+            let market = action.market()?;
             let known = lowest.iter().position(|(other, ..)| *other == market);
             let at = known.unwrap_or_else(|| {
                 let number = draw(&genesis, position.bucket, market, &body.author);

@@ -27,9 +27,11 @@ use crate::types::{Digest, MarketIndex, OpId, OrderId, Side};
 use crate::view::{Change, OrderRow};
 
 mod execution;
+mod expulsions;
 mod revision;
 mod tape;
 
+use self::expulsions::{Expulsions, Sentence};
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
 use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
@@ -47,6 +49,7 @@ pub struct Replica<E> {
     genesis: Digest,
     bucket_ms: u32,
     lifetimes: Lifetimes,
+    expulsions: Expulsions,
     markets: Vec<MarketLog<E>>,
     orders: OrderTable,
     /// Orders that expire, and those that replaced them.
@@ -63,6 +66,7 @@ impl<E: Engine> Replica<E> {
             genesis: genesis.digest(),
             bucket_ms: genesis.bucket_ms,
             lifetimes: Lifetimes::new(genesis.bucket_ms, genesis.lease_ms),
+            expulsions: Expulsions::default(),
             markets: engines
                 .into_iter()
                 .map(|engine| MarketLog::new(engine, genesis.bucket_ms))
@@ -120,9 +124,13 @@ impl<E: Engine> Replica<E> {
         let mut seats = seats.map(Slot);
         let mut turns = Vec::new();
         self.live(operation, (owner, place), seats.clone(), &mut turns);
+        self.take_sentences(operation, (owner, place), position);
         for key in keys {
             let action = &body.actions[usize::from(key.index)];
-            let market = &mut self.markets[usize::from(action.market().0)];
+            let market = action
+                .market()
+                .expect("what has a place in the order has a market");
+            let market = &mut self.markets[usize::from(market.0)];
             let deed = match *action {
                 Action::Place(_) => Deed::Place,
                 Action::Cancel { order, .. } => match self.orders.find(&order) {
@@ -141,9 +149,10 @@ impl<E: Engine> Replica<E> {
                     price,
                     quantity,
                 }),
-                Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {
-                    unreachable!("confirmations have no place in the order")
-                }
+                Action::Confirm(_)
+                | Action::Decline { .. }
+                | Action::Release { .. }
+                | Action::Member { .. } => unreachable!("they have no place in the order"),
             };
             let own = match action {
                 Action::Place(_) | Action::Replace { price: Some(_), .. } => {
@@ -159,6 +168,40 @@ impl<E: Engine> Replica<E> {
         }
         for (market, entry) in turns {
             self.markets[usize::from(market.0)].incoming.push(entry);
+        }
+    }
+
+    /// Notes what an operation means for the standing of authors: it changes some, or is the first
+    /// of one whose standing was changed before.
+    fn take_sentences(
+        &mut self,
+        operation: &Operation,
+        (owner, place): (Owner, OperationPlace),
+        position: Position,
+    ) {
+        let body = operation.body();
+        let mut concerned = alloc::vec![(body.author, owner)];
+        for (index, action) in (0..).zip(&body.actions) {
+            let Some((author, change)) = action.member() else {
+                continue;
+            };
+            self.expulsions.insert(Sentence {
+                author: *author,
+                change,
+                time: body.time,
+                operation: operation.id(),
+                bucket: position.bucket,
+                entry: (place, index),
+            });
+            let known = self.orders.operations.owner(author);
+            concerned.extend(known.map(|owner| (*author, owner)));
+        }
+        for (author, owner) in concerned {
+            for entry in self.expulsions.tell(&author, owner) {
+                for market in &mut self.markets {
+                    market.incoming.push(entry);
+                }
+            }
         }
     }
 

@@ -252,8 +252,8 @@ impl Settlement {
                 }
                 _ => {}
             }
-            if let Some((own, other)) = action.pair() {
-                self.watch_pair(now, action.market(), own, other);
+            if let (Some(market), Some((own, other))) = (action.market(), action.pair()) {
+                self.watch_pair(now, market, own, other);
             }
         }
     }

@@ -79,11 +79,14 @@ impl OrderRow {
                 | EndReason::SelfTrade
                 | EndReason::Replaced,
             ) => OrderStatus::Cancelled,
-            Some(EndReason::KilledUnfilled | EndReason::WouldTake | EndReason::NotPlaced) => {
-                OrderStatus::Rejected
-            }
+            Some(
+                EndReason::KilledUnfilled
+                | EndReason::WouldTake
+                | EndReason::NotPlaced
+                | EndReason::NoMember,
+            ) => OrderStatus::Rejected,
             Some(EndReason::Expired) => OrderStatus::Expired,
-            Some(EndReason::Lapsed) => OrderStatus::Lapsed,
+            Some(EndReason::Lapsed | EndReason::Expelled) => OrderStatus::Lapsed,
         }
     }
 
@@ -96,6 +99,7 @@ impl OrderRow {
             EndReason::KilledUnfilled => Some("fok"),
             EndReason::WouldTake => Some("post"),
             EndReason::NotPlaced => Some("not_placed"),
+            EndReason::Expelled | EndReason::NoMember => Some("expelled"),
             EndReason::Filled | EndReason::Cancelled | EndReason::Expired | EndReason::Lapsed => {
                 None
             }

@@ -160,6 +160,10 @@ pub struct Hello {
     pub session: u64,
     /// UDP port of the node in the DHT, on the host that the session comes from, if it has one.
     pub dht_port: Option<u16>,
+    /// The operation by which an administrator admitted the sender to a closed network, unless the
+    /// genesis names him.
+    #[serde(with = "serde_bytes")]
+    pub admission: Option<Vec<u8>>,
 }
 
 /// A field of the genesis as text.

@@ -243,6 +243,7 @@ fn origin_of_error(error: &SettingsError, effective: &BTreeMap<String, Effective
             GenesisError::Network(_) => "network.name".to_owned(),
             GenesisError::Duration { key, .. } => (*key).to_owned(),
             GenesisError::AllowList(_) => "network.allow_list".to_owned(),
+            GenesisError::Administrators(_) => "network.administrators".to_owned(),
             GenesisError::DuplicatePair(pair) => {
                 let repeated = effective.iter().rev().find(|(name, entry)| {
                     name.ends_with(".pair") && entry.value == Value::Text(pair.clone())

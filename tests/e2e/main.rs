@@ -24,6 +24,7 @@ mod lifecycle;
 mod lifetimes;
 mod links;
 mod logs;
+mod membership;
 mod readme;
 mod recovery;
 mod terminal;

@@ -138,7 +138,8 @@ fn placed(operations: &[Verified], facts: &Facts) -> BTreeMap<OrderId, u64> {
                 Action::Cancel { .. }
                 | Action::Confirm(_)
                 | Action::Decline { .. }
-                | Action::Release { .. } => {}
+                | Action::Release { .. }
+                | Action::Member { .. } => {}
             }
         }
     }

@@ -241,6 +241,8 @@ fn the_scenarios_confirm_refuse_expire_and_lapse() {
         let has_ended = |reason| facts.orders.iter().any(|row| row.ended == Some(reason));
         count("expired", has_ended(EndReason::Expired));
         count("lapsed", has_ended(EndReason::Lapsed));
+        count("expelled", has_ended(EndReason::Expelled));
+        count("rejected as expelled", has_ended(EndReason::NoMember));
         count("final", !final_trades(peer).is_empty());
         let pieces = |row: &TradeRow| crate::deals::piece_of(row);
         count(

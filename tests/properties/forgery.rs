@@ -77,8 +77,11 @@ fn an_operation_under_anothers_signature_is_refused() {
 #[test]
 fn an_operation_of_another_network_is_refused() {
     for_all_scenarios(16, |scenario| {
-        let (operations, _) = published(&scenario);
-        let other = network::genesis("another");
+        let (operations, genesis) = published(&scenario);
+        let other = Genesis {
+            network: "another".to_string(),
+            ..genesis
+        };
         for operation in operations {
             let refused = accept(operation.wire(), &other);
             assert_eq!(refused, Err(OperationError::Signature));

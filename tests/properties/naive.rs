@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{EndReason, Pricing, SelfTrade, TimeInForce};
-use bitfitech_core::op::{Action, Place, Verified};
+use bitfitech_core::op::{Action, MemberChange, Place, Verified};
 use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
 
 use crate::promises::Promises;
@@ -101,6 +101,7 @@ enum Event<'a> {
     Act(&'a Verified, usize),
     Expire(OrderId),
     Lapse(Vec<OrderId>),
+    Expel(AuthorKey),
 }
 
 /// What follows from a set of operations.
@@ -120,13 +121,15 @@ pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
                 continue;
             };
             let bucket = bucket_of(operation, bucket_ms);
-            let draw = draw(&digest, bucket, action.market(), &body.author);
+            let market = action.market().expect("it has a place in the order");
+            let draw = draw(&digest, bucket, market, &body.author);
             let key = (bucket, depth, class, draw, body.seq, index, operation.id());
             events.push((key, Event::Act(operation, index)));
         }
     }
     let promises = Promises::of(operations, u64::from(genesis.answer_ms));
     events.extend(ends(operations, &promises, genesis));
+    events.extend(expulsions(operations, bucket_ms));
     events.sort_by_key(|(key, _)| *key);
     let mut markets = NaiveMarkets {
         promises,
@@ -140,13 +143,23 @@ pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
             markets.limits.extend(limit.map(|limit| (id, limit)));
         }
     }
+    let before = |bucket| move |operation: &Verified| bucket_of(operation, bucket_ms) < bucket;
     for (_, event) in events {
         match event {
             Event::Act(operation, index) => {
-                let action = &operation.body().actions[index];
-                let id = order_of(operation, index);
-                markets.act(id, operation.body().author, action);
+                let body = operation.body();
+                let (id, action) = (order_of(operation, index), &body.actions[index]);
+                let bucket = bucket_of(operation, bucket_ms);
+                match action {
+                    Action::Place(terms)
+                        if is_expelled(operations, &body.author, before(bucket)) =>
+                    {
+                        markets.reject(id, body.author, terms.clone());
+                    }
+                    _ => markets.act(id, body.author, action),
+                }
             }
+            Event::Expel(author) => markets.expel(&author),
             Event::Expire(order) => markets.expire(order),
             Event::Lapse(orders) => markets.lapse(&orders),
         }
@@ -187,9 +200,41 @@ fn ends<'a>(
             actions.map(|index| order_of(operation, index))
         });
         let orders = orders.collect();
-        ends.extend(behind(at_ms, 1).map(|key| (key, Event::Lapse(orders))));
+        ends.extend(behind(at_ms, 2).map(|key| (key, Event::Lapse(orders))));
     }
     ends
+}
+
+/// Expulsions: behind all actions of their bucket, between what expires and what lapses.
+fn expulsions(operations: &[Verified], bucket_ms: u64) -> impl Iterator<Item = (Key, Event<'_>)> {
+    let members = operations.iter().flat_map(|operation| {
+        let members = operation.body().actions.iter().filter_map(Action::member);
+        members.map(move |(author, change)| (operation, *author, change))
+    });
+    let expelled = members.filter(|(_, _, change)| *change == MemberChange::Expel);
+    expelled.map(move |(operation, author, _)| {
+        let bucket = bucket_of(operation, bucket_ms);
+        let key = (bucket, u64::MAX, 1, 0, 0, 0, OpId([0; 32]));
+        (key, Event::Expel(author))
+    })
+}
+
+/// Whether the last of these operations that changes an author's standing expels him.
+fn is_expelled(
+    operations: &[Verified],
+    author: &AuthorKey,
+    counts: impl Fn(&Verified) -> bool,
+) -> bool {
+    let counting = operations.iter().filter(|operation| counts(operation));
+    let changes = counting.flat_map(|operation| {
+        let key = (operation.body().time, operation.id());
+        let members = operation.body().actions.iter().filter_map(Action::member);
+        members
+            .filter(|(changed, _)| *changed == author)
+            .map(move |(_, change)| (key, change))
+    });
+    let last = changes.max();
+    last.is_some_and(|(_, change)| change == MemberChange::Expel)
 }
 
 /// The order that an action makes, if it makes one.
@@ -240,7 +285,10 @@ fn class_of(action: &Action) -> Option<u8> {
         Action::Replace { price, .. } => Some(u8::from(price.is_some()) * 2),
         Action::Place(place) if place.time_in_force == TimeInForce::PostOnly => Some(1),
         Action::Place(_) => Some(2),
-        Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => None,
+        Action::Confirm(_)
+        | Action::Decline { .. }
+        | Action::Release { .. }
+        | Action::Member { .. } => None,
     }
 }
 
@@ -287,7 +335,25 @@ impl NaiveMarkets {
                     self.show_unplaced(id, author, terms);
                 }
             }
-            Action::Confirm(_) | Action::Decline { .. } | Action::Release { .. } => {}
+            Action::Confirm(_)
+            | Action::Decline { .. }
+            | Action::Release { .. }
+            | Action::Member { .. } => {}
+        }
+    }
+
+    /// An expelled author's order is shown, with what is final of it.
+    fn reject(&mut self, id: OrderId, author: AuthorKey, terms: Place) {
+        let order = self.enter(id, author, terms);
+        self.orders[order].ended = Some(EndReason::NoMember);
+        self.state_rest(order, &[]);
+    }
+
+    fn expel(&mut self, author: &AuthorKey) {
+        for at in 0..self.orders.len() {
+            if self.orders[at].author == *author && self.orders[at].lives() {
+                self.cut(at, EndReason::Expelled);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use bitfitech_core::exchange::{Exchange, Output, OwnChain, SubmitError};
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
-use bitfitech_core::op::{Action, Operation, Place, Verified};
+use bitfitech_core::op::{Action, MemberChange, Operation, Place, Verified};
 use bitfitech_core::types::{
     AuthorKey, Digest, HybridTime, LinkId, Lots, MarketIndex, Now, OpId, OrderId, Side, Source,
     Ticks,
@@ -60,6 +60,7 @@ pub fn genesis(network: &str) -> Genesis {
         lease_ms: LEASE_MS,
         answer_ms: ANSWER_MS,
         allow_list: Vec::new(),
+        administrators: Vec::new(),
     }
     .checked()
     .expect("a valid genesis")
@@ -123,9 +124,16 @@ pub struct Network {
 
 impl Network {
     pub fn new(scenario: &Scenario) -> Self {
-        let genesis = genesis("properties");
-        let digest = genesis.digest();
         let key = |number: usize| SigningKey::from([u8::try_from(number).expect("few nodes"); 32]);
+        let everyone = (1..=scenario.skews_ms.len()).chain(100..102).chain([255]);
+        // The first node is the administrator.
+        let genesis = Genesis {
+            allow_list: everyone.map(|number| author_of(&key(number))).collect(),
+            administrators: vec![author_of(&key(1))],
+            ..genesis("properties")
+        };
+        let genesis = genesis.checked().expect("a valid genesis");
+        let digest = genesis.digest();
         let skews = scenario.skews_ms.iter().enumerate();
         let peers = skews
             .map(|(at, skew_ms)| Peer::new(&genesis, key(at + 1), *skew_ms))
@@ -256,7 +264,9 @@ impl Network {
                 self.learn_orders(author, id, &actions);
                 Books::Merged
             }
-            Err(SubmitError::ClockAhead(_) | SubmitError::NotYet) => Books::Behind,
+            Err(SubmitError::ClockAhead(_) | SubmitError::NotYet | SubmitError::NotMember(_)) => {
+                Books::Behind
+            }
             Err(error) => panic!("honest actions are refused: {error}"),
         }
     }
@@ -427,6 +437,7 @@ impl Network {
                 }
                 Output::Written(_)
                 | Output::Relay { .. }
+                | Output::Membership
                 | Output::Gap(_)
                 | Output::Invalid { .. } => {}
             }
@@ -461,7 +472,8 @@ impl Network {
         for (action, index) in actions.iter().zip(0..) {
             if let Action::Place(Place { side, .. }) | Action::Replace { side, .. } = action {
                 let order = OrderId::new(&id, index);
-                self.orders.push((author, action.market(), *side, order));
+                let market = action.market().expect("an order has a market");
+                self.orders.push((author, market, *side, order));
             }
         }
     }
@@ -484,10 +496,30 @@ impl Network {
         }
     }
 
+    /// Changes the standing of another node or of a liar.
+    fn member(&self, signer: &Signer<'_>, target: usize, change: MemberChange) -> Option<Action> {
+        let peers = self.peers[1..].iter().map(|peer| peer.author);
+        let others = peers.chain(self.liars.iter().map(|liar| liar.author));
+        let others: Vec<AuthorKey> = others.collect();
+        let author = *others.get(target % others.len())?;
+        let is_administrator = self.genesis.is_administrator(&signer.author);
+        is_administrator.then_some(Action::Member { author, change })
+    }
+
     fn actions(&self, signer: &Signer<'_>, drafts: &[Draft], time_ms: u64) -> Vec<Action> {
-        let actions = drafts.iter();
-        let actions = actions.filter_map(|draft| self.action(signer, draft, time_ms));
-        actions.collect()
+        let mut actions: Vec<Action> = Vec::new();
+        for draft in drafts {
+            let action = self.action(signer, draft, time_ms);
+            // An operation changes the standing of an author once.
+            let is_again = |action: &Action| {
+                let mut changed = actions.iter().filter_map(Action::member);
+                action
+                    .member()
+                    .is_some_and(|(author, _)| changed.any(|(known, _)| known == author))
+            };
+            actions.extend(action.filter(|action| !is_again(action)));
+        }
+        actions
     }
 
     fn action(&self, signer: &Signer<'_>, draft: &Draft, time_ms: u64) -> Option<Action> {
@@ -495,6 +527,9 @@ impl Network {
             Draft::Confirm { deal, amount } => return signer.confirm(deal, amount),
             Draft::Decline { deal } => return signer.decline(deal),
             Draft::Release { deal } => return signer.release(deal),
+            Draft::Member { target, change } => {
+                return self.member(signer, usize::from(target), change);
+            }
             Draft::Cancel { order } => {
                 let (market, _, order) = self.target(&signer.author, order);
                 Action::Cancel { market, order }

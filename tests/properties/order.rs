@@ -20,7 +20,7 @@ fn keys_of(network: &Network, node: usize) -> BTreeMap<OpId, Vec<(MarketIndex, L
             let (id, body) = (operation.id(), operation.body());
             let keys = order_log::keys(network.digest, id, body, dag.position(index));
             let placed = body.actions.iter().filter(|action| action.pair().is_none());
-            let markets = placed.map(|action| action.market());
+            let markets = placed.filter_map(|action| action.market());
             (id, markets.zip(keys).collect())
         })
         .collect()

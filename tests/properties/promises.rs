@@ -45,7 +45,7 @@ impl Promises {
                         promises.refusals.push((*own, *other));
                         promises.releases.push((*own, *other));
                     }
-                    Action::Cancel { .. } => {}
+                    Action::Cancel { .. } | Action::Member { .. } => {}
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! Every number in a step is taken modulo whatever there is to choose from, so that a scenario
 //! stays meaningful when steps before it are removed.
 
+use bitfitech_core::op::MemberChange;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -95,6 +96,8 @@ pub enum Draft {
     Decline { deal: Deal },
     /// Refuses one and takes the open half back.
     Release { deal: Deal },
+    /// Admits or expels another node or a liar, if the author is the administrator.
+    Member { target: u8, change: MemberChange },
 }
 
 /// Which two orders a confirmation or a refusal is about.
@@ -219,7 +222,13 @@ fn draft() -> impl Strategy<Value = Draft> {
         9 => (deal(), amount()).prop_map(|(deal, amount)| Draft::Confirm { deal, amount }),
         1 => deal().prop_map(|deal| Draft::Decline { deal }),
         1 => deal().prop_map(|deal| Draft::Release { deal }),
+        5 => (0..8_u8, member_change())
+            .prop_map(|(target, change)| Draft::Member { target, change }),
     ]
+}
+
+fn member_change() -> impl Strategy<Value = MemberChange> {
+    prop_oneof![Just(MemberChange::Admit), Just(MemberChange::Expel)]
 }
 
 fn expires() -> impl Strategy<Value = Option<u16>> {

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::plan::Plan;
-use super::program;
+use super::plan::{Plan, quiet_command};
+use super::program::{self, Input, run_to_end};
 use super::waiting::PATIENCE;
 
 /// How many lines at the end of a log a failing test prints.
@@ -36,11 +36,37 @@ pub struct Node {
     ready: Value,
 }
 
+/// The data of a node to be, with its key.
+pub struct Home {
+    folder: TempDir,
+    /// The public key, for the settings of others.
+    pub key: String,
+}
+
+impl Home {
+    /// Makes a key.
+    pub fn new() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut command = quiet_command(folder.path());
+        command.args(["keys", "new", "--data-dir"]);
+        command.arg(data_dir(folder.path()));
+        let finished = run_to_end(command, "", Input::Ends);
+        let key = finished.stdout.trim().to_owned();
+        assert_eq!(key.len(), 64, "a key: {key} {}", finished.stderr);
+        Self { folder, key }
+    }
+}
+
 impl Node {
     /// Starts a node with an empty data directory and waits until it is ready.
     pub fn start(plan: Plan) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         Self::begin_life(plan, folder, 1)
+    }
+
+    /// Starts a node with a key that was made before.
+    pub fn start_with(home: Home, plan: Plan) -> Self {
+        Self::begin_life(plan, home.folder, 1)
     }
 
     /// Starts it again on the same data and, so that others find it, on the same port.

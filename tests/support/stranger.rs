@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
+use bitfitech_core::membership::Membership;
 use bitfitech_core::types::{AuthorKey, Now};
 use bitfitech_core::wire::Frame;
 use bitfitech_io::identity::Identity;
@@ -53,7 +54,7 @@ impl Stranger {
             instance: u64::from(secret),
             dht_port: None,
         };
-        stranger.send(&[Frame::Hello(local.hello(now, 1))]);
+        stranger.send(&[Frame::Hello(local.hello(now, 1, &Membership::default()))]);
         stranger
     }
 

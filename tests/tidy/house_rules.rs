@@ -81,6 +81,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "handshake",
         "leases",
         "lifetimes",
+        "membership",
         "market_log",
         "market_terms",
         "operation_table",

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::confirmation::ConfirmationError;
 use crate::dag::AncestryError;
+use crate::membership::{NotAdmitted, Standing};
 use crate::op::OperationError;
 
 /// How an operation contradicts its ancestors, so that nobody will ever apply it.
@@ -13,6 +14,8 @@ pub enum InvalidError {
     Ancestry(AncestryError),
     /// In what it confirms or refuses.
     Confirmation(ConfirmationError),
+    /// In who writes it.
+    Membership(NotAdmitted),
 }
 
 impl fmt::Display for InvalidError {
@@ -20,6 +23,7 @@ impl fmt::Display for InvalidError {
         match self {
             Self::Ancestry(error) => write!(out, "{error}"),
             Self::Confirmation(error) => write!(out, "{error}"),
+            Self::Membership(error) => write!(out, "{error}"),
         }
     }
 }
@@ -39,6 +43,8 @@ pub enum SubmitError {
     Invalid(InvalidError),
     /// An order that is confirmed or refused is not known here.
     Unknown,
+    /// The network is closed, and this node is no member, or no longer.
+    NotMember(Standing),
 }
 
 impl fmt::Display for SubmitError {
@@ -57,6 +63,12 @@ impl fmt::Display for SubmitError {
             Self::Operation(error) => write!(out, "{error}"),
             Self::Invalid(error) => write!(out, "{error}"),
             Self::Unknown => out.write_str("the order is not known here"),
+            Self::NotMember(Standing::Expelled) => out.write_str(
+                "this node was expelled from the network: ask an administrator to admit it again",
+            ),
+            Self::NotMember(_) => out.write_str(
+                "this node is no member of the network yet: ask an administrator to admit its key",
+            ),
         }
     }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::genesis::tests::test_genesis;
+use crate::membership::Membership;
 use crate::types::Digest;
 use crate::wire::{GoodbyeCode, Nonce};
 
@@ -33,7 +34,14 @@ fn node(byte: u8, genesis: Genesis) -> LocalNode {
 
 /// What `here` says to a Hello of `there`.
 fn judge(here: &LocalNode, there: &LocalNode) -> Result<Accepted, Refuse> {
-    compare(at(0, 1_000), here, there.key, there.hello(at(0, 1_250), 1))
+    let members = Membership::default();
+    let hello = there.hello(at(0, 1_250), 1, &members);
+    compare(at(0, 1_000), here, &members, (there.key, hello))
+}
+
+/// What `here` says to a Hello of key 2, if nobody's standing was ever changed.
+fn judge_hello(now: Now, here: &LocalNode, hello: Hello) -> Result<Accepted, Refuse> {
+    compare(now, here, &Membership::default(), (key(2), hello))
 }
 
 #[test]
@@ -90,15 +98,15 @@ fn a_lie_about_the_fields_does_not_help() {
     let here = node(1, test_genesis());
     let hello = Hello {
         genesis: Digest([9; 32]),
-        ..node(2, test_genesis()).hello(at(0, 0), 1)
+        ..node(2, test_genesis()).hello(at(0, 0), 1, &Membership::default())
     };
-    let refused = compare(at(0, 0), &here, key(2), hello.clone()).expect_err("must refuse");
+    let refused = judge_hello(at(0, 0), &here, hello.clone()).expect_err("must refuse");
     assert!(refused.reason.contains("09090909"), "{}", refused.reason);
     let bare = Hello {
         genesis_fields: Vec::new(),
         ..hello
     };
-    let refused = compare(at(0, 0), &here, key(2), bare).expect_err("must refuse");
+    let refused = judge_hello(at(0, 0), &here, bare).expect_err("must refuse");
     assert!(
         refused.reason.contains("absent there"),
         "{}",
@@ -108,13 +116,13 @@ fn a_lie_about_the_fields_does_not_help() {
 
 #[test]
 fn a_refusal_never_repeats_control_characters_and_fits_its_frame() {
-    let mut hello = node(2, test_genesis()).hello(at(0, 0), 1);
+    let mut hello = node(2, test_genesis()).hello(at(0, 0), 1, &Membership::default());
     hello.genesis = Digest([9; 32]);
     for field in &mut hello.genesis_fields {
         field.value = "\u{1b}[2J\n".repeat(600);
     }
     let here = node(1, test_genesis());
-    let refused = compare(at(0, 0), &here, key(2), hello).expect_err("must refuse");
+    let refused = judge_hello(at(0, 0), &here, hello).expect_err("must refuse");
     assert!(!refused.reason.contains(char::is_control));
     assert!(refused.reason.len() <= REASON_MAX_BYTES);
 }
@@ -132,9 +140,9 @@ fn versions_without_overlap_are_refused() {
         let hello = Hello {
             version_min,
             version_max,
-            ..node(2, test_genesis()).hello(at(0, 0), 1)
+            ..node(2, test_genesis()).hello(at(0, 0), 1, &Membership::default())
         };
-        match compare(at(0, 0), &here, key(2), hello) {
+        match judge_hello(at(0, 0), &here, hello) {
             Ok(accepted) => assert!(fits && accepted.version == 1),
             Err(refused) => assert!(!fits && refused.code == RefuseCode::Version),
         }
@@ -165,12 +173,16 @@ fn a_key_off_the_allow_list_is_refused_by_name() {
 fn the_first_frame_must_be_a_hello_and_in_time() {
     let here = node(1, test_genesis());
     let handshake = Handshake::new(at(100, 0), key(2));
-    let hello = Some(Frame::Hello(node(2, test_genesis()).hello(at(0, 0), 1)));
+    let hello = Some(Frame::Hello(node(2, test_genesis()).hello(
+        at(0, 0),
+        1,
+        &Membership::default(),
+    )));
     assert_eq!(handshake.deadline_ms(), 100 + HELLO_TIMEOUT_MS);
     let in_time = at(99 + HELLO_TIMEOUT_MS, 0);
     assert!(
         handshake
-            .handle_frame(in_time, &here, hello.clone())
+            .handle_frame(in_time, &here, &Membership::default(), hello.clone())
             .is_ok()
     );
     let late = at(100 + HELLO_TIMEOUT_MS, 0);
@@ -179,7 +191,7 @@ fn the_first_frame_must_be_a_hello_and_in_time() {
         (in_time, None),
         (in_time, Some(Frame::Ping(Nonce { nonce: 1 }))),
     ] {
-        let refused = handshake.handle_frame(now, &here, frame);
+        let refused = handshake.handle_frame(now, &here, &Membership::default(), frame);
         assert!(
             matches!(
                 refused,
@@ -202,7 +214,7 @@ fn the_peers_refusal_is_passed_on_in_printable_form() {
         reason: "full\u{7}".to_string(),
     });
     assert_eq!(
-        handshake.handle_frame(at(0, 0), &here, Some(refuse)),
+        handshake.handle_frame(at(0, 0), &here, &Membership::default(), Some(refuse)),
         Err(HandshakeError::RefusedByPeer(Refuse {
             code: RefuseCode::Full,
             reason: "full ".to_string(),
@@ -213,7 +225,12 @@ fn the_peers_refusal_is_passed_on_in_printable_form() {
         reason: String::new(),
     };
     assert_eq!(
-        handshake.handle_frame(at(0, 0), &here, Some(Frame::Goodbye(goodbye.clone()))),
+        handshake.handle_frame(
+            at(0, 0),
+            &here,
+            &Membership::default(),
+            Some(Frame::Goodbye(goodbye.clone()))
+        ),
         Err(HandshakeError::Ended(goodbye))
     );
 }
@@ -228,7 +245,7 @@ fn a_long_genesis_field_is_shortened_but_still_differs() {
 
 #[test]
 fn the_hello_of_a_node_fits_its_frame() {
-    let frame = Frame::Hello(node(1, test_genesis()).hello(at(0, 0), 1));
+    let frame = Frame::Hello(node(1, test_genesis()).hello(at(0, 0), 1, &Membership::default()));
     let (kind, payload) = frame.encode();
     assert_eq!(Frame::decode(kind, &payload), Ok(Some(frame)));
 }
@@ -395,11 +412,11 @@ fn three_peers_outvote_the_local_clock_and_two_do_not() {
 #[test]
 fn times_at_the_ends_of_the_range_do_not_overflow() {
     let here = node(1, test_genesis());
-    let mut hello = node(2, test_genesis()).hello(at(0, u64::MAX), 1);
-    let ahead = compare(at(0, 0), &here, key(2), hello.clone()).expect("must be accepted");
+    let mut hello = node(2, test_genesis()).hello(at(0, u64::MAX), 1, &Membership::default());
+    let ahead = judge_hello(at(0, 0), &here, hello.clone()).expect("must be accepted");
     assert_eq!(ahead.clock_offset_ms, i64::MAX);
     hello.unix_ms = 0;
-    let behind = compare(at(0, u64::MAX), &here, key(2), hello).expect("must be accepted");
+    let behind = judge_hello(at(0, u64::MAX), &here, hello).expect("must be accepted");
     assert_eq!(behind.clock_offset_ms, -i64::MAX);
     let mut clock = MedianClock::new();
     for number in 0..3 {

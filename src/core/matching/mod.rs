@@ -114,6 +114,10 @@ pub enum EndReason {
     Lapsed,
     /// It was to replace an order that was over, and is known only by its final trades.
     NotPlaced,
+    /// Its owner was expelled from the network while it rested.
+    Expelled,
+    /// Its owner had been expelled from the network before he placed it.
+    NoMember,
 }
 
 /// Why an action had no effect. The action is valid all the same.

@@ -28,11 +28,12 @@ impl<E: Engine> Replica<E> {
             let mut folded = batch;
             for (at, action) in (batch..).zip(&actions) {
                 let deed = self.markets[index].log[at].deed;
-                if matches!(deed, Deed::Replace(_) | Deed::Expire(_) | Deed::Lapse(_)) {
+                if deed.depends_on_orders() {
                     // It depends on what the orders are by then.
                     self.fold(index, folded, &mut ends);
                     folded = at;
                 }
+                let is_rejected = self.is_by_expelled(index, at);
                 let market = &mut self.markets[index];
                 market.log[at].set_mark(market.engine.mark());
                 match (deed, action) {
@@ -41,6 +42,9 @@ impl<E: Engine> Replica<E> {
                     }
                     (Deed::Lapse(owner), _) => self.execute_lapse(index, at, owner),
                     (Deed::Expire(order), _) => self.execute_expiry(index, order),
+                    (Deed::Expel(owner), _) => self.execute_expulsion(index, owner),
+                    (Deed::Readmit, _) => {}
+                    (Deed::Place, _) if is_rejected => self.execute_rejection(index, at),
                     _ => {
                         let own = market.log[at].own;
                         let claims = market.terms.claims(own, &self.orders);
@@ -184,6 +188,45 @@ impl<E: Engine> Replica<E> {
             .end(&id, EndReason::Expired, &mut market.effects);
     }
 
+    /// Whether the author of an entry has been expelled before its bucket.
+    fn is_by_expelled(&self, index: usize, at: usize) -> bool {
+        if self.expulsions.is_empty() {
+            return false;
+        }
+        let entry = &self.markets[index].log[at];
+        let owner = self.orders.operations.row(entry.operation).owner;
+        self.expulsions.is_expelled(owner, entry.bucket())
+    }
+
+    /// An order of an expelled author is shown as rejected, and its final trades stand.
+    fn execute_rejection(&mut self, index: usize, at: usize) {
+        let market = &mut self.markets[index];
+        let own = market.log[at].own;
+        let order = self.orders.id(own);
+        if market.terms.completed(own) > 0 {
+            let claims = market.terms.claims(own, &self.orders);
+            market
+                .engine
+                .state_complete(&order, &claims, &mut market.effects);
+        }
+        let reason = EndReason::NoMember;
+        market.effects.push(Effect::Ended { order, reason });
+    }
+
+    /// Ends all resting orders of an author.
+    fn execute_expulsion(&mut self, index: usize, owner: Owner) {
+        let market = &mut self.markets[index];
+        for seat in market.seats_of.get(&owner).into_iter().flatten() {
+            let rests = self.orders.order(*seat);
+            if rests.is_some_and(|seat| seat.ended().is_none()) {
+                let id = self.orders.id(*seat);
+                market
+                    .engine
+                    .end(&id, EndReason::Expelled, &mut market.effects);
+            }
+        }
+    }
+
     /// Ends all resting orders of an author that he placed before he fell silent.
     fn execute_lapse(&mut self, index: usize, at: usize, owner: Owner) {
         let market = &mut self.markets[index];
@@ -237,10 +280,12 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
             order: orders.id(order),
             reason: EndReason::Expired,
         },
-        Deed::Lapse(_) | Deed::Withdraw(_) => matching::Action::End {
-            order: OrderId::default(),
-            reason: EndReason::Lapsed,
-        },
+        Deed::Lapse(_) | Deed::Withdraw(_) | Deed::Expel(_) | Deed::Readmit => {
+            matching::Action::End {
+                order: OrderId::default(),
+                reason: EndReason::Lapsed,
+            }
+        }
     }
 }
 

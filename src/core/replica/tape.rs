@@ -317,5 +317,7 @@ fn end_code(reason: EndReason) -> u8 {
         EndReason::Expired => 8,
         EndReason::Lapsed => 9,
         EndReason::NotPlaced => 10,
+        EndReason::Expelled => 11,
+        EndReason::NoMember => 12,
     }
 }

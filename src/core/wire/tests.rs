@@ -42,8 +42,9 @@ fn any_hello() -> impl Strategy<Value = Hello> {
         any_id(),
         fields,
         option::of("[a-z0-9.:]{0,50}"),
+        option::of(vector(any::<u8>(), 0..200)),
     )
-        .prop_map(|(numbers, genesis, fields, listen)| Hello {
+        .prop_map(|(numbers, genesis, fields, listen, admission)| Hello {
             version_min: numbers.0,
             version_max: numbers.1,
             genesis: Digest(genesis),
@@ -57,6 +58,7 @@ fn any_hello() -> impl Strategy<Value = Hello> {
             instance: numbers.4,
             session: numbers.5,
             dht_port: u16::try_from(numbers.5).ok(),
+            admission,
         })
 }
 
@@ -142,6 +144,7 @@ fn test_hello() -> Hello {
         instance: 11,
         session: 2,
         dht_port: None,
+        admission: None,
     }
 }
 
@@ -170,8 +173,8 @@ fn session_vectors() -> Vec<(Frame, String)> {
         (Frame::Hello(test_hello()), {
             let fields = "9192ac6e6574776f726b2e6e616d65a474657374";
             let listen = "aa5b3a3a315d3a37303031";
-            let numbers = "00cf0000018bcfe568000b02c0";
-            alloc::format!("01 9a0101{}{fields}{listen}{numbers}", bin(7))
+            let numbers = "00cf0000018bcfe568000b02c0c0";
+            alloc::format!("01 9b0101{}{fields}{listen}{numbers}", bin(7))
         }),
         (
             Frame::Refuse(Refuse {

@@ -94,7 +94,14 @@ pub(super) const KEYS: &[Key] = &[
         "network.allow_list",
         Kind::List(Item::Author),
         "",
-        "Keys of the only authors that may trade; empty: everyone",
+        "Keys of authors that may trade; empty, and no administrators: everyone",
+    )
+    .genesis(),
+    key(
+        "network.administrators",
+        Kind::List(Item::Author),
+        "",
+        "Keys of members who admit and expel others while the network runs",
     )
     .genesis(),
     key(

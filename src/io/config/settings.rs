@@ -94,6 +94,8 @@ pub struct NetworkSettings {
     pub answer_ms: u32,
     /// The only authors, each 64 hexadecimal digits; empty for everyone.
     pub allow_list: Vec<String>,
+    /// Members who admit and expel others, each 64 hexadecimal digits.
+    pub administrators: Vec<String>,
 }
 
 /// One market, part of the genesis. Amounts are decimals.
@@ -529,14 +531,18 @@ impl Settings {
         let markets = self.markets.iter().enumerate().map(|(position, market)| {
             Market::new(&market.spec()).map_err(|error| SettingsError::Market { position, error })
         });
-        let allowed = self.network.allow_list.iter();
+        let keys = |texts: &[String]| {
+            let keys = texts.iter().filter_map(|key| AuthorKey::from_hex(key));
+            keys.collect()
+        };
         Genesis {
             network: self.network.name.clone(),
             markets: markets.collect::<Result<_, _>>()?,
             bucket_ms: self.network.bucket_ms,
             lease_ms: self.network.lease_ms,
             answer_ms: self.network.answer_ms,
-            allow_list: allowed.filter_map(|key| AuthorKey::from_hex(key)).collect(),
+            allow_list: keys(&self.network.allow_list),
+            administrators: keys(&self.network.administrators),
         }
         .checked()
         .map_err(SettingsError::Genesis)

@@ -337,6 +337,7 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ),
     ("network.name", "", "main"),
     ("network.allow_list", "", ""),
+    ("network.administrators", "", ""),
     ("network.lease_ms", "", "90000"),
     ("network.bucket_ms", "", "50"),
     ("network.answer_ms", "", "15000"),

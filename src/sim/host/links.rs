@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bitfitech_core::handshake;
+use bitfitech_core::membership::Membership;
 use bitfitech_core::types::{AuthorKey, LinkId};
 use bitfitech_core::wire::{Frame, Payload};
 
@@ -190,7 +191,9 @@ impl Host {
         let now = self.now(step.world, step.now_us);
         Box::new(Introduction {
             key: self.local.key,
-            hello: self.local.hello(now, self.links.dialled),
+            hello: self
+                .local
+                .hello(now, self.links.dialled, &Membership::default()),
         })
     }
 
@@ -254,7 +257,7 @@ impl Host {
     ) {
         let now = self.now(step.world, step.now_us);
         let Introduction { key, hello } = introduction;
-        let judged = handshake::compare(now, &self.local, key, hello);
+        let judged = handshake::compare(now, &self.local, &Membership::default(), (key, hello));
         let Some(accepted) = judged.ok().filter(|_| self.node.is_some()) else {
             self.deny(step, from, session);
             return;
@@ -289,7 +292,7 @@ impl Host {
     ) {
         let now = self.now(step.world, step.now_us);
         let Introduction { key, hello } = introduction;
-        let judged = handshake::compare(now, &self.local, key, hello);
+        let judged = handshake::compare(now, &self.local, &Membership::default(), (key, hello));
         let known = self.links.sessions.get_mut(&session);
         let waiting = known.filter(|it| it.stage == Stage::Dialling && self.node.is_some());
         let (Ok(accepted), Some(state)) = (judged, waiting) else {
