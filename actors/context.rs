@@ -18,6 +18,7 @@ use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::LogControl;
+use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use dashmap::DashMap;
 use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
@@ -237,6 +238,8 @@ pub struct NodeContext {
     pub refs: Refs,
     /// What the node has of Grenache.
     pub grenache: GrenacheParts,
+    /// The operations on disk, until the first life of the store takes them.
+    pub opened_store: Mutex<Option<Store>>,
     /// Set when every actor has been up once; before that the console says nothing.
     pub up: SetOnce<()>,
     /// Told when the operator wants the node to shut down.
@@ -266,6 +269,8 @@ pub struct NodeParts {
     pub console: Console,
     /// What the node has of Grenache.
     pub grenache: GrenacheParts,
+    /// The operations on disk.
+    pub store: Store,
     /// The address of the HTTP API.
     pub api_address: Option<SocketAddr>,
 }
@@ -314,6 +319,7 @@ impl NodeContext {
             console: parts.console,
             refs: Refs::default(),
             grenache: parts.grenache,
+            opened_store: Mutex::new(Some(parts.store)),
             up: SetOnce::new(),
             quit: Notify::new(),
             next_number: AtomicU64::new(1),

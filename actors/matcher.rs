@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use crate::child::{Child, ChildContext, ExitNote, Started};
 use crate::context::NodeContext;
-use crate::gossip::{Applied, Faulty, FindGap, MatcherUp};
+use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
 use crate::matcher_sightings::Sightings;
 pub use crate::matcher_sightings::{AskPath, OrderPath, Sighting};
@@ -276,9 +276,17 @@ impl MatcherActor {
                 Output::Relay { operation, from } => {
                     let id = operation.id();
                     let way = from.map_or("written here", |source| source.via.name());
+                    if from.is_some() && operation.body().author == self.exchange.author() {
+                        warn_of_own(&id);
+                    }
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
                     self.note_sighting(id, from);
-                    applied.push((id, Arc::clone(operation.wire()), from));
+                    applied.push(AppliedOperation {
+                        id,
+                        author: operation.body().author,
+                        wire: Arc::clone(operation.wire()),
+                        source: from,
+                    });
                 }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes, None),
@@ -467,6 +475,16 @@ impl MatcherActor {
             }
         });
     }
+}
+
+/// An operation of the own key came from a peer: this process did not write it, or forgot it.
+fn warn_of_own(id: &OpId) {
+    tracing::warn!(
+        target: "matcher",
+        "operation {} of this node's own key came from a peer: the store was restored or lost, and \
+         is mended; if not, a copy of the key is in use elsewhere: stop that node, or both fork",
+        id.short()
+    );
 }
 
 /// Logs that a batch was not written.

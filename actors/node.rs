@@ -184,7 +184,8 @@ fn orderbook(node: &Arc<NodeContext>) -> ChildSpec {
     let child = ChildSpec::new(&node.refs.orderbook, move |_child| {
         OrderbookActor::new(Arc::clone(&shared))
     });
-    configured(node, child).start_ms(None)
+    // While it waits for the matcher it hears nothing, and it has nothing to finish.
+    configured(node, child).start_ms(None).stop_ms(0)
 }
 
 fn breaker(node: &Arc<NodeContext>) -> ChildSpec {

@@ -214,6 +214,7 @@ fn load(raw: &RawFrame, frame: Option<&Frame>) -> Load {
             | Frame::Behind(_)
             | Frame::GetHeads(_)
             | Frame::Want(_)
+            | Frame::Graft(_)
             | Frame::GetPeers(_),
         ) => Load {
             bytes,

@@ -1,8 +1,8 @@
 //! `bitfitech run`: brings a node up, waits, and takes it down in order.
 //!
 //! The order is that of what depends on what: configuration, data directory and its lock, logs,
-//! key, port; then the tree of actors, the store first. It ends when the operator says so, when
-//! the system asks it to, or when the tree gives up.
+//! key, store, ports; then the tree of actors, the store first. It ends when the operator says so,
+//! when the system asks it to, or when the tree gives up.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -23,6 +23,7 @@ use bitfitech_io::config::{Configuration, Settings};
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::Logging;
+use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use bitfitech_io::transport::bind_tcp;
 use bitfitech_web::placing::Placing;
@@ -52,6 +53,8 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         OwnChain::Complete
     };
     let identity = Identity::load_or_create(&data_dir.key_path()).map_err(failed)?;
+    let genesis = configuration.genesis();
+    let store = Store::open(&data_dir.store_path(), &genesis.digest()).map_err(failed)?;
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
     let address = bound.local_addr().map_err(failed)?;
@@ -63,7 +66,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     }
     let parts = NodeParts {
         settings: settings.clone(),
-        genesis: configuration.genesis().clone(),
+        genesis: genesis.clone(),
         identity,
         tls,
         own_chain,
@@ -72,6 +75,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         log_control: logging.control(),
         console,
         grenache: grenache.parts(),
+        store,
         api_address: web.api_address(),
     };
     let node = NodeContext::new(parts);

@@ -12,4 +12,4 @@ pub mod http;
 pub mod placing;
 mod recent_answers;
 pub mod rpc;
-mod rpc_actions;
+pub mod rpc_actions;

@@ -14,11 +14,11 @@ pub(crate) const CLIENT_ID_BYTES_MAX: usize = 128;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Action {
+pub struct Action {
     /// The line for the console.
-    pub(crate) line: String,
+    pub line: String,
     /// The client's own name for an order, by which a repeated request is known.
-    pub(crate) client_id: Option<String>,
+    pub client_id: Option<String>,
 }
 
 impl Action {
@@ -34,7 +34,7 @@ impl Action {
 ///
 /// # Errors
 /// What was expected, as `CODE: text`.
-pub(crate) fn action_of(payload: &Value) -> Result<Action, String> {
+pub fn action_of(payload: &Value) -> Result<Action, String> {
     let name = payload.get("action").and_then(Value::as_str);
     let name = name.ok_or_else(|| bad("the payload must be {\"action\": …, \"args\": […]}"))?;
     let nothing = Vec::new();

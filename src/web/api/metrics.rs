@@ -14,7 +14,7 @@ use bitfitech_actors::gossip::AskPeers;
 use bitfitech_actors::messages::{BreakerState, PeerRow, Reply};
 use bitfitech_actors::meter::{TURN_BOUNDS_S, Turns};
 use bitfitech_actors::status::TreeNode;
-use bitfitech_actors::store::STORE_FILE;
+use bitfitech_io::data_dir::store_path;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -209,7 +209,7 @@ async fn gauges(node: &Arc<NodeContext>) -> Vec<Plain> {
     {
         gauges.push(("dht_nodes", "Nodes of the DHT that are known", count as u64));
     }
-    let file = std::fs::metadata(node.settings.data_dir.join(STORE_FILE));
+    let file = std::fs::metadata(store_path(&node.settings.data_dir));
     if let Ok(file) = file {
         gauges.push(("store_bytes", "Size of the store's file", file.len()));
     }
