@@ -234,7 +234,7 @@ fn group_commit_by_the_number_of_orders_on_their_way() {
 #[test]
 #[ignore = "51 processes, for a figure: see docs/RELIABILITY.md"]
 fn a_node_with_100000_resting_orders_and_50_peers_lives_within_512_mib() {
-    let mut node = Node::start(plan("small").set("p2p.max_peers", "64"));
+    let mut node = Node::start(plan("small").set("p2p.max_peers", "150"));
     let limit = format!("--data={MEMORY_BYTES}:{MEMORY_BYTES}");
     let limited = std::process::Command::new("prlimit")
         .args(["--pid", &node.process().to_string(), &limit])
