@@ -17,6 +17,7 @@
 //! └── edge (one_for_one)
 //!     ├── grape_api               the Grape's HTTP interface (mode grenache)
 //!     ├── grape_rpc               trading by Grenache programs (not in mode p2p)
+//!     ├── web                     HTTP API, event stream, page, metrics
 //!     └── command                 the console
 //! ```
 //!
@@ -286,7 +287,7 @@ pub fn ready(node: &NodeContext) -> Ready {
     Ready {
         node: node.identity.author(),
         p2p: node.listen_address(),
-        api: None,
+        api: node.api_address,
         grape_dht: node.grenache.dht_address,
         grape_api: node.grenache.api_address,
         grape_rpc: node.grenache.rpc_address,

@@ -26,12 +26,14 @@ use bitfitech_io::logging::Logging;
 use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use bitfitech_io::transport::bind_tcp;
+use bitfitech_web::placing::Placing;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AtEndOfInput, Options, Output};
 use crate::commands;
 use crate::exit::Failure;
 use crate::grenache::GrenachePorts;
+use crate::web_ports::WebPorts;
 
 /// How long an orderly shutdown may take before the process ends without it.
 const SHUTDOWN: Duration = Duration::from_secs(30);
@@ -45,9 +47,6 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let settings = configuration.settings();
     let data_dir = DataDir::open(&settings.data_dir).map_err(failed)?;
     let logging = Logging::start(settings).map_err(failed)?;
-    for line in configuration.without_effect() {
-        tracing::warn!(target: "root", "{line}");
-    }
     let own_chain = if data_dir.key_path().exists() {
         OwnChain::MayBeLonger
     } else {
@@ -60,6 +59,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let bound = bind(settings)?;
     let address = bound.local_addr().map_err(failed)?;
     let grenache = GrenachePorts::bind(settings).map_err(failed)?;
+    let web = WebPorts::bind(settings).map_err(failed)?;
     let console = Console::start(streams(options, &configuration, &data_dir)).map_err(failed)?;
     if let Some(show) = console.shower() {
         logging.show_on_terminal(show);
@@ -76,9 +76,12 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         console,
         grenache: grenache.parts(),
         store,
+        api_address: web.api_address(),
     };
     let node = NodeContext::new(parts);
-    let children = grenache.children(&node);
+    let placing = Placing::new(Arc::clone(&node));
+    let mut children = grenache.children(&node, &placing);
+    children.services.extend(web.children(&node, &placing));
     let console = console_use(options, at_end);
     let ended = System::new().block_on(live(&node, bound, console, children));
     node.console.close();
@@ -185,6 +188,9 @@ fn tell_start(node: &NodeContext) {
         node.genesis.network,
         node.local.listen.as_deref().unwrap_or("no address")
     );
+    if let Some(address) = node.api_address {
+        tracing::info!(target: "web", "page and API are at http://{address}/");
+    }
 }
 
 /// Waits for `quit`, SIGINT or SIGTERM.

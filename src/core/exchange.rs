@@ -353,8 +353,9 @@ impl<E: Engine> Exchange<E> {
     /// Applies an operation that came in.
     fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
-        let was_forked = self.dag.fork_of(&operation.body().author).is_some();
         let index = self.enter(&operation, late_ms);
+        let twins = self.dag.twins(self.dag.author(index));
+        let was_forked = twins.is_some_and(|(_, second)| second != index);
         self.outputs.push_back(Output::Persist {
             index,
             operation: operation.clone(),
@@ -371,11 +372,9 @@ impl<E: Engine> Exchange<E> {
     /// Puts an operation into the set; it acts at the next merge.
     fn enter(&mut self, operation: &Verified, late_ms: u64) -> OpIndex {
         let author = operation.body().author;
-        let was_forked = self.dag.fork_of(&author).is_some();
         let index = self.dag.insert(operation);
-        let position = self.dag.position(index);
-        self.replica
-            .stage(operation, self.dag.author(index), position, late_ms);
+        let (position, owner) = (self.dag.position(index), self.dag.author(index));
+        self.replica.stage(operation, owner, position, late_ms);
         if let Some(settlement) = &mut self.settlement {
             settlement.handle_applied(self.seen, operation, index);
         }
@@ -396,11 +395,13 @@ impl<E: Engine> Exchange<E> {
         } else if let Some(first) = operation.body().refs.first() {
             self.referred = self.dag.find(first);
         }
-        if let (false, Some((first, second))) = (was_forked, self.dag.fork_of(&author)) {
+        if let Some((first, second)) = self.dag.twins(owner)
+            && second == index
+        {
             self.outputs.push_back(Output::Forked {
                 author,
-                first,
-                second,
+                first: self.dag.id(first),
+                second: self.dag.id(second),
             });
         }
         index

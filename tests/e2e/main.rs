@@ -13,6 +13,7 @@ mod netns;
 mod bad_commands;
 mod bad_configuration;
 mod chaos;
+mod cluster;
 mod concurrency;
 mod contract;
 mod discovery;

@@ -9,7 +9,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfitech");
 /// Settings of every node in tests: loopback only, and second attempts soon, so that healing is
 /// measured in tenths of seconds. Ways of discovery that find strangers on the machine have to be
 /// switched off here: the tests draw their own topology.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("mode", "p2p"),
     ("discovery.mdns", "false"),
     ("discovery.peer_exchange", "false"),
@@ -17,6 +17,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("p2p.target_peers", "0"),
     ("network.name", "e2e"),
     ("p2p.host", "127.0.0.1"),
+    ("api.port", "0"),
     ("p2p.reconnect_interval_ms", "500"),
     ("breaker.reset_timeout_ms", "300"),
     ("breaker.max_timeout_ms", "1000"),
