@@ -234,7 +234,12 @@ fn group_commit_by_the_number_of_orders_on_their_way() {
 #[test]
 #[ignore = "51 processes, for a figure: see docs/RELIABILITY.md"]
 fn a_node_with_100000_resting_orders_and_50_peers_lives_within_512_mib() {
-    let mut node = Node::start(plan("small").set("p2p.max_peers", "64"));
+    let start = |_| Node::start(Plan::named("peer").set("log.level", "error"));
+    let peers: Vec<Node> = (0..50).map(start).collect();
+    // It dials: of those who come from one address it would take sixteen.
+    let small = plan("small").set("p2p.max_peers", "150");
+    let dials = |plan: Plan, peer: &Node| plan.dials(&peer.address());
+    let mut node = Node::start(peers.iter().fold(small, dials));
     let limit = format!("--data={MEMORY_BYTES}:{MEMORY_BYTES}");
     let limited = std::process::Command::new("prlimit")
         .args(["--pid", &node.process().to_string(), &limit])
@@ -243,15 +248,6 @@ fn a_node_with_100000_resting_orders_and_50_peers_lives_within_512_mib() {
         limited.is_ok_and(|status| status.success()),
         "it is limited"
     );
-    let peers: Vec<Node> = (0..50)
-        .map(|_| {
-            Node::start(
-                Plan::named("peer")
-                    .set("log.level", "error")
-                    .dials(&node.address()),
-            )
-        })
-        .collect();
     node.wait_for_peers(peers.len());
     thread::scope(|scope| {
         for seed in 0..50 {
