@@ -442,9 +442,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         Some(Subcommands::Sim { options, sim }) => {
             (outer.merge(options), Command::Sim(sim.command()))
         }
-        Some(Subcommands::Load { options, load }) => {
-            (outer.merge(options), Command::Load(load))
-        }
+        Some(Subcommands::Load { options, load }) => (outer.merge(options), Command::Load(load)),
         Some(Subcommands::Grape { grape }) => (outer, Command::Grape(Box::new(grape.command()))),
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };

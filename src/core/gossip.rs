@@ -48,9 +48,7 @@ use core::mem;
 use crate::outputs::Outputs;
 use crate::seen::Seen;
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
-use crate::wire::{
-    Behind, Frame, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload, Prefix,
-};
+use crate::wire::{Behind, Frame, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload, Prefix};
 
 mod flow;
 mod lazy;
@@ -60,6 +58,7 @@ mod recent;
 mod trees;
 mod vocabulary;
 
+pub use missing::MISSING_MAX;
 pub use vocabulary::{Arrival, Arriving, GossipConfig, GossipOutput, WireOperation};
 
 use self::flow::Link;

@@ -230,8 +230,7 @@ impl Liar<'_> {
     pub fn push(&mut self, link: LinkId, operations: Vec<Parcel>) {
         // The fewest hops: the most attractive parent.
         let hops = vec![1; operations.len()];
-        self.sent
-            .push((link, Frame::Ops(Ops { operations, hops })));
+        self.sent.push((link, Frame::Ops(Ops { operations, hops })));
     }
 
     /// Pushes an operation to everyone.

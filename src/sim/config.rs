@@ -110,7 +110,11 @@ impl Config {
     pub fn warm_up_us(&self) -> Micros {
         let second_us = (1_000 * MS) as f64;
         let lasts_us = f64::from(self.warm_up_operations()) / self.rate * second_us;
-        if self.rate > 0.0 { lasts_us as Micros } else { 0 }
+        if self.rate > 0.0 {
+            lasts_us as Micros
+        } else {
+            0
+        }
     }
 
     /// The command that runs this.

@@ -23,6 +23,7 @@ mod hostile_peers;
 mod lifecycle;
 mod lifetimes;
 mod links;
+mod load;
 mod logs;
 mod membership;
 mod readme;
