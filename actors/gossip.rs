@@ -81,10 +81,22 @@ pub struct Written {
     pub cost_bytes: usize,
 }
 
-/// The matcher applied these operations and they may travel: id, author, bytes, and where from.
+/// The matcher applied these operations and they may travel.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Applied(pub Vec<(OpId, AuthorKey, Arc<[u8]>, Option<Source>)>);
+pub struct Applied(pub Vec<AppliedOperation>);
+
+/// An operation that may travel.
+pub struct AppliedOperation {
+    /// Its id.
+    pub id: OpId,
+    /// Its author, along whose tree it travels.
+    pub author: AuthorKey,
+    /// Its bytes.
+    pub wire: Arc<[u8]>,
+    /// Where it came from; `None` for an own one.
+    pub source: Option<Source>,
+}
 
 /// This link delivered an operation that contradicts its ancestors.
 #[derive(Message)]
@@ -328,8 +340,11 @@ impl GossipActor {
             .filter(|(_, arrival)| *arrival == Arrival::New)
             .map(|(operation, _)| operation)
             .collect();
+        let traffic = &self.node.traffic;
+        let new = operations.len();
+        traffic.operations_pushed.add(count as u64);
+        traffic.operations_copied.add((count - new) as u64);
         if let Some(entry) = self.links.get(&link) {
-            let new = operations.len();
             let peer = entry.node.short();
             tracing::debug!(target: "gossip", "{peer} pushed {count} operations, {new} new");
         }
@@ -376,6 +391,7 @@ impl GossipActor {
         let link = delivered.source.link;
         let now = self.node.clock.now();
         if let (Some(ticket), Some(gained)) = (delivered.ticket, delivered.gained) {
+            self.node.traffic.operations_pulled.add(gained);
             self.sync.handle_delivered(now, ticket, gained);
         }
         self.gossip.handle_not_applied(&delivered.undelivered, None);
@@ -635,10 +651,12 @@ impl Handler<Applied> for GossipActor {
 
     fn handle(&mut self, applied: Applied, context: &mut Context<Self>) {
         let now = self.node.clock.now();
-        for (id, author, wire, source) in applied.0 {
-            let bytes = wire.to_vec();
+        for operation in applied.0 {
+            let AppliedOperation { id, author, .. } = operation;
+            let bytes = operation.wire.to_vec();
             let operations = vec![WireOperation { id, author, bytes }];
-            self.gossip.handle_applied(now, operations, source);
+            self.gossip
+                .handle_applied(now, operations, operation.source);
         }
         self.drive(context);
     }

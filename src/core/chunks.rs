@@ -77,9 +77,19 @@ impl<T> Chunks<T> {
     }
 
     /// How many values come before the first that does not hold, in a list where none after it
-    /// holds.
+    /// holds. Searched from the end in growing steps: what is asked for is mostly near it, and so
+    /// is what the caches have.
     pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
         let (mut low, mut high) = (0, self.len);
+        let mut step = 1;
+        while let Some(at) = high.checked_sub(step) {
+            if holds(&self[at]) {
+                low = at + 1;
+                break;
+            }
+            high = at;
+            step *= 2;
+        }
         while low < high {
             let middle = low.midpoint(high);
             if holds(&self[middle]) {

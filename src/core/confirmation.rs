@@ -32,6 +32,7 @@ use core::fmt;
 use self::branch::Branch;
 use self::ledger::{Ledger, PairNumber};
 use crate::dag::{Dag, OpIndex};
+use crate::few::Few;
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
 use crate::order_log::LogKey;
@@ -130,7 +131,7 @@ impl OrderPair {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PairTerms {
     /// The quantities of the final trades, by their piece.
-    pub complete: Vec<Lots>,
+    pub complete: Few<Lots>,
     /// What the owner of the order with the smaller id withholds for the next piece.
     pub low_half: Lots,
     /// What the owner of the other one does.
@@ -251,22 +252,22 @@ impl Confirmations {
 
     /// What counts for a pair in the whole set.
     pub fn terms(&self, pair: &OrderPair, dag: &Dag) -> PairTerms {
-        let low = self.halves(&pair.low, &pair.high);
-        let high = self.halves(&pair.high, &pair.low);
-        let mut complete = Vec::new();
+        let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high) else {
+            return PairTerms::default();
+        };
+        let (low, high) = (&of_low.halves, &of_high.halves);
+        let mut complete = Few::default();
         while let Some(quantity) = self.complete_piece(low, high, complete.len()) {
             complete.push(quantity);
         }
         let piece = complete.len();
-        let (low_refused, high_refused) = (
-            self.has_refused(&pair.low, &pair.high),
-            self.has_refused(&pair.high, &pair.low),
-        );
+        let (low_refused, high_refused) =
+            (!of_low.refusals.is_empty(), !of_high.refusals.is_empty());
+        let low_frees = high_refused || !of_low.releases.is_empty();
+        let high_frees = low_refused || !of_high.releases.is_empty();
         let low_latest_ms = self.latest_of_order(&pair.low, dag);
         let high_latest_ms = self.latest_of_order(&pair.high, dag);
         let first = low.iter().chain(high).next();
-        let low_frees = high_refused || self.has_released(&pair.low, &pair.high);
-        let high_frees = low_refused || self.has_released(&pair.high, &pair.low);
         PairTerms {
             low_half: self.open_half(low, piece, high_latest_ms, low_frees),
             high_half: self.open_half(high, piece, low_latest_ms, high_frees),
@@ -362,14 +363,11 @@ impl Confirmations {
             quantity: half.quantity,
             price: half.price,
         };
-        let signed = self.signed.entry(&half.own, &half.other);
-        signed.halves.push(signed_half);
-        self.signed.promise(&half.own, half.quantity.0);
+        let pair = self.signed.sign(&half.own, &half.other, signed_half);
         let partner = dag.find_order(&half.other).map(|at| dag.author(at));
         let partner = partner.expect("the other order is an ancestor");
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {
-            let pair = self.signed.number_of(&half.own, &half.other);
             self.awaiting.insert((partner, until_ms, half.market, pair));
         }
     }

@@ -285,6 +285,12 @@ impl Dag {
         Some((self.id(first), self.id(second)))
     }
 
+    /// The same by the author's number. The second of them came last and proved it.
+    pub(crate) fn twins(&self, author: Owner) -> Option<(OpIndex, OpIndex)> {
+        let fork = self.chains[author.0 as usize].fork.as_ref()?;
+        Some(fork.twins)
+    }
+
     /// Every author who forked his chain.
     pub fn forkers(&self) -> impl Iterator<Item = AuthorKey> {
         (0..self.chains.len())

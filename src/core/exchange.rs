@@ -43,6 +43,10 @@ use crate::wire::Head;
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 
+/// Restored operations between two merges: confirmations look orders up in what is not merged yet,
+/// one by one, so a whole history in one merge would take time in proportion to its square.
+const RESTORE_MERGE_EVERY: usize = 1_024;
+
 /// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
 const OWN_HEADS_MAX: usize = 16;
 
@@ -215,13 +219,23 @@ impl<E: Engine> Exchange<E> {
     /// When the store does not hold what this node wrote.
     pub fn restore(&mut self, wire: &[u8]) -> Result<(), RestoreError> {
         let operation = Operation::decode(wire, &self.genesis, &self.digest);
-        let operation = operation.map_err(RestoreError::Operation)?.trust();
-        match self.admit(&operation).map_err(RestoreError::Invalid)? {
+        self.restore_verified(&operation.map_err(RestoreError::Operation)?.trust())
+    }
+
+    /// The same for an operation that is decoded and whose signature was checked, as an audit does.
+    ///
+    /// # Errors
+    /// When the operation cannot stand here.
+    pub fn restore_verified(&mut self, operation: &Verified) -> Result<(), RestoreError> {
+        match self.admit(operation).map_err(RestoreError::Invalid)? {
             Admission::Ready => {}
             Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
         }
-        self.enter(&operation, 0);
+        self.enter(operation, 0);
         self.persisted = self.dag.len();
+        if self.persisted.is_multiple_of(RESTORE_MERGE_EVERY) {
+            self.replica.merge_all();
+        }
         Ok(())
     }
 
@@ -339,8 +353,9 @@ impl<E: Engine> Exchange<E> {
     /// Applies an operation that came in.
     fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
-        let was_forked = self.dag.fork_of(&operation.body().author).is_some();
         let index = self.enter(&operation, late_ms);
+        let twins = self.dag.twins(self.dag.author(index));
+        let was_forked = twins.is_some_and(|(_, second)| second != index);
         self.outputs.push_back(Output::Persist {
             index,
             operation: operation.clone(),
@@ -357,11 +372,9 @@ impl<E: Engine> Exchange<E> {
     /// Puts an operation into the set; it acts at the next merge.
     fn enter(&mut self, operation: &Verified, late_ms: u64) -> OpIndex {
         let author = operation.body().author;
-        let was_forked = self.dag.fork_of(&author).is_some();
         let index = self.dag.insert(operation);
-        let position = self.dag.position(index);
-        self.replica
-            .stage(operation, self.dag.author(index), position, late_ms);
+        let (position, owner) = (self.dag.position(index), self.dag.author(index));
+        self.replica.stage(operation, owner, position, late_ms);
         if let Some(settlement) = &mut self.settlement {
             settlement.handle_applied(self.seen, operation, index);
         }
@@ -382,11 +395,13 @@ impl<E: Engine> Exchange<E> {
         } else if let Some(first) = operation.body().refs.first() {
             self.referred = self.dag.find(first);
         }
-        if let (false, Some((first, second))) = (was_forked, self.dag.fork_of(&author)) {
+        if let Some((first, second)) = self.dag.twins(owner)
+            && second == index
+        {
             self.outputs.push_back(Output::Forked {
                 author,
-                first,
-                second,
+                first: self.dag.id(first),
+                second: self.dag.id(second),
             });
         }
         index

@@ -25,6 +25,7 @@ pub mod delivery;
 pub mod dht;
 mod effect_log;
 pub mod exchange;
+pub mod few;
 pub mod genesis;
 pub mod gossip;
 pub mod handshake;

@@ -81,8 +81,7 @@ pub(crate) struct LogEntry {
     draw: u64,
     depth: u32,
     pub(crate) operation: OperationPlace,
-    /// The engine before this action.
-    pub(crate) mark: Mark,
+    mark: u32,
     /// Where this action's traces begin.
     pub(crate) traces_from: u32,
     /// The seat reserved for the order that this action makes, or nobody's if it makes none.
@@ -127,7 +126,7 @@ impl LogEntry {
             draw: key.draw,
             depth: key.position.depth,
             operation,
-            mark: Mark(0),
+            mark: 0,
             traces_from: 0,
             own,
             deed,
@@ -151,7 +150,7 @@ impl LogEntry {
             draw: 0,
             depth: u32::MAX,
             operation,
-            mark: Mark(0),
+            mark: 0,
             traces_from: 0,
             own: Slot::NONE,
             deed,
@@ -164,6 +163,16 @@ impl LogEntry {
     pub(crate) fn is_withdrawn_by(&self, withdrawal: &Self) -> bool {
         let same = (self.bucket, self.operation) == (withdrawal.bucket, withdrawal.operation);
         same && matches!(self.deed, Deed::Withdraw(_) | Deed::Lapse(_))
+    }
+
+    /// The engine before this action.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(u64::from(self.mark))
+    }
+
+    /// Notes what the engine is like before this action.
+    pub(crate) fn set_mark(&mut self, mark: Mark) {
+        self.mark = u32::try_from(mark.0).expect("2^32 records of an undo log are 64 GiB");
     }
 
     /// The bucket of its time.
@@ -350,6 +359,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_less_than_a_cache_line() {
-        assert_eq!(size_of::<LogEntry>(), 56);
+        assert_eq!(size_of::<LogEntry>(), 48);
     }
 }

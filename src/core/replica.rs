@@ -343,7 +343,7 @@ impl<E: Engine> Replica<E> {
             return undone;
         }
         let from = market.log.partition_point(is_before);
-        market.engine.undo_to(market.log[from].mark);
+        market.engine.undo_to(market.log[from].mark());
         for at in (from..market.log.len()).rev() {
             let trades = tape_of(&self.orders, &self.markets[index], at);
             undone

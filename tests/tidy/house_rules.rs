@@ -55,6 +55,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "book",
         "breaker",
         "chunks",
+        "few",
         "genesis",
         "krpc",
         "market",

@@ -12,48 +12,9 @@ use core::ops::Deref;
 use super::{OrderPair, SignedHalf};
 use crate::chunks::Chunks;
 use crate::dag::OpIndex;
+use crate::few::Few;
 use crate::matching::{IdTable, Slot, TagKey};
 use crate::types::OrderId;
-
-/// Halves of one owner for one other order: hardly ever more than one.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Halves {
-    #[default]
-    None,
-    One(SignedHalf),
-    Several(Vec<SignedHalf>),
-}
-
-impl Halves {
-    pub(super) fn push(&mut self, half: SignedHalf) {
-        match self {
-            Self::None => *self = Self::One(half),
-            Self::One(first) => *self = Self::Several(alloc::vec![*first, half]),
-            Self::Several(halves) => halves.push(half),
-        }
-    }
-}
-
-impl Deref for Halves {
-    type Target = [SignedHalf];
-
-    fn deref(&self) -> &[SignedHalf] {
-        match self {
-            Self::None => &[],
-            Self::One(half) => core::slice::from_ref(half),
-            Self::Several(halves) => halves,
-        }
-    }
-}
-
-impl<'a> IntoIterator for &'a Halves {
-    type Item = &'a SignedHalf;
-    type IntoIter = core::slice::Iter<'a, SignedHalf>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
 
 /// Operations, where mostly there are none.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +50,7 @@ impl<'a> IntoIterator for &'a Rare {
 /// What the owner of one order has signed about another order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Signed {
-    pub(super) halves: Halves,
+    pub(super) halves: Few<SignedHalf>,
     /// Refusals and releases.
     pub(super) refusals: Rare,
     pub(super) releases: Rare,
@@ -160,30 +121,39 @@ impl Ledger {
         self.signed.get(&pair)
     }
 
-    /// The same, to be changed; it is there from now on, in both directions.
+    /// What the owner of each of two orders has signed about the other, if anything was signed.
+    pub(super) fn both(&self, first: &OrderId, second: &OrderId) -> Option<[&Signed; 2]> {
+        let (first, second) = (self.number(first)?, self.number(second)?);
+        let of_first = self.signed.get(&(first, second))?;
+        Some([of_first, self.signed.get(&(second, first))?])
+    }
+
+    /// What the owner of the first order has signed about the second, to be changed; it is there
+    /// from now on, in both directions.
     pub(super) fn entry(&mut self, own: &OrderId, other: &OrderId) -> &mut Signed {
         let (own, other) = (self.number_or_new(own), self.number_or_new(other));
+        self.entry_of(own, other)
+    }
+
+    fn entry_of(&mut self, own: Number, other: Number) -> &mut Signed {
         self.signed.entry((other, own)).or_default();
         self.signed.entry((own, other)).or_default()
     }
 
-    /// The numbers of two orders. It does not depend on which of them is named first.
-    pub(super) fn number_of(&mut self, first: &OrderId, second: &OrderId) -> PairNumber {
-        let (first, second) = (self.number_or_new(first), self.number_or_new(second));
-        PairNumber(first.min(second), first.max(second))
+    /// Notes a half, and that so much more is promised of the own order. The numbers of the two
+    /// orders do not depend on which of them is named first.
+    pub(super) fn sign(&mut self, own: &OrderId, other: &OrderId, half: SignedHalf) -> PairNumber {
+        let (own, other) = (self.number_or_new(own), self.number_or_new(other));
+        self.entry_of(own, other).halves.push(half);
+        let promised = &mut self.parties[own as usize].promised;
+        *promised = promised.saturating_add(half.quantity.0);
+        PairNumber(own.min(other), own.max(other))
     }
 
     /// The orders with these numbers.
     pub(super) fn pair(&self, PairNumber(first, second): PairNumber) -> OrderPair {
         let id = |number: Number| self.parties[number as usize].id;
         OrderPair::new(id(first), id(second))
-    }
-
-    /// Notes that more was promised of an order.
-    pub(super) fn promise(&mut self, order: &OrderId, quantity: u64) {
-        let number = self.number_or_new(order);
-        let promised = &mut self.parties[number as usize].promised;
-        *promised = promised.saturating_add(quantity);
     }
 
     /// All that was ever promised of an order.
@@ -241,9 +211,10 @@ mod tests {
     fn what_was_signed_is_found_from_both_sides_and_in_the_order_of_ids() {
         let mut ledger = Ledger::new(&[7; 32]);
         for (own, other) in [(1, 2), (3, 1), (2, 1), (1, 4)] {
-            let entry = ledger.entry(&order(own), &order(other));
-            (0..u32::from(own)).for_each(|number| entry.halves.push(half(number)));
-            ledger.promise(&order(own), u64::from(other));
+            ledger.entry(&order(own), &order(other));
+            for number in 0..u32::from(own) {
+                ledger.sign(&order(own), &order(other), half(number));
+            }
         }
         let halves = |own, other| {
             let signed = ledger.get(&(order(own), order(other)));
@@ -252,7 +223,13 @@ mod tests {
         assert_eq!((halves(1, 2), halves(2, 1)), (Some(1), Some(2)));
         assert_eq!((halves(3, 1), halves(1, 3)), (Some(3), Some(0)));
         assert_eq!((halves(2, 3), halves(9, 1)), (None, None));
-        assert_eq!(ledger.promised(&order(1)), 6);
+        let both = ledger.both(&order(1), &order(2));
+        assert_eq!(
+            both.map(|both| both.map(|it| it.halves.len())),
+            Some([1, 2])
+        );
+        assert!(ledger.both(&order(2), &order(3)).is_none());
+        assert_eq!(ledger.promised(&order(3)), 3);
         assert_eq!(ledger.promised(&order(4)), 0);
         let mut partners: Vec<OrderId> = ledger.partners(&order(1)).collect();
         partners.sort_unstable();

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::NewOrder;
+use crate::few::Few;
 use crate::types::{Lots, OrderId, Ticks};
 
 /// What was signed about an order that enters.
@@ -26,7 +27,7 @@ pub struct Claim {
     /// The price of the pair.
     pub price: Ticks,
     /// The quantities of their final trades, by piece.
-    pub complete: Vec<Lots>,
+    pub complete: Few<Lots>,
     /// What the maker's owner withholds for the next piece.
     pub maker_half: Lots,
     /// What the entering order's owner withholds for it.

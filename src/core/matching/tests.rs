@@ -463,7 +463,7 @@ fn claim() -> impl Strategy<Value = Claim> {
         |(maker, price, complete, (maker_half, taker_half), meeting)| Claim {
             maker,
             price,
-            complete,
+            complete: complete.into_iter().collect(),
             maker_half,
             taker_half,
             meeting,

@@ -35,7 +35,7 @@ impl<E: Engine> Replica<E> {
                 }
                 let is_rejected = self.is_by_expelled(index, at);
                 let market = &mut self.markets[index];
-                market.log[at].mark = market.engine.mark();
+                market.log[at].set_mark(market.engine.mark());
                 match (deed, action) {
                     (_, matching::Action::Replace(replacement)) => {
                         self.execute_replace(index, at, replacement);

@@ -203,7 +203,8 @@ impl<E: Engine> Replica<E> {
                 .zip(after.into_iter().flatten())
             {
                 if old.status != new.status && new.status == TradeStatus::Final {
-                    self.report_trade((index, cause), &new, TradeChange::Confirmed, changes);
+                    let mut reports = self.reports(index, changes);
+                    reports.add(&new, TradeChange::Confirmed, cause);
                 }
             }
         }

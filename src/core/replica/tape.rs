@@ -34,117 +34,127 @@ fn meeting_of((first, second, piece): Encounter) -> Meeting {
     (first.min(second), first.max(second), piece)
 }
 
-impl<E: Engine> Replica<E> {
-    /// Reports how the trades from `first` on differ from those that were undone.
-    pub(super) fn report_trades(
-        &mut self,
-        index: usize,
-        (first, cause): (usize, OpId),
-        mut undone: BTreeMap<Encounter, TapeEntry>,
-        changes: &mut Vec<Change>,
-    ) {
-        let market = &self.markets[index];
-        let operations = &self.orders.operations;
-        let mut reports = Vec::new();
-        for trade in tape(&self.orders, market, first) {
-            let old = undone.remove(&trade.meeting);
-            let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
-            let change = match old {
-                None => Some(TradeChange::New),
-                Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
-                    Some(TradeChange::Amended)
-                }
-                Some(old) if old.number != trade.number => Some(TradeChange::Moved),
-                Some(_) => None,
-            };
-            reports.extend(change.map(|change| (trade, change)));
-            let is_final = trade.status == TradeStatus::Final;
-            if is_final && (!was_final || change == Some(TradeChange::Amended)) {
-                reports.push((trade, TradeChange::Confirmed));
-            }
-        }
-        if !undone.is_empty() {
-            let busted = undone.into_values();
-            reports.extend(busted.map(|old| (old, TradeChange::Busted)));
-            reports.sort_by(|(first, _), (second, _)| {
-                let actions = first.action.order(&second.action, operations);
-                actions.then(first.number.cmp(&second.number))
-            });
-        }
-        for (trade, change) in reports {
-            self.report_trade((index, cause), &trade, change, changes);
-        }
-    }
+/// What is reported of the trades of one market, and where to.
+pub(super) struct Reports<'a> {
+    pub(super) orders: &'a OrderTable,
+    pub(super) revisions: &'a mut BTreeMap<Meeting, u32>,
+    pub(super) changes: &'a mut Vec<Change>,
+    pub(super) market: MarketIndex,
+}
 
-    /// Reports what happened to a trade.
-    pub(super) fn report_trade(
-        &mut self,
-        (index, cause): (usize, OpId),
-        trade: &TapeEntry,
-        change: TradeChange,
-        changes: &mut Vec<Change>,
-    ) {
-        self.count_report(meeting_of(trade.meeting), change);
+impl Reports<'_> {
+    /// Reports what happened to a trade, and by which operation.
+    pub(super) fn add(&mut self, trade: &TapeEntry, change: TradeChange, cause: OpId) {
+        let meeting = meeting_of(trade.meeting);
+        self.count(meeting, change);
         let status = match change {
             TradeChange::New => TradeStatus::Tentative,
             TradeChange::Moved | TradeChange::Confirmed => trade.status,
             TradeChange::Amended => TradeStatus::Amended,
             TradeChange::Busted => TradeStatus::Busted,
         };
-        changes.push(Change::Trade {
-            position: self.position(trade),
-            trade: self.trade_facts(market_index(index), trade, status),
+        let revision = self.revisions.get(&meeting).copied().unwrap_or(1);
+        self.changes.push(Change::Trade {
+            position: position(self.orders, trade),
+            trade: facts(self.orders, trade, self.market, (status, revision)),
             change,
             cause,
         });
     }
 
     /// Counts reports of a trade, from the second on.
-    fn count_report(&mut self, trade: Meeting, change: TradeChange) {
+    fn count(&mut self, trade: Meeting, change: TradeChange) {
         let is_known = || self.revisions.contains_key(&trade);
         if change == TradeChange::Moved || (change == TradeChange::New && !is_known()) {
             return;
         }
         *self.revisions.entry(trade).or_insert(1) += 1;
     }
+}
 
-    fn position(&self, trade: &TapeEntry) -> TradePosition {
-        TradePosition {
-            key: trade.action.key(&self.orders.operations),
-            number: trade.number,
+/// Where a trade stands in its market.
+fn position(orders: &OrderTable, trade: &TapeEntry) -> TradePosition {
+    TradePosition {
+        key: trade.action.key(&orders.operations),
+        number: trade.number,
+    }
+}
+
+/// A trade for users.
+fn facts(
+    orders: &OrderTable,
+    entry: &TapeEntry,
+    market: MarketIndex,
+    (status, revision): (TradeStatus, u32),
+) -> TradeFacts {
+    let (maker, taker, piece) = entry.meeting;
+    let side = orders.terms(taker).side;
+    let (buy, sell) = match side {
+        Side::Buy => (taker, maker),
+        Side::Sell => (maker, taker),
+    };
+    TradeFacts {
+        piece,
+        market,
+        price: entry.price,
+        quantity: entry.quantity,
+        buy: orders.id(buy),
+        sell: orders.id(sell),
+        taker: side,
+        status,
+        time: orders.operations.row(entry.action.operation).time,
+        revision,
+    }
+}
+
+impl<E: Engine> Replica<E> {
+    /// Where what happened to the trades of a market is reported.
+    pub(super) fn reports<'a>(
+        &'a mut self,
+        index: usize,
+        changes: &'a mut Vec<Change>,
+    ) -> Reports<'a> {
+        Reports {
+            orders: &self.orders,
+            revisions: &mut self.revisions,
+            changes,
+            market: market_index(index),
         }
     }
 
-    /// A trade for users.
-    fn trade_facts(
-        &self,
-        market: MarketIndex,
-        entry: &TapeEntry,
-        status: TradeStatus,
-    ) -> TradeFacts {
-        let (maker, taker, piece) = entry.meeting;
-        let side = self.orders.terms(taker).side;
-        let (buy, sell) = match side {
-            Side::Buy => (taker, maker),
-            Side::Sell => (maker, taker),
+    /// Reports how the trades from `first` on differ from those that were undone.
+    pub(super) fn report_trades(
+        &mut self,
+        index: usize,
+        (first, cause): (usize, OpId),
+        undone: BTreeMap<Encounter, TapeEntry>,
+        changes: &mut Vec<Change>,
+    ) {
+        let mut reports = Reports {
+            orders: &self.orders,
+            revisions: &mut self.revisions,
+            changes,
+            market: market_index(index),
         };
-        TradeFacts {
-            piece,
-            market,
-            price: entry.price,
-            quantity: entry.quantity,
-            buy: self.orders.id(buy),
-            sell: self.orders.id(sell),
-            taker: side,
-            status,
-            time: self.orders.operations.row(entry.action.operation).time,
-            revision: self.revision_of(meeting_of(entry.meeting)),
+        let trades = tape(&self.orders, &self.markets[index], first);
+        if undone.is_empty() {
+            for trade in trades {
+                reports.add(&trade, TradeChange::New, cause);
+                if trade.status == TradeStatus::Final {
+                    reports.add(&trade, TradeChange::Confirmed, cause);
+                }
+            }
+            return;
+        }
+        for (trade, change) in differences(&self.orders, trades, undone) {
+            reports.add(&trade, change, cause);
         }
     }
 
     /// A trade that stands in the tape, for users.
     fn standing_trade(&self, market: MarketIndex, entry: &TapeEntry) -> TradeFacts {
-        self.trade_facts(market, entry, entry.status)
+        let revision = self.revision_of(meeting_of(entry.meeting));
+        facts(&self.orders, entry, market, (entry.status, revision))
     }
 
     fn revision_of(&self, trade: Meeting) -> u32 {
@@ -202,7 +212,7 @@ impl<E: Engine> Replica<E> {
         let mut changes = Vec::new();
         for (index, market) in self.markets.iter().enumerate() {
             changes.extend(tape(&self.orders, market, 0).map(|trade| Change::Trade {
-                position: self.position(&trade),
+                position: position(&self.orders, &trade),
                 trade: self.standing_trade(market_index(index), &trade),
                 change: TradeChange::Moved,
                 cause: self.orders.operations.row(trade.action.operation).id,
@@ -257,6 +267,41 @@ pub(super) fn tape<'a, E>(
     first: usize,
 ) -> impl Iterator<Item = TapeEntry> + 'a {
     (first..market.log.len()).flat_map(move |at| tape_of(orders, market, at))
+}
+
+/// How trades differ from those that stood before, in log order.
+fn differences(
+    orders: &OrderTable,
+    trades: impl Iterator<Item = TapeEntry>,
+    mut before: BTreeMap<Encounter, TapeEntry>,
+) -> Vec<(TapeEntry, TradeChange)> {
+    let mut reports = Vec::new();
+    for trade in trades {
+        let old = before.remove(&trade.meeting);
+        let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
+        let change = match old {
+            None => Some(TradeChange::New),
+            Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
+                Some(TradeChange::Amended)
+            }
+            Some(old) if old.number != trade.number => Some(TradeChange::Moved),
+            Some(_) => None,
+        };
+        reports.extend(change.map(|change| (trade, change)));
+        let is_final = trade.status == TradeStatus::Final;
+        if is_final && (!was_final || change == Some(TradeChange::Amended)) {
+            reports.push((trade, TradeChange::Confirmed));
+        }
+    }
+    if !before.is_empty() {
+        let busted = before.into_values();
+        reports.extend(busted.map(|old| (old, TradeChange::Busted)));
+        reports.sort_by(|(first, _), (second, _)| {
+            let actions = first.action.order(&second.action, &orders.operations);
+            actions.then(first.number.cmp(&second.number))
+        });
+    }
+    reports
 }
 
 /// What an end reason counts as in a digest.
