@@ -58,6 +58,7 @@ mod recent;
 mod trees;
 mod vocabulary;
 
+pub use missing::MISSING_MAX;
 pub use vocabulary::{Arrival, Arriving, GossipConfig, GossipOutput, WireOperation};
 
 use self::flow::Link;

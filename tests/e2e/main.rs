@@ -28,6 +28,7 @@ mod kills;
 mod lifecycle;
 mod lifetimes;
 mod links;
+mod load;
 mod logs;
 mod membership;
 mod readme;

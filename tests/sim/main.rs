@@ -4,6 +4,7 @@
 //! runs the first hundred. A failure prints the command that runs it again.
 
 mod adversaries;
+mod broadcast;
 mod canaries;
 mod command;
 mod determinism;
@@ -23,6 +24,7 @@ pub fn small(name: &str, seed: u64) -> Config {
         seed,
         nodes: 16,
         duration_us: 4_000 * MS,
+        warm_up: Some(0),
         rate: found.rate.min(60.0),
         ..found
     }

@@ -52,10 +52,15 @@ impl<O: Payload> Gossip<O> {
         if missing.is_none_or(|it| it.asked.is_none()) {
             return;
         }
-        // It had to be asked for, so somebody was silent.
+        // It had to be asked for, so somebody was silent, and loses his place.
         let author = Prefix::of(&arriving.author.0);
-        let parent = self.trees.get_mut(author).and_then(|tree| tree.parent);
-        let silent = parent.and_then(|slot| self.link_at(slot.into()));
+        let slot = self.slot(link);
+        let Some(tree) = self.trees.get_mut(author) else {
+            return;
+        };
+        let silent = tree.parent;
+        tree.adopt(slot);
+        let silent = silent.and_then(|slot| self.link_at(slot.into()));
         let silent = silent.filter(|silent| *silent != link);
         if let Some(state) = silent.and_then(|silent| self.links.get_mut(&silent)) {
             state.note_fault();
@@ -73,7 +78,12 @@ impl<O: Payload> Gossip<O> {
         if before == Origin::of(slot) {
             return;
         }
-        let is_better = passage.prefers(now, arriving.hops, &self.config);
+        let author = Prefix::of(&arriving.author.0);
+        let parent = self.trees.get_mut(author).and_then(|tree| tree.parent);
+        // A tree that works is not changed by a race that its parent lost once.
+        let is_parent = slot.is_some() && parent.map(u32::from) == slot;
+        let is_better = passage.prefers(now, arriving.hops, &self.config)
+            || is_parent && arriving.hops <= passage.hops;
         if is_better {
             passage.origin = Origin::of(slot);
             passage.hops = arriving.hops;
@@ -81,7 +91,6 @@ impl<O: Payload> Gossip<O> {
         if passage.stage == Stage::Arrived {
             return;
         }
-        let author = Prefix::of(&arriving.author.0);
         let Some(tree) = self.trees.get_mut(author) else {
             return;
         };
@@ -94,16 +103,21 @@ impl<O: Payload> Gossip<O> {
                 author,
             );
         } else {
+            if is_parent {
+                tree.adopt(before.slot());
+            }
             tree.note_other(slot);
             self.prune(now, Some(link), author);
         }
     }
 
-    /// An operation was applied that was pushed or written here: its author's tree is what it took.
+    /// An operation was applied that was pushed or written here. If its author has no tree yet, the
+    /// way that it took is the beginning of one.
     pub(super) fn on_path(&mut self, now: Now, author: Prefix, passage: Passage) {
         let tree = self.trees.of_writer(author);
         let slot = passage.origin.slot();
-        if slot.is_some() {
+        let parent = tree.parent.map(u32::from);
+        if parent.is_none_or(|parent| passage.holders.has(Some(parent))) {
             tree.adopt(slot);
         }
         let mut others = passage.holders;

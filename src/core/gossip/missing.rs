@@ -14,7 +14,7 @@ use crate::types::{LinkId, Now};
 use crate::wire::Prefix;
 
 /// Most operations in the table. A guess: four seconds of a busy network.
-pub(super) const MISSING_MAX: usize = 4_096;
+pub const MISSING_MAX: usize = 4_096;
 
 /// Most operations that one link was the first to announce: an eighth.
 const MISSING_PER_LINK_MAX: usize = MISSING_MAX / 8;

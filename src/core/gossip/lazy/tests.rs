@@ -95,6 +95,20 @@ fn a_link_with_fewer_hops_takes_the_place_of_the_first_unless_it_is_late() {
 }
 
 #[test]
+fn a_parent_that_loses_a_race_keeps_its_place_and_the_winner_is_pruned() {
+    let mut gossip = node(3);
+    pass(&mut gossip, 0, 1, 4, 2);
+    later(&mut gossip, 0);
+    pass(&mut gossip, 1_000, 2, 8, 2);
+    gossip.handle_operation(at(1_100), link(1), arriving(8, 2));
+    assert_eq!(prunes(&later(&mut gossip, 1_100)), [(2, vec![author(8)])]);
+    pass(&mut gossip, 2_000, 2, 12, 1);
+    gossip.handle_operation(at(2_100), link(1), arriving(12, 2));
+    let made = prunes(&later(&mut gossip, 2_100));
+    assert_eq!(made, [(1, vec![author(12)])], "it is longer too");
+}
+
+#[test]
 fn copies_that_came_while_it_was_checked_prune_once_it_is_applied_and_not_before() {
     let mut gossip = node(3);
     gossip.handle_operation(at(0), link(1), arriving(4, 3));
