@@ -34,6 +34,7 @@ use bitfitech_core::supervision::{self, Backoff, Exit, Restart};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::mailbox::ActorRef;
+use crate::meter::{Meter, Turns};
 use crate::panics::{Guarded, describe, guard};
 
 /// How long an exit waits for the child's own children to be gone; a guess. Whoever is left after
@@ -192,6 +193,9 @@ pub(crate) trait AnyChild: Send + Sync {
     /// How much is queued for it (see [`ActorRef::depth`]).
     fn depth(&self) -> usize;
 
+    /// How long it was busy, over all lives.
+    fn turns(&self) -> Turns;
+
     /// Begins a life.
     fn launch(&self, placement: &Placement, launch: Launch) -> Leash;
 }
@@ -226,6 +230,7 @@ impl ChildSpec {
     {
         let child = Template {
             reference: reference.clone(),
+            meter: Arc::default(),
             factory: Arc::new(factory),
         };
         Self {
@@ -300,6 +305,7 @@ impl ChildSpec {
 
 struct Template<A: Actor, F> {
     reference: ActorRef<A>,
+    meter: Arc<Meter>,
     factory: Arc<F>,
 }
 
@@ -316,6 +322,10 @@ where
         self.reference.depth()
     }
 
+    fn turns(&self) -> Turns {
+        self.meter.read()
+    }
+
     fn launch(&self, placement: &Placement, launch: Launch) -> Leash {
         let (leash, cut) = oneshot::channel();
         let life = Life {
@@ -326,6 +336,7 @@ where
                 report: Some(launch.report),
             },
             factory: Arc::clone(&self.factory),
+            meter: Arc::clone(&self.meter),
             cut,
             parent: launch.subtree,
             own_thread: matches!(placement, Placement::OwnThread),
@@ -375,6 +386,7 @@ struct Life<A: Child, F> {
     mailbox: AddressReceiver<A>,
     obituary: Obituary<A>,
     factory: Arc<F>,
+    meter: Arc<Meter>,
     cut: oneshot::Receiver<Infallible>,
     /// Keeps the exit of the supervisor from being reported before this one's.
     parent: Option<Subtree>,
@@ -395,12 +407,15 @@ where
             exit: note.clone(),
             subtree,
         };
-        let (factory, mailbox) = (self.factory, self.mailbox);
+        let (factory, mailbox, meter) = (self.factory, self.mailbox, self.meter);
         let reason = note.clone();
         // The factory runs inside the task: a life cut off before its first poll is never built.
         let task = actix_rt::spawn(async move {
             match guard(|| factory(context))? {
-                Ok(actor) => Guarded::new(Context::with_receiver(mailbox).into_future(actor)).await,
+                Ok(actor) => {
+                    let future = Context::with_receiver(mailbox).into_future(actor);
+                    Guarded::new(future, meter).await
+                }
                 Err(failure) => {
                     reason.fail(failure);
                     Ok(())

@@ -285,19 +285,25 @@ fn check_drill(node: &NodeContext, actor: &str) -> Answer {
 /// Answers one line as the console would in JSON: for services that speak for their callers. The
 /// line must be one whose command is theirs to give.
 pub async fn answer_once(node: &Arc<NodeContext>, line: &str) -> String {
-    let answer = match parse(line, &node.genesis) {
+    let answer = answer_to(node, line).await;
+    answer_line(reply_word(line), &answer, &node.genesis)
+}
+
+/// Answers one line as the console would. As with [`answer_once`], its command must be one that is
+/// the caller's to give.
+pub async fn answer_to(node: &Arc<NodeContext>, line: &str) -> Answer {
+    match parse(line, &node.genesis) {
         Ok(Some(command)) => execute(node, command).await,
         Ok(None) => Err(ReplyError::new(
             ErrorCode::BadCommand,
             "there is no command",
         )),
         Err(error) => Err(error.into()),
-    };
-    answer_line(reply_word(line), &answer, &node.genesis)
+    }
 }
 
 /// Executes a command.
-async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
+pub(crate) async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer {
     let refs = &node.refs;
     match command {
         Command::Place(order) => submit(node, Submit::Place(order)).await,

@@ -18,6 +18,7 @@ use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::LogControl;
+use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use dashmap::DashMap;
 use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
@@ -37,6 +38,8 @@ use crate::orderbook::OrderbookActor;
 use crate::peer::PeerActor;
 use crate::store::StoreActor;
 use crate::supervisor::Supervisor;
+use crate::traffic::{Counter, Traffic};
+use crate::web::Feed;
 
 /// Events that wait for a slow subscriber; older ones are lost to him, and he is told how many.
 const EVENTS_MAX: usize = 65_536;
@@ -211,6 +214,18 @@ pub struct NodeContext {
     pub console_events: Mutex<broadcast::Receiver<Event>>,
     /// Like `console_events`, those of the supervisors.
     pub console_actor_events: Mutex<broadcast::Receiver<ActorEvent>>,
+    /// Like `console_events`, for the feed of the web.
+    pub web_events: Mutex<broadcast::Receiver<Event>>,
+    /// Like `console_actor_events`, for the feed of the web.
+    pub web_actor_events: Mutex<broadcast::Receiver<ActorEvent>>,
+    /// What followers of the node are told.
+    pub feed: Arc<Feed>,
+    /// Grows whenever what the orderbook would answer has changed.
+    pub board_version: Counter,
+    /// What travels to and from peers.
+    pub traffic: Traffic,
+    /// The address of the HTTP API.
+    pub api_address: Option<SocketAddr>,
     /// All established sessions.
     pub directory: Directory,
     /// What the supervisors share.
@@ -223,6 +238,8 @@ pub struct NodeContext {
     pub refs: Refs,
     /// What the node has of Grenache.
     pub grenache: GrenacheParts,
+    /// The operations on disk, until the first life of the store takes them.
+    pub opened_store: Mutex<Option<Store>>,
     /// Set when every actor has been up once; before that the console says nothing.
     pub up: SetOnce<()>,
     /// Told when the operator wants the node to shut down.
@@ -252,6 +269,10 @@ pub struct NodeParts {
     pub console: Console,
     /// What the node has of Grenache.
     pub grenache: GrenacheParts,
+    /// The operations on disk.
+    pub store: Store,
+    /// The address of the HTTP API.
+    pub api_address: Option<SocketAddr>,
 }
 
 impl NodeContext {
@@ -263,6 +284,8 @@ impl NodeContext {
     /// Brings the parts of a node together.
     pub fn new(parts: NodeParts) -> Arc<Self> {
         let (events, console_events) = broadcast::channel(EVENTS_MAX);
+        let web_events = events.subscribe();
+        let clock = Clock::default();
         let environment = Environment::new(parts.instance);
         let local = LocalNode {
             key: parts.identity.author(),
@@ -279,17 +302,24 @@ impl NodeContext {
             tls: parts.tls,
             own_chain: parts.own_chain,
             local,
+            feed: Arc::new(Feed::new(clock.now().unix_ms)),
+            clock,
             membership: ArcSwap::default(),
-            clock: Clock::default(),
             events,
             console_events: Mutex::new(console_events),
             console_actor_events: Mutex::new(environment.subscribe()),
+            web_events: Mutex::new(web_events),
+            web_actor_events: Mutex::new(environment.subscribe()),
+            board_version: Counter::default(),
+            traffic: Traffic::default(),
+            api_address: parts.api_address,
             directory: Directory::new(),
             environment,
             log_control: parts.log_control,
             console: parts.console,
             refs: Refs::default(),
             grenache: parts.grenache,
+            opened_store: Mutex::new(Some(parts.store)),
             up: SetOnce::new(),
             quit: Notify::new(),
             next_number: AtomicU64::new(1),

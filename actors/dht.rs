@@ -17,7 +17,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use actix::fut::{ActorFuture, WrapFuture};
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message};
 use actix_rt::time::{Instant, Sleep, sleep_until};
 use bitfitech_core::dht::{
     Dht, DhtConfig, DhtEvent, Found, FoundValue, GetRequest, HASH_BYTES, Outcome, Output,
@@ -58,6 +58,9 @@ pub struct DhtParts {
     /// The bound port.
     pub socket: UdpSocket,
 }
+
+/// How long it may take to say how many nodes it knows.
+const COUNT_MS: u64 = 1_000;
 
 /// The way to a DhtActor; cheap to clone.
 #[derive(Clone, Debug)]
@@ -123,6 +126,11 @@ impl DhtClient {
     /// News of the DHT from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<DhtEvent> {
         self.events.subscribe()
+    }
+
+    /// How many nodes it knows; `None` if it does not answer.
+    pub async fn nodes_count(&self) -> Option<usize> {
+        self.actor.query(CountNodes, COUNT_MS).await.ok()
     }
 
     /// Looks for the addresses that offer a service.
@@ -214,6 +222,11 @@ struct Ask {
     question: Question,
     answer: oneshot::Sender<Result<Outcome, Overloaded>>,
 }
+
+/// A query: how many nodes it knows.
+#[derive(Message)]
+#[rtype(result = "usize")]
+struct CountNodes;
 
 /// Something that is told without an answer.
 #[derive(Debug)]
@@ -346,6 +359,14 @@ impl Actor for DhtActor {
 
 impl Child for DhtActor {}
 supervised!(DhtActor);
+
+impl Handler<CountNodes> for DhtActor {
+    type Result = usize;
+
+    fn handle(&mut self, _count: CountNodes, _context: &mut Context<Self>) -> usize {
+        self.dht.nodes_count()
+    }
+}
 
 impl Handler<Data<Ask>> for DhtActor {
     type Result = ();

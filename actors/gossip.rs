@@ -14,13 +14,15 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
-use bitfitech_core::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use bitfitech_core::gossip::{
+    Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation,
+};
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
 use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
-use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX};
+use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops};
 
 use crate::admission::admit;
 use crate::alarm::{Alarm, Alarmed, set_alarm};
@@ -79,10 +81,22 @@ pub struct Written {
     pub cost_bytes: usize,
 }
 
-/// The matcher applied these operations and they may travel: id, bytes, and where from.
+/// The matcher applied these operations and they may travel.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Applied(pub Vec<(OpId, Arc<[u8]>, Option<Source>)>);
+pub struct Applied(pub Vec<AppliedOperation>);
+
+/// An operation that may travel.
+pub struct AppliedOperation {
+    /// Its id.
+    pub id: OpId,
+    /// Its author, along whose tree it travels.
+    pub author: AuthorKey,
+    /// Its bytes.
+    pub wire: Arc<[u8]>,
+    /// Where it came from; `None` for an own one.
+    pub source: Option<Source>,
+}
 
 /// This link delivered an operation that contradicts its ancestors.
 #[derive(Message)]
@@ -305,22 +319,32 @@ impl GossipActor {
     }
 
     /// Takes operations that a peer pushed.
-    fn on_pushed(&mut self, link: LinkId, wires: &[Vec<u8>], permit: Permit) {
-        let Ok(operations) = self.decode(link, wires) else {
+    fn on_pushed(&mut self, link: LinkId, pushed: &Ops, permit: Permit) {
+        let Ok(operations) = self.decode(link, &pushed.operations) else {
             return;
         };
-        let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
+        let count = operations.len();
+        let arriving = operations.iter().zip(&pushed.hops);
+        let arriving = arriving.map(|(operation, hops)| Arriving {
+            id: operation.id(),
+            author: operation.body().author,
+            hops: *hops,
+        });
+        let arriving: Vec<Arriving> = arriving.collect();
         let arrivals = self
             .gossip
-            .handle_operations(self.node.clock.now(), link, &ids);
+            .handle_operations(self.node.clock.now(), link, &arriving);
         let operations: Vec<Operation> = operations
             .into_iter()
             .zip(arrivals)
             .filter(|(_, arrival)| *arrival == Arrival::New)
             .map(|(operation, _)| operation)
             .collect();
+        let traffic = &self.node.traffic;
+        let new = operations.len();
+        traffic.operations_pushed.add(count as u64);
+        traffic.operations_copied.add((count - new) as u64);
         if let Some(entry) = self.links.get(&link) {
-            let (count, new) = (ids.len(), operations.len());
             let peer = entry.node.short();
             tracing::debug!(target: "gossip", "{peer} pushed {count} operations, {new} new");
         }
@@ -367,6 +391,7 @@ impl GossipActor {
         let link = delivered.source.link;
         let now = self.node.clock.now();
         if let (Some(ticket), Some(gained)) = (delivered.ticket, delivered.gained) {
+            self.node.traffic.operations_pulled.add(gained);
             self.sync.handle_delivered(now, ticket, gained);
         }
         self.gossip.handle_not_applied(&delivered.undelivered, None);
@@ -405,7 +430,7 @@ impl GossipActor {
                     let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
                     let now = self.node.clock.now();
                     // Copies are delivered too: the set of applied operations knows them for sure.
-                    self.gossip.handle_operations(now, link, &ids);
+                    self.gossip.handle_pulled(now, link, &ids);
                     self.incoming.push_back(Incoming {
                         source: Source::sync(link),
                         operations,
@@ -595,10 +620,17 @@ impl Handler<Data<PeerFrame>> for GossipActor {
         if !self.links.contains_key(&link) {
             return;
         }
-        if let Frame::Ops(pushed) = frame {
-            self.on_pushed(link, &pushed.operations, data.permit);
-        } else if let Err(violation) = self.sync.handle_frame(self.node.clock.now(), link, frame) {
-            self.punish(link, &violation.to_string());
+        let now = self.node.clock.now();
+        match frame {
+            Frame::Ops(pushed) => self.on_pushed(link, &pushed, data.permit),
+            Frame::Announce(announce) => self.gossip.handle_announce(now, link, &announce),
+            Frame::Prune(prune) => self.gossip.handle_prune(link, &prune),
+            Frame::Graft(graft) => self.gossip.handle_graft(now, link, &graft),
+            frame => {
+                if let Err(violation) = self.sync.handle_frame(now, link, frame) {
+                    self.punish(link, &violation.to_string());
+                }
+            }
         }
         self.check(context);
         self.drive(context);
@@ -619,10 +651,12 @@ impl Handler<Applied> for GossipActor {
 
     fn handle(&mut self, applied: Applied, context: &mut Context<Self>) {
         let now = self.node.clock.now();
-        for (id, wire, source) in applied.0 {
-            let bytes = wire.to_vec();
-            let operations = vec![WireOperation { id, bytes }];
-            self.gossip.handle_applied(now, operations, source);
+        for operation in applied.0 {
+            let AppliedOperation { id, author, .. } = operation;
+            let bytes = operation.wire.to_vec();
+            let operations = vec![WireOperation { id, author, bytes }];
+            self.gossip
+                .handle_applied(now, operations, operation.source);
         }
         self.drive(context);
     }
@@ -643,7 +677,7 @@ impl Handler<FindGap> for GossipActor {
     type Result = ();
 
     fn handle(&mut self, gap: FindGap, context: &mut Context<Self>) {
-        self.sync.request(self.node.clock.now(), gap.0);
+        self.sync.handle_gap(self.node.clock.now(), gap.0);
         self.drive(context);
     }
 }

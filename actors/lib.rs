@@ -3,7 +3,7 @@
 //! Everything that can go wrong in an actor ends in one way: it panics or stops, and its
 //! supervisor builds a fresh one. Read [`node`] (the tree) and [`mailbox`] (how actors reach each
 //! other) first, then the actors: [`store`], [`matcher`], [`orderbook`], [`breaker`], [`gossip`],
-//! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`command`]. How supervision
+//! [`dht`], [`peer`], [`listener`], [`rendezvous`], [`service`], [`web`], [`command`]. How supervision
 //! works stands in [`child`], [`supervisor`] and [`root`].
 
 mod admission;
@@ -36,9 +36,11 @@ pub mod listener;
 pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
+mod matcher_sightings;
 pub mod matcher_submission;
 mod membership;
 pub mod messages;
+pub mod meter;
 pub mod node;
 pub mod orderbook;
 pub mod panics;
@@ -52,3 +54,5 @@ pub mod status;
 pub mod store;
 pub mod supervisor;
 mod trade_news;
+pub mod traffic;
+pub mod web;

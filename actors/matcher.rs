@@ -30,8 +30,10 @@ use tokio::sync::oneshot;
 
 use crate::child::{Child, ChildContext, ExitNote, Started};
 use crate::context::NodeContext;
-use crate::gossip::{Applied, Faulty, FindGap, MatcherUp};
+use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
+use crate::matcher_sightings::Sightings;
+pub use crate::matcher_sightings::{AskPath, OrderPath, Sighting};
 use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
 use crate::membership;
 use crate::messages::{Answer, ErrorCode, ReplyError};
@@ -136,6 +138,11 @@ pub struct AskClock(pub crate::command_model::ClockQuery);
 #[rtype(result = "Vec<(String, u64)>")]
 pub struct AskStats;
 
+/// A query: whether the own chain has been asked for, so that orders can be written.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct AskMayWrite;
+
 /// To itself: the mailbox has been emptied, so merge, write and answer.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -163,6 +170,7 @@ pub struct MatcherActor {
     unacknowledged: BTreeMap<OpId, Vec<Acknowledgement>>,
     update_number: u64,
     orderbook: OrderbookLink,
+    sightings: Sightings,
 }
 
 /// Whether a [`Settle`] is in the mailbox.
@@ -209,6 +217,7 @@ impl MatcherActor {
             unacknowledged: BTreeMap::new(),
             update_number: 0,
             orderbook: OrderbookLink::Fresh,
+            sightings: Sightings::default(),
         }
     }
 
@@ -267,8 +276,17 @@ impl MatcherActor {
                 Output::Relay { operation, from } => {
                     let id = operation.id();
                     let way = from.map_or("written here", |source| source.via.name());
+                    if from.is_some() && operation.body().author == self.exchange.author() {
+                        warn_of_own(&id);
+                    }
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
-                    applied.push((id, Arc::clone(operation.wire()), from));
+                    self.note_sighting(id, from);
+                    applied.push(AppliedOperation {
+                        id,
+                        author: operation.body().author,
+                        wire: Arc::clone(operation.wire()),
+                        source: from,
+                    });
                 }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes, None),
@@ -299,6 +317,19 @@ impl MatcherActor {
             drop(self.node.refs.gossip.control(Applied(applied)));
         }
         self.write(context);
+    }
+
+    /// Remembers how an operation came.
+    fn note_sighting(&mut self, id: OpId, source: Option<Source>) {
+        let from = source.and_then(|source| {
+            let session = self.node.directory.get(&source.link)?;
+            Some((session.node, source.via))
+        });
+        // Of a session that has ended meanwhile nobody knows whose it was.
+        if from.is_some() || source.is_none() {
+            let at_unix_ms = self.node.clock.now().unix_ms;
+            self.sightings.note(id, Sighting { from, at_unix_ms });
+        }
     }
 
     /// Gives the store the next batch, unless one is on its way.
@@ -444,6 +475,16 @@ impl MatcherActor {
             }
         });
     }
+}
+
+/// An operation of the own key came from a peer: this process did not write it, or forgot it.
+fn warn_of_own(id: &OpId) {
+    tracing::warn!(
+        target: "matcher",
+        "operation {} of this node's own key came from a peer: the store was restored or lost, and \
+         is mended; if not, a copy of the key is in use elsewhere: stop that node, or both fork",
+        id.short()
+    );
 }
 
 /// Logs that a batch was not written.
@@ -634,6 +675,22 @@ impl Handler<AskClock> for MatcherActor {
 
     fn handle(&mut self, ask: AskClock, _context: &mut Context<Self>) -> Answer {
         matcher_submission::clock(&self.exchange, ask.0)
+    }
+}
+
+impl Handler<AskPath> for MatcherActor {
+    type Result = Result<OrderPath, ReplyError>;
+
+    fn handle(&mut self, ask: AskPath, _context: &mut Context<Self>) -> Self::Result {
+        self.sightings.path(&self.exchange, ask.0)
+    }
+}
+
+impl Handler<AskMayWrite> for MatcherActor {
+    type Result = bool;
+
+    fn handle(&mut self, _ask: AskMayWrite, _context: &mut Context<Self>) -> bool {
+        self.exchange.may_write(self.now()).is_ok()
     }
 }
 

@@ -287,7 +287,10 @@ fn own_open_order<E: Engine>(
 }
 
 /// The one order that a prefix names.
-fn any_order<E: Engine>(exchange: &Exchange<E>, prefix: IdPrefix) -> Result<OrderRow, ReplyError> {
+pub(crate) fn any_order<E: Engine>(
+    exchange: &Exchange<E>,
+    prefix: IdPrefix,
+) -> Result<OrderRow, ReplyError> {
     let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
     let found = exchange.replica().orders_between(low, high);
     only_one(found).map_err(|error| find_error(prefix, &error))

@@ -17,6 +17,7 @@
 //! └── edge (one_for_one)
 //!     ├── grape_api               the Grape's HTTP interface (mode grenache)
 //!     ├── grape_rpc               trading by Grenache programs (not in mode p2p)
+//!     ├── web                     HTTP API, event stream, page, metrics
 //!     └── command                 the console
 //! ```
 //!
@@ -183,7 +184,8 @@ fn orderbook(node: &Arc<NodeContext>) -> ChildSpec {
     let child = ChildSpec::new(&node.refs.orderbook, move |_child| {
         OrderbookActor::new(Arc::clone(&shared))
     });
-    configured(node, child).start_ms(None)
+    // While it waits for the matcher it hears nothing, and it has nothing to finish.
+    configured(node, child).start_ms(None).stop_ms(0)
 }
 
 fn breaker(node: &Arc<NodeContext>) -> ChildSpec {
@@ -285,7 +287,7 @@ pub fn ready(node: &NodeContext) -> Ready {
     Ready {
         node: node.identity.author(),
         p2p: node.listen_address(),
-        api: None,
+        api: node.api_address,
         grape_dht: node.grenache.dht_address,
         grape_api: node.grenache.api_address,
         grape_rpc: node.grenache.rpc_address,

@@ -133,6 +133,7 @@ impl OrderbookActor {
         for (market, digest) in snapshot.digests {
             self.board.set_digest(market, digest);
         }
+        self.node.board_version.add(1);
         tracing::debug!(
             target: "orderbook",
             orders = self.board.order_count(),
@@ -318,6 +319,7 @@ impl Handler<Data<Update>> for OrderbookActor {
         for (market, digest) in update.digests {
             self.board.set_digest(market, digest);
         }
+        self.node.board_version.add(1);
     }
 }
 

@@ -14,8 +14,11 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::pin::Pin;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
+use std::time::Instant;
+
+use crate::meter::Meter;
 
 thread_local! {
     /// Whether this thread is running a supervised actor right now.
@@ -95,12 +98,15 @@ pub(crate) fn guard<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 pub(crate) struct Guarded<F> {
     /// `None` once it is done.
     future: Option<Pin<Box<F>>>,
+    meter: Arc<Meter>,
 }
 
 impl<F: Future<Output = ()>> Guarded<F> {
-    pub(crate) fn new(future: F) -> Self {
+    /// Its turns are counted there.
+    pub(crate) fn new(future: F, meter: Arc<Meter>) -> Self {
         Self {
             future: Some(Box::pin(future)),
+            meter,
         }
     }
 }
@@ -126,7 +132,10 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
         let Some(future) = self.future.as_mut() else {
             return Poll::Ready(Ok(()));
         };
-        let output = match guard(|| future.as_mut().poll(task)) {
+        let begun = Instant::now();
+        let polled = guard(|| future.as_mut().poll(task));
+        self.meter.count(begun);
+        let output = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(())) => Ok(()),
             Err(panic) => Err(panic),

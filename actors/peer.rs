@@ -296,6 +296,9 @@ async fn write_frames(
                 return ending;
             }
         };
+        let traffic = &session.node.traffic;
+        traffic.frames_sent.add(1);
+        traffic.bytes_sent.add(bytes.len() as u64);
         if let Err(error) = writer.write(&[bytes]).await {
             return Ending::Lost(error.to_string());
         }

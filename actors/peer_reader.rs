@@ -80,6 +80,9 @@ impl<'a> PeerReader<'a> {
                     return Ending::Lost(error.to_string());
                 }
             };
+            let traffic = &self.session.node.traffic;
+            traffic.frames_received.add(1);
+            traffic.bytes_received.add(raw.payload.len() as u64 + 1);
             let frame = match Frame::decode(raw.kind, &raw.payload) {
                 Ok(frame) => frame,
                 Err(error) => return self.violation(&error.to_string()),
@@ -211,6 +214,7 @@ fn load(raw: &RawFrame, frame: Option<&Frame>) -> Load {
             | Frame::Behind(_)
             | Frame::GetHeads(_)
             | Frame::Want(_)
+            | Frame::Graft(_)
             | Frame::GetPeers(_),
         ) => Load {
             bytes,

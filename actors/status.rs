@@ -12,6 +12,7 @@ use dashmap::{DashMap, Entry};
 use serde::Serialize;
 
 use crate::child::{AnyChild, Lifecycle};
+use crate::meter::Turns;
 
 /// Deepest nesting that is printed; the tree is three deep, so this only stops a mistake.
 const DEPTH_MAX: usize = 16;
@@ -68,6 +69,13 @@ impl StatusBoard {
     /// What the actor of this name is doing.
     pub fn status(&self, name: &str) -> Option<Status> {
         self.rows.get(name).map(|row| row.status)
+    }
+
+    /// How long each actor was busy, by name.
+    pub fn turns(&self) -> Vec<(String, Turns)> {
+        let rows = self.rows.iter();
+        rows.map(|row| (row.key().to_string(), row.child.turns()))
+            .collect()
     }
 
     /// How many actors there are.

@@ -6,18 +6,18 @@
 //!
 //! A disk that fails cannot be mended by trying again with the same file handle: the actor fails,
 //! its supervisor opens the store afresh, and when that does not help the node ends and says why.
+//! The first life gets the store open: a file that cannot be opened ends the process before there
+//! is a tree, at once and with one line.
 
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Context, Handler, Message};
+use bitfitech_io::data_dir::store_path;
 use bitfitech_io::store::Store;
 
 use crate::child::{Child, ChildContext, ExitNote};
 use crate::context::NodeContext;
 use crate::supervised;
-
-/// File of the store within the data directory.
-pub const STORE_FILE: &str = "operations.redb";
 
 /// Most operations that one answer to [`Load`] holds. A guess: some 2 MB.
 pub const LOAD_PAGE_MAX: usize = 8_192;
@@ -59,14 +59,20 @@ pub struct StoreActor {
 }
 
 impl StoreActor {
-    /// Opens the store.
+    /// Takes the store that the process opened at its start, and later opens it itself.
     ///
     /// # Errors
     /// Why it cannot be opened.
     pub fn open(context: &NodeContext, child: ChildContext) -> Result<Self, String> {
-        let path = context.settings.data_dir.join(STORE_FILE);
-        let store =
-            Store::open(&path, &context.genesis_digest).map_err(|error| error.to_string())?;
+        let opened = context.opened_store.try_lock();
+        let store = match opened.ok().and_then(|mut opened| opened.take()) {
+            Some(store) => store,
+            None => {
+                let path = store_path(&context.settings.data_dir);
+                let store = Store::open(&path, &context.genesis_digest);
+                store.map_err(|error| error.to_string())?
+            }
+        };
         tracing::debug!(target: "store", operations = store.len(), "store is open");
         Ok(Self {
             store,

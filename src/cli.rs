@@ -13,11 +13,15 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint, value
 
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
+mod cluster;
 mod grape;
+mod load;
 mod sim;
 
+use cluster::ClusterOptions;
 pub use grape::GrapeCommand;
 use grape::GrapeOptions;
+pub use load::LoadOptions;
 use sim::SimOptions;
 pub use sim::{SimCommand, SimSettings};
 
@@ -30,15 +34,18 @@ Examples:
                                                a second one that dials the first
   echo 'buy 0.5 @ 30000' | bitfitech --output json --exit-on-eof
                                                drive a node from a script
+  bitfitech cluster                            three nodes, one terminal, one page
   bitfitech config show                        every setting and where it comes from
   bitfitech config check --config other.toml   check a file without starting anything
   bitfitech keys show                          the public key by which others know this node
+  bitfitech verify --data-dir a                check all signatures and chains of a stopped node
   bitfitech replay --generate A --out orders.csv
   bitfitech replay orders.csv                  run an order file through the matching engine
   bitfitech grape --dp 20001 --aph 30001 --bn 127.0.0.1:20002
                                                a Grape of its own for Grenache programs
   bitfitech sim --scenario partition --nodes 200
                                                a whole network in this process, with faults
+  bitfitech load --nodes 10 --rate 1000        real nodes on this machine under load
 
 Exit codes:
   0  fine
@@ -208,10 +215,29 @@ enum Subcommands {
         #[command(flatten)]
         sim: SimOptions,
     },
+    /// Start real nodes on this machine, drive them, and report latency, throughput and cost
+    Load {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        load: LoadOptions,
+    },
+    /// Start a small network on this machine, with one terminal and one page
+    Cluster {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        cluster: ClusterOptions,
+    },
     /// Start a Grape of its own: DHT and HTTP interface, in place of Grenache's grape
     Grape {
         #[command(flatten)]
         grape: GrapeOptions,
+    },
+    /// Check every signature and chain of a store, replay it and print the digests
+    Verify {
+        #[command(flatten)]
+        options: Options,
     },
     /// Print the completions for a shell, for example: source <(bitfitech completions bash)
     Completions {
@@ -262,8 +288,14 @@ pub enum Command {
     Replay(ReplayCommand),
     /// Run the simulator.
     Sim(SimCommand),
+    /// Start nodes and drive them.
+    Load(LoadOptions),
+    /// Start so many nodes.
+    Cluster(usize),
     /// Run a Grape.
     Grape(Box<GrapeCommand>),
+    /// Audit a store.
+    Verify,
     /// Print the completions for a shell.
     Completions(clap_complete::Shell),
 }
@@ -331,6 +363,25 @@ impl Options {
             assignments: self.assignments.clone(),
             options: dedicated.into_iter().flatten().collect(),
         }
+    }
+
+    /// The options as arguments for another process of this program, without the data directory.
+    pub fn passed_on(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut pass = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        if let Some(config) = &self.config {
+            pass("--config", config.into());
+        }
+        if self.output == Some(Output::Json) {
+            pass("--output", "json".into());
+        }
+        if let Some(level) = &self.log_level {
+            pass("--log-level", level.into());
+        }
+        for assignment in &self.assignments {
+            pass("-D", assignment.into());
+        }
+        arguments
     }
 
     /// Both, where `inner` stands behind the subcommand.
@@ -430,7 +481,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         Some(Subcommands::Sim { options, sim }) => {
             (outer.merge(options), Command::Sim(sim.command()))
         }
+        Some(Subcommands::Load { options, load }) => (outer.merge(options), Command::Load(load)),
+        Some(Subcommands::Cluster { options, cluster }) => {
+            (outer.merge(options), Command::Cluster(cluster.nodes()))
+        }
         Some(Subcommands::Grape { grape }) => (outer, Command::Grape(Box::new(grape.command()))),
+        Some(Subcommands::Verify { options }) => (outer.merge(options), Command::Verify),
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
     Ok(Invocation { options, command })
@@ -522,6 +578,9 @@ mod tests {
             ("keys new", Command::KeysNew),
             ("config show", Command::ConfigShow),
             ("config check", Command::ConfigCheck),
+            ("verify", Command::Verify),
+            ("cluster", Command::Cluster(3)),
+            ("cluster --nodes 5", Command::Cluster(5)),
             (
                 "completions fish",
                 Command::Completions(clap_complete::Shell::Fish),
@@ -647,6 +706,8 @@ mod tests {
             "sim --duration 5",
             "sim --byzantine 100",
             "--exit-on-eof sim",
+            "cluster --nodes 0",
+            "cluster --nodes 17",
             "grape --aph 1 --bn=",
             "grape --dp 1",
             "grape --dp 1 --bn nonsense",

@@ -12,6 +12,7 @@ use bitfitech_io::config::{Mode, Settings};
 use bitfitech_io::transport::{BindError, bind_tcp};
 use bitfitech_io::udp::bind_udp;
 use bitfitech_web::grape_api::{self, GrapeApi};
+use bitfitech_web::placing::Placing;
 use bitfitech_web::rpc;
 
 /// The bound ports; none in mode `p2p`.
@@ -72,7 +73,7 @@ impl GrenachePorts {
     }
 
     /// What runs in the tree of a node.
-    pub fn children(self, node: &Arc<NodeContext>) -> GrenacheChildren {
+    pub fn children(self, node: &Arc<NodeContext>, placing: &Placing) -> GrenacheChildren {
         let mut services = Vec::new();
         if let (Some(bound), Some(dht)) = (self.api, &node.grenache.dht) {
             let age_ms = DhtConfig::default().peer_age_ms_max;
@@ -80,7 +81,7 @@ impl GrenachePorts {
             services.push(service::child("grape_api", grape_api::service(bound, api)));
         }
         if let Some(bound) = self.rpc {
-            let serve = rpc::service(bound, Arc::clone(node));
+            let serve = rpc::service(bound, placing.clone());
             services.push(service::child("grape_rpc", serve));
         }
         let dht = self.dht.map(|socket| DhtParts {

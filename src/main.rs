@@ -3,13 +3,17 @@
 //! Understands the command line, and starts what it asks for. There is no logic here.
 
 mod cli;
+mod cluster_command;
 mod commands;
 mod exit;
 mod grape_command;
 mod grenache;
+mod load_command;
 mod replay_command;
 mod run;
 mod sim_command;
+mod verify_command;
+mod web_ports;
 
 use std::process::ExitCode;
 
@@ -29,7 +33,10 @@ fn main() -> ExitCode {
         Command::ConfigCheck => exit::finish(commands::config_check(options)),
         Command::Replay(command) => exit::finish(replay_command::run(options, command)),
         Command::Sim(command) => exit::finish(sim_command::run(options, command)),
+        Command::Load(load) => exit::finish(load_command::run(options, load)),
+        Command::Cluster(nodes) => exit::finish(cluster_command::run(options, nodes)),
         Command::Grape(command) => exit::finish(grape_command::run(&command)),
+        Command::Verify => exit::finish(verify_command::run(options)),
         Command::Completions(shell) => exit::write_out(&cli::completions(shell)),
     }
 }

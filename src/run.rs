@@ -1,8 +1,8 @@
 //! `bitfitech run`: brings a node up, waits, and takes it down in order.
 //!
 //! The order is that of what depends on what: configuration, data directory and its lock, logs,
-//! key, port; then the tree of actors, the store first. It ends when the operator says so, when
-//! the system asks it to, or when the tree gives up.
+//! key, store, ports; then the tree of actors, the store first. It ends when the operator says so,
+//! when the system asks it to, or when the tree gives up.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -23,14 +23,17 @@ use bitfitech_io::config::{Configuration, Settings};
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
 use bitfitech_io::logging::Logging;
+use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use bitfitech_io::transport::bind_tcp;
+use bitfitech_web::placing::Placing;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{AtEndOfInput, Options, Output};
 use crate::commands;
 use crate::exit::Failure;
 use crate::grenache::GrenachePorts;
+use crate::web_ports::WebPorts;
 
 /// How long an orderly shutdown may take before the process ends without it.
 const SHUTDOWN: Duration = Duration::from_secs(30);
@@ -44,26 +47,26 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let settings = configuration.settings();
     let data_dir = DataDir::open(&settings.data_dir).map_err(failed)?;
     let logging = Logging::start(settings).map_err(failed)?;
-    for line in configuration.without_effect() {
-        tracing::warn!(target: "root", "{line}");
-    }
     let own_chain = if data_dir.key_path().exists() {
         OwnChain::MayBeLonger
     } else {
         OwnChain::Complete
     };
     let identity = Identity::load_or_create(&data_dir.key_path()).map_err(failed)?;
+    let genesis = configuration.genesis();
+    let store = Store::open(&data_dir.store_path(), &genesis.digest()).map_err(failed)?;
     let tls = Tls::new(&identity).map_err(failed)?;
     let bound = bind(settings)?;
     let address = bound.local_addr().map_err(failed)?;
     let grenache = GrenachePorts::bind(settings).map_err(failed)?;
+    let web = WebPorts::bind(settings).map_err(failed)?;
     let console = Console::start(streams(options, &configuration, &data_dir)).map_err(failed)?;
     if let Some(show) = console.shower() {
         logging.show_on_terminal(show);
     }
     let parts = NodeParts {
         settings: settings.clone(),
-        genesis: configuration.genesis().clone(),
+        genesis: genesis.clone(),
         identity,
         tls,
         own_chain,
@@ -72,9 +75,13 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
         log_control: logging.control(),
         console,
         grenache: grenache.parts(),
+        store,
+        api_address: web.api_address(),
     };
     let node = NodeContext::new(parts);
-    let children = grenache.children(&node);
+    let placing = Placing::new(Arc::clone(&node));
+    let mut children = grenache.children(&node, &placing);
+    children.services.extend(web.children(&node, &placing));
     let console = console_use(options, at_end);
     let ended = System::new().block_on(live(&node, bound, console, children));
     node.console.close();
@@ -181,6 +188,9 @@ fn tell_start(node: &NodeContext) {
         node.genesis.network,
         node.local.listen.as_deref().unwrap_or("no address")
     );
+    if let Some(address) = node.api_address {
+        tracing::info!(target: "web", "page and API are at http://{address}/");
+    }
 }
 
 /// Waits for `quit`, SIGINT or SIGTERM.

@@ -106,6 +106,7 @@ fn configure(settings: &SimSettings) -> Result<Config, Failure> {
     config.rate = settings.rate.unwrap_or(config.rate);
     config.loss = settings.loss.unwrap_or(config.loss);
     config.degree = settings.links.unwrap_or(config.degree);
+    config.warm_up = settings.warm_up.or(config.warm_up);
     config.duration_us = settings.duration_ms.map_or(config.duration_us, micros);
     let latency = settings.latency_ms;
     config.latency_us =

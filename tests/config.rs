@@ -438,7 +438,7 @@ fn the_help_teaches_with_examples_variables_and_exit_codes() {
         "BITFITECH__P2P__PORT",
         "P2P_PORT",
         "CIRCUIT_BREAKER_RESET_TIMEOUT_MS",
-        "api.metrics_port [0], no effect yet",
+        "api.metrics_port [0]\n",
         "p2p.max_peers [50]\n",
         "completions",
         "--exit-on-eof",

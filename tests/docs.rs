@@ -254,6 +254,7 @@ fn every_actor_has_its_place_in_the_architecture() {
         "actors/node.rs",
         "actors/dht.rs",
         "src/grenache.rs",
+        "src/web_ports.rs",
     ]
     .map(read);
     let made = code.iter().flat_map(|code| {

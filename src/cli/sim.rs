@@ -64,6 +64,10 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..=60))]
     links: Option<u32>,
 
+    /// Operations that are written before the first that counts [default: as the scenario has it]
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u32>,
+
     /// Threads; they change nothing but the time that it takes [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -109,6 +113,8 @@ pub struct SimSettings {
     pub trace: Option<PathBuf>,
     /// Links of a node.
     pub links: Option<u32>,
+    /// Operations that do not count.
+    pub warm_up: Option<u32>,
     /// Threads.
     pub threads: Option<u16>,
 }
@@ -139,13 +145,14 @@ impl SimOptions {
             canary: self.canary,
             trace: self.trace,
             links: self.links,
+            warm_up: self.warm_up,
             threads: self.threads,
         }))
     }
 }
 
 /// A duration with its unit, in milliseconds; more than zero.
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
+pub(super) fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let fault = || "write a whole number and its unit, such as 500ms, 60s or 2m".to_owned();
     let end = text.find(|letter: char| !letter.is_ascii_digit());
     let (number, unit) = text.split_at(end.ok_or_else(fault)?);
@@ -180,7 +187,7 @@ fn parse_latency_ms(text: &str) -> Result<(u64, u64), String> {
     Ok((low, high))
 }
 
-fn parse_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
+pub(super) fn parse_within(text: &str, low: f64, high: f64) -> Result<f64, String> {
     let number = text.parse().ok().filter(|it| (low..=high).contains(it));
     number.ok_or_else(|| format!("it must be a number from {low} to {high}"))
 }

@@ -43,6 +43,10 @@ use crate::wire::Head;
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 
+/// Restored operations between two merges: confirmations look orders up in what is not merged yet,
+/// one by one, so a whole history in one merge would take time in proportion to its square.
+const RESTORE_MERGE_EVERY: usize = 1_024;
+
 /// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
 const OWN_HEADS_MAX: usize = 16;
 
@@ -215,13 +219,23 @@ impl<E: Engine> Exchange<E> {
     /// When the store does not hold what this node wrote.
     pub fn restore(&mut self, wire: &[u8]) -> Result<(), RestoreError> {
         let operation = Operation::decode(wire, &self.genesis, &self.digest);
-        let operation = operation.map_err(RestoreError::Operation)?.trust();
-        match self.admit(&operation).map_err(RestoreError::Invalid)? {
+        self.restore_verified(&operation.map_err(RestoreError::Operation)?.trust())
+    }
+
+    /// The same for an operation that is decoded and whose signature was checked, as an audit does.
+    ///
+    /// # Errors
+    /// When the operation cannot stand here.
+    pub fn restore_verified(&mut self, operation: &Verified) -> Result<(), RestoreError> {
+        match self.admit(operation).map_err(RestoreError::Invalid)? {
             Admission::Ready => {}
             Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
         }
-        self.enter(&operation, 0);
+        self.enter(operation, 0);
         self.persisted = self.dag.len();
+        if self.persisted.is_multiple_of(RESTORE_MERGE_EVERY) {
+            self.replica.merge_all();
+        }
         Ok(())
     }
 

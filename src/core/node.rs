@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use crate::address::PeerAddress;
 use crate::dag::OpIndex;
 use crate::exchange::{Exchange, Output, SubmitError};
-use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
 use crate::membership::{self, Standing};
@@ -36,7 +36,7 @@ use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutp
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
-use crate::wire::{Frame, Goodbye, GoodbyeCode, HeadCursor, OPERATIONS_MAX, WantEntry};
+use crate::wire::{Frame, Goodbye, GoodbyeCode, HeadCursor, OPERATIONS_MAX, Ops, WantEntry};
 
 mod gate;
 
@@ -263,10 +263,18 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
         match frame {
             Frame::Ops(pushed) => {
-                if self.take_pushed(now, link, pushed.operations) == Arrival::Copy {
-                    return;
+                if self.take_pushed(now, link, pushed) == Arrival::Copy {
+                    // A link may be told to push no more, somewhat later.
+                    return self.plan_timeout(now);
                 }
             }
+            Frame::Announce(announce) => {
+                self.gossip.handle_announce(now, link, &announce);
+                self.move_outputs(now);
+                return self.plan_timeout(now);
+            }
+            Frame::Prune(prune) => return self.gossip.handle_prune(link, &prune),
+            Frame::Graft(graft) => self.gossip.handle_graft(now, link, &graft),
             Frame::GetPeers(ask) => {
                 let machine = self.peer_exchange.as_mut();
                 machine.map(|it| it.handle_ask(now, link, ask));
@@ -331,16 +339,23 @@ impl<E: Engine, G: Gate> Node<E, G> {
 
     /// Takes operations that a peer pushed: those that are news are checked and received. Tells
     /// whether all of them were copies, so that nothing has changed.
-    fn take_pushed(&mut self, now: Now, link: LinkId, operations: Vec<G::Operation>) -> Arrival {
-        let Some(mut candidates) = self.read(now, link, operations) else {
+    fn take_pushed(&mut self, now: Now, link: LinkId, pushed: Ops<G::Operation>) -> Arrival {
+        let Some(candidates) = self.read(now, link, pushed.operations) else {
             return Arrival::New;
         };
         let gossip = &mut self.gossip;
-        candidates.retain(|(id, _)| gossip.handle_operation(now, link, *id) == Arrival::New);
-        if candidates.is_empty() {
+        let with_hops = candidates.into_iter().zip(pushed.hops);
+        let news = with_hops.filter_map(|((id, candidate), hops)| {
+            let author = G::author(&candidate);
+            let arriving = Arriving { id, author, hops };
+            let is_new = gossip.handle_operation(now, link, arriving) == Arrival::New;
+            is_new.then_some((id, candidate))
+        });
+        let news: Vec<_> = news.collect();
+        if news.is_empty() {
             return Arrival::Copy;
         }
-        self.check_and_receive(now, Source::push(link), candidates);
+        self.check_and_receive(now, Source::push(link), news);
         Arrival::New
     }
 
@@ -351,9 +366,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
         let Some(candidates) = self.read(now, link, operations) else {
             return;
         };
-        for (id, _) in &candidates {
-            self.gossip.handle_operation(now, link, *id);
-        }
+        let ids: Vec<OpId> = candidates.iter().map(|(id, _)| *id).collect();
+        self.gossip.handle_pulled(now, link, &ids);
         let before = self.exchange.dag().len();
         self.check_and_receive(now, Source::sync(link), candidates);
         let gained = (self.exchange.dag().len() - before) as u64;
@@ -400,9 +414,14 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
     }
 
-    /// Does what follows from an input, and finds out when there is more to do.
+    /// Does what follows from an input.
     fn drive(&mut self, now: Now) {
         self.move_outputs(now);
+        self.plan_timeout(now);
+    }
+
+    /// Finds out when there is more to do.
+    fn plan_timeout(&mut self, now: Now) {
         let deadlines = [
             self.gossip.next_deadline_ms(),
             self.sync.next_deadline_ms(),
@@ -446,6 +465,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Relay { operation, from } => {
                 let travelling = WireOperation {
                     id: operation.id(),
+                    author: operation.body().author,
                     bytes: self.gate.carry(&operation),
                 };
                 self.gossip.handle_applied(now, [travelling], from);
@@ -453,7 +473,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
-            Output::Gap(link) => self.sync.request(now, link),
+            Output::Gap(link) => self.sync.handle_gap(now, link),
             Output::Invalid { link, id, error } => {
                 self.gossip.handle_not_applied(&[id], Some(link));
                 let reason = alloc::format!("operation {}: {error}", id.short());

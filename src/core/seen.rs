@@ -75,6 +75,14 @@ impl<V> Seen<V> {
         }
     }
 
+    /// The value of some id that begins so, to be changed.
+    pub fn get_prefix_mut(&mut self, prefix: &[u8; 8]) -> Option<&mut V> {
+        match self.young.get_prefix_mut(prefix) {
+            Some(value) => Some(value),
+            None => self.old.get_prefix_mut(prefix),
+        }
+    }
+
     /// Whether an id is remembered.
     pub fn contains(&self, id: &OpId) -> bool {
         self.get(id).is_some()

@@ -127,6 +127,8 @@ pub struct Sync<O = Vec<u8>> {
     config: SyncConfig,
     links: BTreeMap<LinkId, Link>,
     last_number: u64,
+    /// When a round begins for what waits, and with which link.
+    gap: Option<(u64, LinkId)>,
     outputs: Outputs<SyncOutput<O>>,
 }
 
@@ -137,6 +139,7 @@ impl<O: Payload> Sync<O> {
             config,
             links: BTreeMap::new(),
             last_number: 0,
+            gap: None,
             outputs: Outputs::default(),
         }
     }
@@ -170,6 +173,15 @@ impl<O: Payload> Sync<O> {
             state.hasten(now, pause_ms);
         }
         self.handle_timeout(now);
+    }
+
+    /// This link has delivered an operation whose ancestors are missing. Most are on their way: what
+    /// is pushed comes by a tree for each author, so it comes out of order. A round begins later, and
+    /// with one link for all that is missing by then.
+    pub fn handle_gap(&mut self, now: Now, link: LinkId) {
+        let due_ms = now.monotonic_ms.saturating_add(self.config.gap_ms);
+        let due_ms = self.gap.map_or(due_ms, |(at_ms, _)| at_ms);
+        self.gap = Some((due_ms, link));
     }
 
     /// Takes a frame of a peer; those that do not concern synchronisation are ignored.
@@ -273,6 +285,11 @@ impl<O: Payload> Sync<O> {
 
     /// Begins rounds that are due and gives up steps that take too long.
     pub fn handle_timeout(&mut self, now: Now) {
+        let gap = self.gap.take_if(|(at_ms, _)| *at_ms <= now.monotonic_ms);
+        let pause_ms = self.config.pause_ms;
+        if let Some(state) = gap.and_then(|(_, link)| self.links.get_mut(&link)) {
+            state.hasten(now, pause_ms);
+        }
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             self.give_up_if_late(now, link);
@@ -286,7 +303,8 @@ impl<O: Payload> Sync<O> {
             Some(round) => round.deadline_ms,
             None => link.due_ms,
         };
-        self.links.values().map(deadline).min()
+        let gap_ms = self.gap.map(|(at_ms, _)| at_ms);
+        self.links.values().map(deadline).chain(gap_ms).min()
     }
 
     /// The next thing to do; ask until there is none.

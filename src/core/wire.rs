@@ -17,6 +17,9 @@
 //! | 7 | Behind | the sender left operations out on this link: synchronise |
 //! | 8, 9 | GetHeads, Heads | asks for, gives a page of branch heads |
 //! | 10, 11 | Want, Page | asks for, gives operations that lead to heads |
+//! | 12 | Announce | operations that the sender has and does not push on this link |
+//! | 13 | Prune | operations of these authors are to be announced, not pushed |
+//! | 14 | Graft | they are to be pushed again |
 //! | 16, 17 | GetPeers, Peers | asks for, gives addresses of nodes |
 //!
 //! A node skips kinds that it does not know, so that later versions can add frames without a
@@ -38,8 +41,10 @@ use serde::{Deserialize, Serialize};
 use crate::types::{AuthorKey, Digest, OpId};
 
 mod bounded;
+mod broadcast;
 mod peers;
 
+pub use broadcast::{Announce, Graft, NAMED_MAX, Ops, Prefix, Prune};
 pub use peers::{GetPeers, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
 /// Least version of this protocol that this code speaks.
@@ -130,6 +135,12 @@ pub enum Frame<O = Vec<u8>> {
     Want(Want),
     /// Operations that answer a Want.
     Page(Page<O>),
+    /// The sender has operations that it does not push on this link.
+    Announce(Announce),
+    /// The receiver is to announce what some authors write, not to push it.
+    Prune(Prune),
+    /// The receiver is to push what some authors write.
+    Graft(Graft),
     /// Asks for addresses of nodes.
     GetPeers(GetPeers),
     /// Addresses of nodes.
@@ -198,15 +209,6 @@ pub struct Goodbye {
 pub struct Nonce {
     /// Chosen by who pings.
     pub nonce: u64,
-}
-
-/// Operations pushed to a peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(bound(serialize = "O: AsRef<[u8]>", deserialize = "O: From<Vec<u8>>"))]
-pub struct Ops<O = Vec<u8>> {
-    /// Their wire bytes, each after what it leans on.
-    #[serde(with = "bounded::operations")]
-    pub operations: Vec<O>,
 }
 
 /// Operations were left out on this link.
@@ -492,6 +494,9 @@ impl Frame {
             Self::Heads(value) => encode_value(value),
             Self::Want(value) => encode_value(value),
             Self::Page(value) => encode_value(value),
+            Self::Announce(value) => encode_value(value),
+            Self::Prune(value) => encode_value(value),
+            Self::Graft(value) => encode_value(value),
             Self::GetPeers(value) => encode_value(value),
             Self::Peers(value) => encode_value(value),
         };
@@ -516,11 +521,15 @@ impl Frame {
             9 => Self::Heads(decode_value(kind, payload)?),
             10 => Self::Want(decode_value(kind, payload)?),
             11 => Self::Page(decode_value(kind, payload)?),
+            12 => Self::Announce(decode_value(kind, payload)?),
+            13 => Self::Prune(decode_value(kind, payload)?),
+            14 => Self::Graft(decode_value(kind, payload)?),
             16 => Self::GetPeers(decode_value(kind, payload)?),
             17 => Self::Peers(decode_value(kind, payload)?),
             _ => return Ok(None),
         };
         frame.check_texts()?;
+        frame.check_lengths()?;
         Ok(Some(frame))
     }
 }
@@ -540,6 +549,9 @@ impl<O> Frame<O> {
             Self::Heads(_) => 9,
             Self::Want(_) => 10,
             Self::Page(_) => 11,
+            Self::Announce(_) => 12,
+            Self::Prune(_) => 13,
+            Self::Graft(_) => 14,
             Self::GetPeers(_) => 16,
             Self::Peers(_) => 17,
         }
@@ -559,6 +571,9 @@ impl<O> Frame<O> {
             Self::Heads(_) => "heads",
             Self::Want(_) => "want",
             Self::Page(_) => "page",
+            Self::Announce(_) => "announce",
+            Self::Prune(_) => "prune",
+            Self::Graft(_) => "graft",
             Self::GetPeers(_) => "get peers",
             Self::Peers(_) => "peers",
         }

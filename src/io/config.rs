@@ -16,10 +16,6 @@
 //! Environment variables: every key `section.key` can be set by `BITFITECH__SECTION__KEY`, and some
 //! have a well-known name besides, such as `P2P_PORT`; if both are there, the longer one wins.
 //! Markets are numbered from 0: `markets.0.tick`, `BITFITECH__MARKETS__0__TICK`.
-//!
-//! Some keys belong to parts of the program that this version does not have yet. They are checked
-//! like all others, `config.toml` says of each what it waits for, and a node that is given another
-//! value than the default says so when it starts ([`Configuration::without_effect`]).
 
 mod error;
 mod host_port;
@@ -155,21 +151,6 @@ impl Configuration {
     /// What this node agrees on with every node of its network.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
-    }
-
-    /// The keys that were set and mean nothing yet, each with what it waits for, one a line.
-    ///
-    /// What is switched off and is not there is as wanted, so `false` is not among them.
-    pub fn without_effect(&self) -> Vec<String> {
-        let lines = self.effective.iter().filter_map(|(name, effective)| {
-            let key = schema::find(name)?;
-            let part = key.awaits?;
-            let wanted = effective.value != Value::Boolean(false)
-                && key.kind.read_text(key.default).as_ref() != Ok(&effective.value);
-            let origin = &effective.origin;
-            wanted.then(|| format!("{origin}: {name} has no effect before {part} is built in"))
-        });
-        lines.collect()
     }
 }
 

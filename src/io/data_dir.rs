@@ -18,6 +18,9 @@ use std::path::{Path, PathBuf};
 /// Name of the file that carries the lock.
 const LOCK_FILE: &str = "lock";
 
+/// Name of the file of operations.
+const STORE_FILE: &str = "operations.redb";
+
 /// A process number has at most 20 digits; more of a lock file is not read.
 const LOCK_TEXT_BYTES_MAX: u64 = 20;
 
@@ -85,8 +88,13 @@ impl DataDir {
 
     /// Where the operations are kept.
     pub fn store_path(&self) -> PathBuf {
-        self.path.join("operations.redb")
+        store_path(&self.path)
     }
+}
+
+/// Where the operations are kept in this data directory.
+pub fn store_path(directory: &Path) -> PathBuf {
+    directory.join(STORE_FILE)
 }
 
 /// The number of the process that holds the lock, if it can be read.

@@ -22,8 +22,15 @@
 //! Every opening checks all checksums (measured: 0.3 to 1 s per million operations, depending on
 //! what else the machine did), so that a damaged file is an error here and not a surprise later.
 //!
+//! *Second opinion.* How many operations are durable is also noted in a file beside the store (see
+//! [`mark`]): a store that is shorter has lost its end, and is refused.
+//!
 //! All calls block; a thread of its own drives the store. After [`AppendError::Disk`] or
 //! [`ReadError`] the store is of no more use: open it again.
+
+mod errors;
+mod mark;
+mod read_only;
 
 use std::fmt;
 use std::io;
@@ -31,10 +38,13 @@ use std::path::{Path, PathBuf};
 
 use bitfitech_core::types::Digest;
 use redb::{
-    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, TableDefinition,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
 };
 
+pub use self::errors::{AppendError, OpenError, ReadError};
+use self::mark::Mark;
+pub use self::read_only::ReadOnlyStore;
 use crate::data_dir::sync_parent;
 
 /// The version of the layout that this program writes.
@@ -55,6 +65,7 @@ pub struct Store {
     path: PathBuf,
     /// Number of operations, that is the next index.
     length: u64,
+    mark: Mark,
 }
 
 impl Store {
@@ -76,17 +87,15 @@ impl Store {
 
     /// Checks that the file is what it should be before anything is done with it.
     fn from_database(database: Database, path: &Path, genesis: &Digest) -> Result<Self, OpenError> {
-        let failed = |source: redb::Error| OpenError::from_content(path, source);
-        let reading = database
-            .begin_read()
-            .map_err(|error| failed(error.into()))?;
-        check_meta(&reading, path, genesis)?;
-        let length = contiguous_length(&reading).map_err(failed)?;
-        drop(reading);
+        let length = check(&database, path, genesis)?;
+        let failed = |source: io::Error| OpenError::disk(path, source.into());
+        let mark = Mark::open(path).map_err(failed)?;
+        mark.write(length).map_err(failed)?;
         Ok(Self {
             database,
             path: path.to_path_buf(),
             length,
+            mark,
         })
     }
 
@@ -125,6 +134,8 @@ impl Store {
         if !new.is_empty() {
             let written = self.write(new);
             self.length = written.map_err(|source| AppendError::disk(&self.path, source))?;
+            let marked = self.mark.write(self.length);
+            marked.map_err(|source| AppendError::disk(&self.path, source.into()))?;
         }
         Ok(())
     }
@@ -220,22 +231,8 @@ impl Store {
     /// # Errors
     /// See [`ReadError`].
     pub fn scan(&self, from: u64, count_max: usize) -> Result<Vec<(u64, Vec<u8>)>, ReadError> {
-        let found = self.scan_indices(from, count_max);
+        let found = scan(&self.database, from, count_max);
         found.map_err(|source| ReadError::new(&self.path, source))
-    }
-
-    fn scan_indices(
-        &self,
-        from: u64,
-        count_max: usize,
-    ) -> Result<Vec<(u64, Vec<u8>)>, redb::Error> {
-        let table = self.database.begin_read()?.open_table(OPERATIONS)?;
-        let mut found = Vec::new();
-        for entry in table.range(from..)?.take(count_max) {
-            let (index, operation) = entry?;
-            found.push((index.value(), operation.value().to_vec()));
-        }
-        Ok(found)
     }
 }
 
@@ -243,6 +240,21 @@ impl fmt::Debug for Store {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Store({}, {})", self.path.display(), self.length)
     }
+}
+
+/// The next operations from index `from` on, at most `count_max`.
+fn scan(
+    database: &Database,
+    from: u64,
+    count_max: usize,
+) -> Result<Vec<(u64, Vec<u8>)>, redb::Error> {
+    let table = database.begin_read()?.open_table(OPERATIONS)?;
+    let mut found = Vec::new();
+    for entry in table.range(from..)?.take(count_max) {
+        let (index, operation) = entry?;
+        found.push((index.value(), operation.value().to_vec()));
+    }
+    Ok(found)
 }
 
 fn builder() -> Builder {
@@ -263,6 +275,7 @@ fn create_file(path: &Path, genesis: &Digest) -> Result<(), redb::Error> {
     let database = builder().create(&unfinished)?;
     initialise(&database, genesis)?;
     database.close()?;
+    mark::remove(path)?;
     std::fs::rename(&unfinished, path)?;
     sync_parent(path)?;
     Ok(())
@@ -277,6 +290,27 @@ fn initialise(database: &Database, genesis: &Digest) -> Result<(), redb::Error> 
     drop(meta);
     writing.commit()?;
     Ok(())
+}
+
+/// Checks what the tables say about themselves, and the mark about their end; gives the number of
+/// operations.
+fn check(database: &Database, path: &Path, genesis: &Digest) -> Result<u64, OpenError> {
+    let failed = |source: redb::Error| OpenError::from_content(path, source);
+    let reading = database
+        .begin_read()
+        .map_err(|error| failed(error.into()))?;
+    check_meta(&reading, path, genesis)?;
+    let found = contiguous_length(&reading).map_err(failed)?;
+    let marked = mark::read(path).map_err(|source| OpenError::disk(path, source.into()))?;
+    match marked {
+        Some(expected) if expected > found => Err(OpenError::Lost {
+            path: path.to_path_buf(),
+            mark: mark::path_of(path),
+            expected,
+            found,
+        }),
+        _ => Ok(found),
+    }
 }
 
 /// Refuses a newer format, whose other content may mean anything, and then another genesis.
@@ -328,241 +362,6 @@ fn contiguous_length(reading: &ReadTransaction) -> Result<u64, redb::Error> {
 
 fn corrupted(problem: String) -> redb::Error {
     redb::Error::Corrupted(problem)
-}
-
-/// Why a store could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// A newer version of the program wrote the file.
-    NewerFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its format; this program knows [`FORMAT_VERSION`].
-        found: u32,
-    },
-    /// The operations are those of another network.
-    OtherGenesis {
-        /// The file.
-        path: PathBuf,
-        /// The genesis of the configured network.
-        expected: Digest,
-        /// The genesis of the file.
-        found: Digest,
-    },
-    /// Another process has the file open.
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is damaged, or never was a store.
-    Corrupted {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The file cannot be read or written.
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: Box<redb::Error>,
-    },
-}
-
-impl OpenError {
-    fn disk(path: &Path, source: redb::Error) -> Self {
-        Self::Disk {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        }
-    }
-
-    /// What redb's refusal to open the file means.
-    fn from_engine(path: &Path, error: DatabaseError) -> Self {
-        let path_buf = path.to_path_buf();
-        match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-                Self::Locked { path: path_buf }
-            }
-            DatabaseError::UpgradeRequired(_) => Self::Corrupted {
-                path: path_buf,
-                problem: error.to_string(),
-            },
-            // So redb reports a file that does not begin like one of its own.
-            DatabaseError::Storage(StorageError::Io(error))
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-                ) =>
-            {
-                Self::Corrupted {
-                    path: path_buf,
-                    problem: error.to_string(),
-                }
-            }
-            other => Self::from_content(path, other.into()),
-        }
-    }
-
-    /// What a failure to read from the opened file means.
-    fn from_content(path: &Path, error: redb::Error) -> Self {
-        let path = path.to_path_buf();
-        let problem = match error {
-            redb::Error::Corrupted(problem) => problem,
-            redb::Error::TableDoesNotExist(name) => format!("it has no table {name}"),
-            redb::Error::TableTypeMismatch { .. } => error.to_string(),
-            other => {
-                return Self::Disk {
-                    path,
-                    source: Box::new(other),
-                };
-            }
-        };
-        Self::Corrupted { path, problem }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NewerFormat { path, found } => write!(
-                out,
-                "store {} has format {found}, this program knows up to {FORMAT_VERSION}: use the \
-                 newer version that wrote it, or choose another directory with --data-dir",
-                path.display()
-            ),
-            Self::OtherGenesis {
-                path,
-                expected,
-                found,
-            } => write!(
-                out,
-                "store {} belongs to the network with genesis {found}, configured is {expected}: \
-                 restore the network's settings, or choose another directory with --data-dir",
-                path.display()
-            ),
-            Self::Locked { path } => write!(
-                out,
-                "store {} is open in another process: stop it, or choose another directory with \
-                 --data-dir",
-                path.display()
-            ),
-            Self::Corrupted { path, problem } => write!(
-                out,
-                "store {} is damaged ({problem}): move it away and start again, the peers have \
-                 the operations",
-                path.display()
-            ),
-            Self::Disk { path, source } => {
-                write!(out, "cannot open store {}: {source}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for OpenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Disk { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// Why operations were not appended.
-#[derive(Debug)]
-pub enum AppendError {
-    /// Operations in between are missing.
-    Gap {
-        /// The next index.
-        expected_index: u64,
-        /// The first index of the batch.
-        found_index: u64,
-    },
-    /// Another operation has this index.
-    Conflict {
-        /// The index.
-        index: u64,
-    },
-    /// The disk failed or is full; whether the batch was written is not known.
-    Disk {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: Box<redb::Error>,
-    },
-}
-
-impl AppendError {
-    fn disk(path: &Path, source: redb::Error) -> Self {
-        Self::Disk {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        }
-    }
-}
-
-impl fmt::Display for AppendError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gap {
-                expected_index,
-                found_index,
-            } => write!(
-                out,
-                "operation {found_index} cannot be stored before operation {expected_index}"
-            ),
-            Self::Conflict { index } => {
-                write!(out, "another operation {index} is stored already")
-            }
-            Self::Disk { path, source } => write!(
-                out,
-                "cannot write to store {}: {source}; check the disk and its free space",
-                path.display()
-            ),
-        }
-    }
-}
-
-impl std::error::Error for AppendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Disk { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// The file could not be read.
-#[derive(Debug)]
-pub struct ReadError {
-    /// The file.
-    pub path: PathBuf,
-    /// The reason.
-    pub source: Box<redb::Error>,
-}
-
-impl ReadError {
-    fn new(path: &Path, source: redb::Error) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            source: Box::new(source),
-        }
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, source } = self;
-        write!(out, "cannot read from store {}: {source}", path.display())
-    }
-}
-
-impl std::error::Error for ReadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod no_refs;
 mod replay;
 mod selective;
 mod silent;
+mod swallow;
 mod sybil;
 mod trader;
 mod unserving;
@@ -89,7 +90,7 @@ pub struct Kind(usize);
 const LATE_US: Micros = 20_000 * MS;
 
 /// Names of all kinds.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "backdate",
     "bad-signature",
     "confirm-silent",
@@ -107,6 +108,7 @@ pub const NAMES: [&str; 20] = [
     "replay",
     "selective",
     "silent",
+    "swallow",
     "sybil",
     "unserving",
     "withhold-release",
@@ -161,6 +163,7 @@ impl Kind {
             "replay" => Box::new(replay::Replay),
             "selective" => Box::new(selective::Selective),
             "silent" => Box::new(silent::Silent),
+            "swallow" => Box::new(swallow::Swallow),
             "sybil" => Box::new(sybil::Sybil),
             "unserving" => Box::new(unserving::Unserving),
             "withhold-release" => Box::new(withhold_release::WithholdRelease::new(random)),
@@ -225,7 +228,9 @@ impl Chain {
 impl Liar<'_> {
     /// Pushes operations to a link.
     pub fn push(&mut self, link: LinkId, operations: Vec<Parcel>) {
-        self.sent.push((link, Frame::Ops(Ops { operations })));
+        // The fewest hops: the most attractive parent.
+        let hops = vec![1; operations.len()];
+        self.sent.push((link, Frame::Ops(Ops { operations, hops })));
     }
 
     /// Pushes an operation to everyone.

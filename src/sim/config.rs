@@ -14,6 +14,8 @@ pub enum Workload {
     Steady,
     /// Nearly all orders meet, and cancels race the fills.
     Hot,
+    /// Every order is over at once and meets nobody: nothing is written but what users write.
+    Fleeting,
 }
 
 /// When operations are written.
@@ -21,7 +23,8 @@ pub enum Workload {
 pub enum Pace {
     /// At random times.
     Random,
-    /// At equal distances, by one node after another.
+    /// At equal distances, by nodes in random order, of which none has a second turn before all
+    /// have had the first.
     Even,
     /// In bursts of a hundred.
     Bursts,
@@ -71,6 +74,9 @@ pub struct Config {
     pub adversary: Option<adversaries::Kind>,
     /// The planted bug.
     pub canary: Option<Canary>,
+    /// Operations before the first that counts; `None`: as many as the scenario has for so many
+    /// nodes, see [`Config::warm_up_operations`].
+    pub warm_up: Option<u32>,
     /// How many links a node has, about.
     pub degree: u32,
     /// Threads; they change nothing but the wall time.
@@ -85,13 +91,38 @@ pub struct Config {
     pub patience_us: Micros,
 }
 
+/// Most warm-up operations of a node.
+const WARM_UP_PER_NODE: u32 = 2;
+
+/// Most deliveries of warm-up operations, so that large networks are done in minutes.
+const WARM_UP_DELIVERIES_MAX: u32 = 2_000_000;
+
 impl Config {
+    /// How many operations are written before the first that counts.
+    pub fn warm_up_operations(&self) -> u32 {
+        self.warm_up.unwrap_or_else(|| {
+            let most = WARM_UP_DELIVERIES_MAX / self.nodes.max(1);
+            self.nodes.saturating_mul(WARM_UP_PER_NODE).min(most)
+        })
+    }
+
+    /// How long that takes.
+    pub fn warm_up_us(&self) -> Micros {
+        let second_us = (1_000 * MS) as f64;
+        let lasts_us = f64::from(self.warm_up_operations()) / self.rate * second_us;
+        if self.rate > 0.0 {
+            lasts_us as Micros
+        } else {
+            0
+        }
+    }
+
     /// The command that runs this.
     pub fn command(&self) -> String {
         let (low_us, high_us) = self.latency_us;
         let mut command = format!(
             "bitfitech sim --scenario {} --seed {} --nodes {} --duration {}ms --rate {} \
-             --latency {}ms..{}ms --loss {} --byzantine {} --links {}",
+             --latency {}ms..{}ms --loss {} --byzantine {} --links {} --warm-up {}",
             self.scenario,
             self.seed,
             self.nodes,
@@ -102,6 +133,7 @@ impl Config {
             self.loss,
             self.byzantine_percent,
             self.degree,
+            self.warm_up_operations(),
         );
         if let Some(kind) = self.adversary {
             command += &format!(" --adversary {}", kind.name());

@@ -1,7 +1,7 @@
 //! What happens to hosts, and when: messages between them and orders of their users.
 
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Hello};
+use bitfitech_core::wire::{Frame, Hello, Ops};
 
 use crate::parcel::Parcel;
 
@@ -85,33 +85,36 @@ pub enum Message {
     Order(u64),
 }
 
-/// Operations of a frame. Most frames have one, and there are millions on their way: a list for
-/// each would be memory that one thread asks for and another gives back.
+/// Operations of a frame, each with its hops. Most frames have one, and there are millions on their
+/// way: a list for each would be memory that one thread asks for and another gives back.
 #[derive(Debug)]
 pub enum Pushed {
     /// One.
-    One(Parcel),
+    One(Parcel, u8),
     /// None, or several.
-    Several(Vec<Parcel>),
+    Several(Ops<Parcel>),
 }
 
-impl From<Vec<Parcel>> for Pushed {
-    fn from(mut operations: Vec<Parcel>) -> Self {
-        match operations.pop() {
-            Some(one) if operations.is_empty() => Self::One(one),
-            last => {
-                operations.extend(last);
-                Self::Several(operations)
+impl From<Ops<Parcel>> for Pushed {
+    fn from(mut pushed: Ops<Parcel>) -> Self {
+        match (pushed.operations.len(), pushed.operations.pop()) {
+            (1, Some(one)) => Self::One(one, pushed.hops[0]),
+            (_, last) => {
+                pushed.operations.extend(last);
+                Self::Several(pushed)
             }
         }
     }
 }
 
-impl From<Pushed> for Vec<Parcel> {
+impl From<Pushed> for Ops<Parcel> {
     fn from(pushed: Pushed) -> Self {
         match pushed {
-            Pushed::One(one) => vec![one],
-            Pushed::Several(operations) => operations,
+            Pushed::One(one, hops) => Self {
+                operations: vec![one],
+                hops: vec![hops],
+            },
+            Pushed::Several(several) => several,
         }
     }
 }

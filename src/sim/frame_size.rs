@@ -32,7 +32,8 @@ fn list_bytes(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
 
 /// Bytes of a frame that pushes operations of these sizes.
 pub fn push_bytes(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
-    HEADER_BYTES + 1 + list_bytes(sizes)
+    let hops = sizes.len();
+    HEADER_BYTES + 1 + list_bytes(sizes) + bin_header(hops) + hops
 }
 
 /// Bytes of a frame.
@@ -58,6 +59,9 @@ pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
         Frame::GetHeads(value) => Frame::GetHeads(*value),
         Frame::Heads(value) => Frame::Heads(value.clone()),
         Frame::Want(value) => Frame::Want(value.clone()),
+        Frame::Announce(value) => Frame::Announce(value.clone()),
+        Frame::Prune(value) => Frame::Prune(value.clone()),
+        Frame::Graft(value) => Frame::Graft(value.clone()),
         Frame::GetPeers(value) => Frame::GetPeers(*value),
         Frame::Peers(value) => Frame::Peers(value.clone()),
     };
@@ -81,6 +85,7 @@ mod tests {
                 let sizes = operations.iter().map(Vec::len);
                 let frame = Frame::Ops(Ops {
                     operations: operations.clone(),
+                    hops: vec![1; count],
                 });
                 assert_eq!(
                     push_bytes(sizes),

@@ -10,7 +10,7 @@ use bitfitech_core::genesis::Genesis;
 use bitfitech_core::node::Gate;
 use bitfitech_core::op::{Operation, OperationError, Verified};
 use bitfitech_core::signature;
-use bitfitech_core::types::{Digest, OpId};
+use bitfitech_core::types::{AuthorKey, Digest, OpId};
 use bitfitech_core::wire::Payload;
 
 /// An operation on its way.
@@ -28,6 +28,14 @@ pub struct BadParcel {
     size_bytes: usize,
     /// The operation whose signature is wrong, or why it cannot be read at all.
     read: Result<Operation, OperationError>,
+}
+
+impl BadParcel {
+    /// Who is said to have written it; nobody, if it cannot be read.
+    fn author(&self) -> AuthorKey {
+        let author = |operation: &Operation| operation.body().author;
+        self.read.as_ref().map_or(AuthorKey([0; 32]), author)
+    }
 }
 
 impl Parcel {
@@ -94,6 +102,13 @@ impl Gate for ParcelGate {
                 Ok(operation) => Ok((operation.id(), parcel)),
                 Err(error) => Err(*error),
             },
+        }
+    }
+
+    fn author(parcel: &Parcel) -> AuthorKey {
+        match parcel {
+            Parcel::Good(operation) => operation.body().author,
+            Parcel::Bad(bad) => bad.author(),
         }
     }
 

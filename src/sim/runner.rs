@@ -105,16 +105,22 @@ fn orders(world: &World) -> Vec<Event> {
     let mut random = Random::derive(config.seed, "orders", 0);
     let seconds = config.duration_us as f64 / (1_000 * MS) as f64;
     let count = (config.rate * seconds).round() as u64;
+    let warm_up = u64::from(config.warm_up_operations());
+    let mut senders = Vec::new();
     let order = |number: u64| {
+        if number == warm_up {
+            // Who had his turn just before may have it again.
+            senders.clear();
+        }
         let at_us = match config.pace {
-            Pace::Random => random.below(config.duration_us),
-            Pace::Even => config.duration_us * number / count,
+            Pace::Random => random.below(config.warm_up_us() + config.duration_us),
+            Pace::Even => config.duration_us * number / count.max(1),
             Pace::Bursts => {
                 config.duration_us * (number / 100 * 100) / count + random.below(5 * MS)
             }
         };
         let to = match config.pace {
-            Pace::Even => (number % u64::from(config.nodes)) as HostIndex,
+            Pace::Even => deal(&mut senders, config.nodes, &mut random),
             Pace::Random | Pace::Bursts => random.below(u64::from(config.nodes)) as HostIndex,
         };
         Event {
@@ -125,7 +131,16 @@ fn orders(world: &World) -> Vec<Event> {
             message: Message::Order(random.any()),
         }
     };
-    (0..count).map(order).collect()
+    (0..warm_up + count).map(order).collect()
+}
+
+/// The next of all hosts in random order.
+fn deal(rest: &mut Vec<HostIndex>, nodes: u32, random: &mut Random) -> HostIndex {
+    if rest.is_empty() {
+        rest.extend(0..nodes);
+        random.shuffle(rest);
+    }
+    rest.pop().unwrap_or(0)
 }
 
 /// Lets time pass until the network has healed and agrees, or has had long enough to.
@@ -147,6 +162,8 @@ fn live(
         let window_us = world.network.latency_us.0;
         let healed_us = world.healed_us;
         let mut course = Course::new(world);
+        let counted_us = world.counted_us();
+        let mut is_warming_up = counted_us > WARM_UP_US;
         let mut count = 0;
         let mut passed_us = 0;
         while let Some(window) = shards.iter().filter_map(|it| it.next_window()).min() {
@@ -158,9 +175,18 @@ fn live(
             shards = run_window(world, shards, &others, window);
             exchange(&mut shards);
             if let Some(tracer) = &mut tracer {
-                hand_out(&mut shards, tracer);
+                hand_out(&mut shards, &mut |line| {
+                    if !is_warming_up {
+                        tracer(line);
+                    }
+                });
             }
             passed_us = now_us + window_us;
+            if is_warming_up && passed_us >= counted_us {
+                is_warming_up = false;
+                let tallies = shards.iter_mut().map(|shard| &mut shard.tally);
+                tallies.for_each(|tally| tally.begin(counted_us));
+            }
             if count % PROGRESS_WINDOWS == 0 {
                 progress(Progress { now_us, healed_us });
             }

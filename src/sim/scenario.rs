@@ -34,6 +34,7 @@ pub fn find(name: &str) -> Option<Config> {
         byzantine_percent: 0.0,
         adversary: None,
         canary: None,
+        warm_up: Some(0),
         degree: 6,
         threads: 2,
         workload: Workload::Steady,
@@ -60,9 +61,12 @@ pub fn find(name: &str) -> Option<Config> {
         "churn" => with(Trouble::Churn),
         "late-join" => with(Trouble::LateJoin),
         "broadcast" => Config {
+            workload: Workload::Fleeting,
             pace: Pace::Even,
             rate: 2.0,
-            duration_us: 30_000 * MS,
+            duration_us: 150_000 * MS,
+            warm_up: None,
+            degree: 10,
             ..steady
         },
         "skew" => with(Trouble::Skew),

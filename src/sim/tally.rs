@@ -43,6 +43,8 @@ pub struct Spread {
 /// Counts.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// What was written before does not count.
+    pub counted_us: Micros,
     /// From writing to applying, in microseconds, for each host and operation.
     pub delivery_us: Histogram,
     /// Actions taken back and done again, for each merge.
@@ -79,6 +81,19 @@ pub struct Tally {
 const VIOLATIONS_MAX: usize = 10;
 
 impl Tally {
+    /// From now on everything counts: what came before was to warm up.
+    pub fn begin(&mut self, counted_us: Micros) {
+        *self = Self {
+            counted_us,
+            spread: std::mem::take(&mut self.spread),
+            written: std::mem::take(&mut self.written),
+            finals: std::mem::take(&mut self.finals),
+            trace: self.trace.take(),
+            violations: std::mem::take(&mut self.violations),
+            ..Self::default()
+        };
+    }
+
     /// An honest author has written an operation.
     pub fn note_written(&mut self, id: OpId, written_us: Micros) {
         let last_us = written_us;
@@ -99,7 +114,9 @@ impl Tally {
             && up_us <= spread.written_us
         {
             spread.last_us = spread.last_us.max(now_us);
-            self.delivery_us.add(now_us - spread.written_us);
+            if spread.written_us >= self.counted_us {
+                self.delivery_us.add(now_us - spread.written_us);
+            }
             kind = Kind::Delivered;
         }
         self.note_line(|| Line::of_host(now_us, host, *id, kind));
@@ -127,6 +144,7 @@ impl Tally {
             let mine = self.spread.entry(*id).or_insert(*spread);
             mine.last_us = mine.last_us.max(spread.last_us);
         }
+        self.counted_us = self.counted_us.max(other.counted_us);
         self.frames += other.frames;
         self.bytes += other.bytes;
         self.copies += other.copies;
@@ -142,7 +160,10 @@ impl Tally {
     /// The mean time until an operation has reached its last host, in microseconds.
     pub fn last_delivery_us(&self) -> u64 {
         let spreads = self.spread.values();
-        let sum: u64 = spreads.map(|it| it.last_us - it.written_us).sum();
-        sum.checked_div(self.spread.len() as u64).unwrap_or(0)
+        let counted = spreads.filter(|it| it.written_us >= self.counted_us);
+        let (sum, count) = counted.fold((0_u64, 0_u64), |(sum, count), it| {
+            (sum + (it.last_us - it.written_us), count + 1)
+        });
+        sum.checked_div(count).unwrap_or(0)
     }
 }

@@ -97,9 +97,14 @@ impl World {
         world
     }
 
+    /// When what is written begins to count.
+    pub fn counted_us(&self) -> Micros {
+        WARM_UP_US + self.config.warm_up_us()
+    }
+
     /// When users stop.
     pub fn end_us(&self) -> Micros {
-        WARM_UP_US + self.config.duration_us
+        self.counted_us() + self.config.duration_us
     }
 
     /// The same by a clock that is right, in Unix milliseconds.
@@ -143,7 +148,7 @@ impl World {
 
     /// A moment of the time in which users write.
     fn moment(&self, percent: u64) -> Micros {
-        WARM_UP_US + self.config.duration_us * percent / 100
+        self.counted_us() + self.config.duration_us * percent / 100
     }
 
     fn choose_liars(&mut self) {

@@ -241,7 +241,11 @@ async fn announce_impossible(api: &GrapeApi, name: Vec<u8>) -> Answer {
     }
 }
 
-fn announced_name(name: Option<&Value>) -> Result<Vec<u8>, String> {
+/// The name that an announcement asks for.
+///
+/// # Errors
+/// What JavaScript says of something that is no name.
+pub fn announced_name(name: Option<&Value>) -> Result<Vec<u8>, String> {
     let received = match name {
         Some(Value::String(name)) => return Ok(name.as_bytes().to_vec()),
         Some(Value::Null) => "null".to_owned(),
@@ -282,7 +286,11 @@ async fn put(api: &GrapeApi, data: Option<&Value>) -> Answer {
     }
 }
 
-fn put_request(options: &Value) -> Result<PutRequest, String> {
+/// What a request to keep a value asks for.
+///
+/// # Errors
+/// What Grenache's Grape says of a value that cannot be kept.
+pub fn put_request(options: &Value) -> Result<PutRequest, String> {
     let value = match options {
         Value::String(_) => options,
         _ => options.get("v").ok_or("opts.v not given")?,

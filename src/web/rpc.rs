@@ -12,81 +12,29 @@
 //! refuses what a browser sends: a page of any site could have it send orders. Browsers name the
 //! page's origin with every POST; programs of Grenache do not.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bitfitech_actors::command;
-use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::service::Serve;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, OnceCell};
 
 use crate::http::{self, BodyError};
-use crate::rpc_actions::{Action, action_of};
+use crate::placing::Placing;
+use crate::rpc_actions::action_of;
 
 /// Longest body of a request, compressed or not: many times the longest order.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 
-/// Orders whose answers are remembered for clients that repeat them; the oldest go first. A guess:
-/// an hour of a busy client.
-const REMEMBERED_MAX: usize = 4_096;
-
-/// The answer to an order, as soon as there is one.
-type Promised = Arc<OnceCell<Result<Value, String>>>;
-
-/// What the handlers share.
-#[derive(Clone)]
-struct Shared {
-    node: Arc<NodeContext>,
-    placed: Arc<Mutex<Placed>>,
-}
-
-/// Answers to orders by the names that clients gave them.
-#[derive(Default)]
-struct Placed {
-    answers: BTreeMap<String, Promised>,
-    oldest_first: VecDeque<String>,
-}
-
-impl Placed {
-    /// The answer to the order of this name, which may still have to be placed.
-    fn promised(&mut self, client_id: String) -> Promised {
-        if let Some(promised) = self.answers.get(&client_id) {
-            return Arc::clone(promised);
-        }
-        if self.oldest_first.len() >= REMEMBERED_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.answers.remove(&oldest);
-        }
-        self.oldest_first.push_back(client_id.clone());
-        let promised = Promised::default();
-        self.answers.insert(client_id, Arc::clone(&promised));
-        promised
-    }
-
-    /// Nothing was placed: the name is free again.
-    fn forget(&mut self, client_id: &str) {
-        self.answers.remove(client_id);
-        self.oldest_first.retain(|known| known != client_id);
-    }
-}
-
-/// What serves the RPC service of a node on a bound port. What it remembers survives its restart.
-pub fn service(bound: TcpListener, node: Arc<NodeContext>) -> Serve {
-    let shared = Shared {
-        node,
-        placed: Arc::default(),
-    };
+/// What serves the RPC service of a node on a bound port.
+pub fn service(bound: TcpListener, placing: Placing) -> Serve {
     Arc::new(move || {
-        let shared = web::Data::new(shared.clone());
+        let shared = web::Data::new(placing.clone());
         http::serve(&bound, move |config| {
             config
                 .app_data(shared.clone())
@@ -105,7 +53,7 @@ enum Packing {
 async fn handle(
     request: HttpRequest,
     payload: web::Payload,
-    shared: web::Data<Shared>,
+    placing: web::Data<Placing>,
 ) -> HttpResponse {
     let header = |name: &str| {
         request
@@ -153,7 +101,7 @@ async fn handle(
     let rid = rid.unwrap_or(Value::Null);
     let asked = action_of(message.get(2).unwrap_or(&Value::Null));
     let answer = match asked {
-        Ok(action) => perform(&shared, action).await,
+        Ok(action) => placing.perform(action).await,
         Err(error) => Err(error),
     };
     let answer = match answer {
@@ -197,43 +145,6 @@ fn unpack(body: Vec<u8>, packing: Packing) -> io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// Does what is asked; an order with a name once only.
-async fn perform(shared: &Shared, action: Action) -> Result<Value, String> {
-    let Some(client_id) = action.client_id else {
-        return execute(&shared.node, &action.line).await;
-    };
-    let promised = shared.placed.lock().await.promised(client_id.clone());
-    let answer = promised
-        .get_or_init(|| execute(&shared.node, &action.line))
-        .await
-        .clone();
-    // An error says that nothing was placed, unless nobody knows.
-    let unknown = |error: &String| error.starts_with("TIMEOUT") || error.starts_with("UNAVAILABLE");
-    if answer.as_ref().is_err_and(|error| !unknown(error)) {
-        shared.placed.lock().await.forget(&client_id);
-    }
-    answer
-}
-
-/// Executes a command of the console.
-async fn execute(node: &Arc<NodeContext>, line: &str) -> Result<Value, String> {
-    let answer = command::answer_once(node, line).await;
-    let mut answer = serde_json::from_str::<Value>(&answer).unwrap_or(Value::Null);
-    let text = |answer: &Value, field: &str| answer[field].as_str().unwrap_or("").to_owned();
-    if answer["ok"] == false {
-        return Err(format!(
-            "{}: {}",
-            text(&answer, "code"),
-            text(&answer, "error")
-        ));
-    }
-    if let Some(fields) = answer.as_object_mut() {
-        fields.remove("reply");
-        fields.remove("ok");
-    }
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,19 +158,5 @@ mod tests {
         assert!(bomb.len() < BODY_BYTES_MAX);
         assert!(unpack(bomb, Packing::Gzip).is_err());
         assert!(unpack(b"no gzip".to_vec(), Packing::Gzip).is_err());
-    }
-
-    #[test]
-    fn orders_are_remembered_by_name_the_latest_ones() {
-        let mut placed = Placed::default();
-        let first = placed.promised("0".to_owned());
-        assert!(Arc::ptr_eq(&first, &placed.promised("0".to_owned())));
-        for name in 1..=REMEMBERED_MAX {
-            placed.promised(name.to_string());
-        }
-        assert_eq!(placed.answers.len(), REMEMBERED_MAX);
-        assert!(!Arc::ptr_eq(&first, &placed.promised("0".to_owned())));
-        placed.forget("0");
-        assert_eq!(placed.answers.len(), placed.oldest_first.len());
     }
 }

@@ -10,19 +10,19 @@ use serde_json::{Map, Value};
 const WORD_BYTES_MAX: usize = 64;
 
 /// Longest `client_id`. A guess: three times a UUID.
-const CLIENT_ID_BYTES_MAX: usize = 128;
+pub(crate) const CLIENT_ID_BYTES_MAX: usize = 128;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Action {
+pub struct Action {
     /// The line for the console.
-    pub(crate) line: String,
+    pub line: String,
     /// The client's own name for an order, by which a repeated request is known.
-    pub(crate) client_id: Option<String>,
+    pub client_id: Option<String>,
 }
 
 impl Action {
-    fn line(line: String) -> Self {
+    pub(crate) fn line(line: String) -> Self {
         Self {
             line,
             client_id: None,
@@ -34,7 +34,7 @@ impl Action {
 ///
 /// # Errors
 /// What was expected, as `CODE: text`.
-pub(crate) fn action_of(payload: &Value) -> Result<Action, String> {
+pub fn action_of(payload: &Value) -> Result<Action, String> {
     let name = payload.get("action").and_then(Value::as_str);
     let name = name.ok_or_else(|| bad("the payload must be {\"action\": …, \"args\": […]}"))?;
     let nothing = Vec::new();
@@ -126,11 +126,20 @@ fn choice(
 fn whole(body: &Map<String, Value>, field: &str) -> Result<Option<u64>, String> {
     match body.get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_u64() {
+        // As in JSON Schema, 1.0 is a whole number.
+        Some(value) => match value.as_u64().or_else(|| whole_float(value.as_f64()?)) {
             Some(number) => Ok(Some(number)),
             None => Err(bad(&format!("{field} must be a whole number"))),
         },
     }
+}
+
+/// A number that has only zeros behind its point. From 2^53 on it may have been rounded.
+fn whole_float(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number);
+    is_whole
+        .then(|| format!("{number:.0}").parse().ok())
+        .flatten()
 }
 
 /// Fields that an order has; others are refused, for a misspelt one would be lost in silence.
@@ -180,7 +189,11 @@ fn required<'a>(body: &'a Map<String, Value>, field: &str) -> Result<&'a Value, 
         .ok_or_else(|| bad(&format!("the order needs {field}")))
 }
 
-fn new_order(body: &Map<String, Value>) -> Result<Action, String> {
+/// An order from its fields.
+///
+/// # Errors
+/// What was expected, as `CODE: text`.
+pub(crate) fn new_order(body: &Map<String, Value>) -> Result<Action, String> {
     check_fields(body, &ORDER_FIELDS[..9])?;
     let side = choice(body, "side", &["buy", "sell"])?;
     let side = side.ok_or_else(|| bad("the order needs side, buy or sell"))?;
@@ -214,7 +227,11 @@ fn new_order(body: &Map<String, Value>) -> Result<Action, String> {
     Ok(Action { line, client_id })
 }
 
-fn replace(body: &Map<String, Value>) -> Result<Action, String> {
+/// New terms of an order from their fields.
+///
+/// # Errors
+/// What was expected, as `CODE: text`.
+pub(crate) fn replace(body: &Map<String, Value>) -> Result<Action, String> {
     check_fields(body, &["order", "quantity", "price", "client_id"])?;
     let order = word("order", required(body, "order")?, |byte| {
         byte.is_ascii_hexdigit()

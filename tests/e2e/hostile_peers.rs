@@ -11,14 +11,25 @@ use bitfitech_core::wire::{
     Frame, GetHeads, Goodbye, GoodbyeCode, Nonce, Refuse, RefuseCode, Want, WantEntry,
 };
 
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::support::agreement::wait_for_agreement;
 use crate::support::node::{Node, list, text};
 use crate::support::plan::Plan;
 use crate::support::stranger::Stranger;
-use crate::support::waiting::wait_until;
+use crate::support::waiting::{PATIENCE, wait_until};
 
-/// Orders between honest nodes while somebody is hostile.
-const ORDERS: usize = 40;
+/// Orders between honest nodes while somebody is hostile. Of so many the 99th percentile is not yet
+/// the longest.
+const ORDERS: usize = 200;
+
+/// The core of the nodes and of who trades on them, and the one of whoever is hostile.
+const CORES: [usize; 2] = [0, 1];
+
+/// The 99th percentile that no test run exceeds. Generous: what an idle machine does in a release
+/// build is in `docs/PERFORMANCE.md`.
+const P99_MAX: Duration = Duration::from_secs(2);
 
 /// Operations of which a greedy peer asks for all, again and again.
 const HISTORY: usize = 1_000;
@@ -27,10 +38,25 @@ const HISTORY: usize = 1_000;
 const GROWTH_KB_MAX: u64 = 100 * 1024;
 
 fn pair() -> (Node, Node) {
+    // Processes begin on the cores of whoever starts them.
+    pin(CORES[0]);
     let first = Node::start(Plan::named("first"));
     let mut second = Node::start(Plan::named("second").dials(&first.address()));
     second.wait_for_peers(1);
     (first, second)
+}
+
+/// Keeps the calling thread on a core.
+fn pin(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core).expect("a small number");
+    // A machine with one core, or one that does not let us, is a harder test.
+    let _ = sched_setaffinity(Pid::from_raw(0), &cores);
+}
+
+/// The value that 99 of 100 do not exceed.
+fn p99(sorted: &[Duration]) -> Duration {
+    sorted[(sorted.len() * 99).div_ceil(100) - 1]
 }
 
 /// The row of a node in another's list of peers.
@@ -47,7 +73,10 @@ fn trade(from: &mut Node, to: &mut Node) -> Vec<Duration> {
             let begin = Instant::now();
             let order = text(&from.ok(&format!("buy 1 @ {}", 10 + number)), "order");
             let asked = format!("order {order}");
-            to.wait_for(&asked, "the order is there", |reply| reply["ok"] == true);
+            // Without a pause between questions, which would be a part of the time.
+            while to.command(&asked)["ok"] != true {
+                assert!(begin.elapsed() < PATIENCE, "the order never came");
+            }
             begin.elapsed()
         })
         .collect();
@@ -60,6 +89,7 @@ fn during<T>(again: impl Fn() -> bool + Sync, act: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
+            pin(CORES[1]);
             let mut goes_on = true;
             while goes_on && !over.load(Ordering::Relaxed) {
                 goes_on = again();
@@ -102,8 +132,10 @@ fn a_flood_is_slowed_down_and_delays_nobody_else() {
         },
     );
     let grown_kb = first.memory_kb().saturating_sub(before_kb);
-    println!("during a flood: orders {times:?}, memory {grown_kb} KiB more");
+    let (half, most) = (times[times.len() / 2], p99(&times));
+    println!("during a flood: p50 {half:?}, p99 {most:?}, memory {grown_kb} KiB more");
     assert!(grown_kb < GROWTH_KB_MAX, "{grown_kb} KiB");
+    assert!(most < P99_MAX, "{times:?}");
     wait_for_agreement(&mut [&mut first, &mut second]);
 }
 
@@ -236,13 +268,14 @@ fn ten_thousand_connections_from_one_address_keep_nobody_out() {
         },
     );
     let grown_kb = first.memory_kb().saturating_sub(before_kb);
-    let p99 = times[(times.len() * 99).div_ceil(100) - 1];
+    let most = p99(&times);
     println!(
-        "during {} connections: {} orders, p99 {p99:?}, memory {grown_kb} KiB more",
+        "during {} connections: {} orders, p99 {most:?}, memory {grown_kb} KiB more",
         opened.load(Ordering::Relaxed),
         times.len()
     );
     assert!(grown_kb < GROWTH_KB_MAX, "{grown_kb} KiB");
+    assert!(most < P99_MAX, "{times:?}");
     wait_for_agreement(&mut [&mut first, &mut second]);
     assert_eq!(list(&first.ok("peers"), "peers").len(), 1);
 }

@@ -7,7 +7,7 @@ use crate::workshop::Workshop;
 
 #[test]
 fn link_and_rpc_clients_use_our_grape() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let mut first = Grape::ours(&[]);

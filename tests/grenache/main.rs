@@ -8,6 +8,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/workshop.rs"]
+mod workshop;
+
 mod clients;
 mod grape;
 mod hostile;
@@ -15,4 +18,3 @@ mod mixed;
 mod nodes;
 mod speed;
 mod suite;
-mod workshop;

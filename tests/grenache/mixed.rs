@@ -12,7 +12,7 @@ use crate::workshop::Workshop;
 
 /// A real Grape that others enter by, and ours beside it.
 fn neighbours() -> Option<(Grape, Grape)> {
-    let workshop = Workshop::open()?;
+    let workshop = Workshop::open("grenache")?;
     let mut real = Grape::real(&workshop, &[]);
     let mut ours = Grape::ours(&[real.dht_port]);
     real.wait_for("node");
@@ -110,7 +110,7 @@ fn a_changeable_value_updates_and_conflicts_across_both() {
     let Some((real, ours)) = neighbours() else {
         return;
     };
-    let workshop = Workshop::open().expect("it was open before");
+    let workshop = Workshop::open("grenache").expect("it was open before");
     let mut third = Grape::real(&workshop, &[ours.dht_port, real.dht_port]);
     third.wait_for("ready");
     let hash = ours.result("put", change("one", 1, None));

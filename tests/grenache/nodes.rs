@@ -122,7 +122,7 @@ fn order(side: &str, price: &str, quantity: &str) -> Value {
 
 #[test]
 fn a_client_of_grenache_trades_through_three_nodes() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let [mut first, mut second, mut third] = three_nodes();
@@ -170,7 +170,7 @@ fn a_client_of_grenache_trades_through_three_nodes() {
 
 #[test]
 fn what_cannot_be_understood_gets_an_error_and_never_silence() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let node = Node::start(plan("alone"));
@@ -219,7 +219,7 @@ fn circuit(node: &mut Node, url: &str) -> Value {
 
 #[test]
 fn nodes_in_mode_legacy_meet_by_another_grape_and_go_on_without_it() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let helper = Grape::ours(&[]);

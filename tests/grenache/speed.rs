@@ -161,7 +161,7 @@ fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64)
 #[test]
 #[ignore = "a benchmark: it needs the machine for itself, and a release build"]
 fn our_grape_answers_lookups_ten_times_as_fast_as_the_real_one() {
-    let workshop = Workshop::open().expect("the real Grape");
+    let workshop = Workshop::open("grenache").expect("the real Grape");
     let real = Grape::real_aged(&workshop, &[], AGE_MS);
     let second = Grape::real_aged(&workshop, &[real.dht_port], AGE_MS);
     let real_figures = bench("real", &real, &second);

@@ -77,7 +77,7 @@ fn run_suite(workshop: &Workshop) -> Value {
 
 #[test]
 fn our_grape_passes_the_test_suite_of_the_real_one() {
-    let Some(workshop) = Workshop::open() else {
+    let Some(workshop) = Workshop::open("grenache") else {
         return;
     };
     let suite = workshop.file("suite");

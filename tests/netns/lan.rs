@@ -174,4 +174,5 @@ fn orders_get_through_where_one_direction_loses_a_third() {
     }
     let mut all: Vec<&mut Node> = nodes.iter_mut().collect();
     wait_for_agreement(&mut all);
+    assert!(network.lost() > 0, "nothing was lost on the way");
 }

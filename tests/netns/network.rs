@@ -9,7 +9,7 @@ pub struct Network {
     machines: usize,
 }
 
-/// Runs `ip` or `tc`; the text of the error if it fails.
+/// Runs a program; the text of the error if it fails.
 fn run(program: &str, line: &str) -> Result<(), String> {
     let words = line.split_whitespace();
     let output = Command::new(program).args(words).output();
@@ -89,12 +89,30 @@ impl Network {
         run("ip", &line).expect("the cable is there");
     }
 
-    /// Of what goes from even to odd machines so much is lost. Else the reason why that cannot be.
+    /// Of what goes from even to odd machines so much is lost. Else the reason why that cannot be:
+    /// it takes nftables, which kernels have more often than netem.
     pub fn lose(&self, percent: u8) -> Result<(), String> {
         let switch = self.switch();
-        let line =
-            format!("netns exec {switch} tc qdisc add dev cable0 root netem loss {percent}%");
-        run("ip", &line)
+        let nft = |line: String| run("ip", &format!("netns exec {switch} nft {line}"));
+        nft("add table bridge loss".to_owned())?;
+        nft("add chain bridge loss way { type filter hook forward priority 0 ; }".to_owned())?;
+        nft(format!(
+            "add rule bridge loss way oifname cable0 numgen random mod 100 < {percent} counter drop"
+        ))
+    }
+
+    /// How many packets were lost by that.
+    pub fn lost(&self) -> u64 {
+        let switch = self.switch();
+        let line = [
+            "netns", "exec", &switch, "nft", "list", "table", "bridge", "loss",
+        ];
+        let output = Command::new("ip").args(line).output();
+        let listed = output.expect("nft has worked before").stdout;
+        let listed = String::from_utf8_lossy(&listed);
+        let mut words = listed.split_whitespace();
+        let count = words.find(|word| *word == "packets").and(words.next());
+        count.and_then(|count| count.parse().ok()).expect("a count")
     }
 
     /// Nothing that one machine sends reaches the other, but what comes from there does arrive.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::plan::{Plan, quiet_command};
 use super::program::{self, Input, run_to_end};
-use super::waiting::PATIENCE;
+use super::waiting::{PATIENCE, look_until};
 
 /// How many lines at the end of a log a failing test prints.
 const LOG_LINES_SHOWN: usize = 80;
@@ -61,6 +61,15 @@ impl Node {
     /// Starts a node with an empty data directory and waits until it is ready.
     pub fn start(plan: Plan) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
+        Self::begin_life(plan, folder, 1)
+    }
+
+    /// Starts a node on a data directory that is made ready for it.
+    pub fn start_prepared(plan: Plan, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let data_dir = data_dir(folder.path());
+        fs::create_dir_all(&data_dir).expect("a data directory");
+        prepare(&data_dir);
         Self::begin_life(plan, folder, 1)
     }
 
@@ -131,6 +140,11 @@ impl Node {
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         data_dir(self.folder.path())
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory, in KiB.
@@ -252,6 +266,11 @@ impl Node {
         }
     }
 
+    /// Forgets the events that came so far.
+    pub fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
     /// Kills it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.stdin = None;
@@ -260,11 +279,38 @@ impl Node {
         self.child.wait().expect("a child of ours");
     }
 
+    /// Starts a killed node once more, and kills it after this time, ready or not.
+    pub fn die_while_starting(&self, after: Duration) {
+        let port = port_of(&self.address());
+        let plan = self.plan.clone().port(port);
+        let mut command = plan.command(&self.data_dir());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let deadline = Instant::now() + after;
+        let ended = look_until(deadline, || child.try_wait().expect("a child of ours"));
+        assert!(ended.is_none(), "{}: it ends by itself", self.name());
+        child.kill().expect("a child of ours");
+        child.wait().expect("a child of ours");
+    }
+
+    /// Whether its process was killed and not started again.
+    pub fn is_killed(&self) -> bool {
+        self.stdin.is_none()
+    }
+
     /// The replies that it had printed before it died, in order.
     pub fn last_replies(&mut self) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         while self.receive(deadline) == Received::Line {}
         self.replies.drain(..).collect()
+    }
+
+    /// The next so many replies, or fewer if it dies meanwhile.
+    pub fn replies_until(&mut self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.replies.len() < count && self.receive(deadline) == Received::Line {}
+        let count = count.min(self.replies.len());
+        self.replies.drain(..count).collect()
     }
 
     /// Sends a signal by name.

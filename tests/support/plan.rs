@@ -9,7 +9,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfitech");
 /// Settings of every node in tests: loopback only, and second attempts soon, so that healing is
 /// measured in tenths of seconds. Ways of discovery that find strangers on the machine have to be
 /// switched off here: the tests draw their own topology.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("mode", "p2p"),
     ("discovery.mdns", "false"),
     ("discovery.peer_exchange", "false"),
@@ -17,6 +17,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("p2p.target_peers", "0"),
     ("network.name", "e2e"),
     ("p2p.host", "127.0.0.1"),
+    ("api.port", "0"),
     ("p2p.reconnect_interval_ms", "500"),
     ("breaker.reset_timeout_ms", "300"),
     ("breaker.max_timeout_ms", "1000"),
@@ -30,6 +31,7 @@ pub struct Plan {
     bootstrap: Vec<String>,
     settings: Vec<(String, String)>,
     namespace: Option<String>,
+    launcher: Vec<String>,
     arguments: Vec<String>,
 }
 
@@ -42,6 +44,7 @@ impl Plan {
             bootstrap: Vec::new(),
             settings: Vec::new(),
             namespace: None,
+            launcher: Vec::new(),
             arguments: Vec::new(),
         }
     }
@@ -65,6 +68,15 @@ impl Plan {
         self.namespace = Some(namespace.to_owned());
         self.set("p2p.host", "0.0.0.0")
             .set("discovery.mdns", "true")
+    }
+
+    /// It is started by a shell after this script, which may limit what it gets; by another
+    /// program, given as words, if that has to run the shell.
+    pub fn after(mut self, words: &[&str], script: &str) -> Self {
+        let script = format!("{script}; exec \"$0\" \"$@\"");
+        let words = words.iter().copied().chain(["sh", "-c", script.as_str()]);
+        self.launcher = words.map(str::to_owned).collect();
+        self
     }
 
     /// It listens on this port.
@@ -97,9 +109,14 @@ impl Plan {
 
     /// The command that starts it. Later settings win over earlier ones of the same key.
     pub fn command(&self, data_dir: &Path) -> Command {
-        let mut command = match &self.namespace {
-            None => quiet_command(data_dir),
-            Some(namespace) => {
+        let mut command = match (&self.namespace, self.launcher.split_first()) {
+            (None, None) => quiet_command(data_dir),
+            (None, Some((launcher, words))) => {
+                let mut command = quiet(Command::new(launcher), data_dir);
+                command.args(words).arg(PROGRAM);
+                command
+            }
+            (Some(namespace), _) => {
                 let mut command = quiet(Command::new("ip"), data_dir);
                 command.args(["netns", "exec", namespace, PROGRAM]);
                 command

@@ -6,13 +6,22 @@ use proptest::collection::vec as vector;
 use proptest::prelude::*;
 
 use super::*;
+use crate::seen::SeenLimits;
 use crate::types::at;
+use crate::wire::{Announce, GoodbyeCode, Prune};
 
-const CONFIG: GossipConfig = GossipConfig {
+pub(super) const CONFIG: GossipConfig = GossipConfig {
     flush_ms: 2,
     outbox_max_bytes: 100,
     full_max_ms: 1_000,
     announce_ms: 50,
+    lazy_ms: 20,
+    graft_ms: 100,
+    hop_worth_ms: 30,
+    trees_max: 100,
+    recent_max: 100,
+    recent_max_bytes: 10_000,
+    recent_ms: 10_000,
     seen: SeenLimits {
         generation_max: 1_000,
         generation_ms: 60_000,
@@ -20,23 +29,38 @@ const CONFIG: GossipConfig = GossipConfig {
     secret: 7,
 };
 
-fn id(number: u8) -> OpId {
+pub(super) fn id(number: u8) -> OpId {
     OpId([number; 32])
 }
 
-fn operation(number: u8) -> WireOperation {
+/// Who writes the operation of this number: there are four authors.
+pub(super) fn author_of(number: u8) -> AuthorKey {
+    AuthorKey([number % 4; 32])
+}
+
+pub(super) fn operation(number: u8) -> WireOperation {
     WireOperation {
         id: id(number),
+        author: author_of(number),
         bytes: vec![number; 10],
     }
 }
 
-fn link(number: u64) -> LinkId {
+/// It comes over so many links.
+pub(super) fn arriving(number: u8, hops: u8) -> Arriving {
+    Arriving {
+        id: id(number),
+        author: author_of(number),
+        hops,
+    }
+}
+
+pub(super) fn link(number: u64) -> LinkId {
     LinkId(number)
 }
 
 /// A node with links 1 to `links`.
-fn node(links: u64) -> Gossip {
+pub(super) fn node(links: u64) -> Gossip {
     let mut gossip = Gossip::new(at(0), CONFIG);
     for number in 1..=links {
         gossip.handle_link_up(link(number), AuthorKey([7; 32]));
@@ -44,12 +68,12 @@ fn node(links: u64) -> Gossip {
     gossip
 }
 
-fn outputs(gossip: &mut Gossip) -> Vec<GossipOutput> {
+pub(super) fn outputs(gossip: &mut Gossip) -> Vec<GossipOutput> {
     core::iter::from_fn(|| gossip.poll_output()).collect()
 }
 
 /// Which operations went to which link: first bytes, in order.
-fn sent(outputs: &[GossipOutput]) -> Vec<(u64, Vec<u8>)> {
+pub(super) fn sent(outputs: &[GossipOutput]) -> Vec<(u64, Vec<u8>)> {
     let ops = outputs.iter().filter_map(|output| match output {
         GossipOutput::Send {
             link,
@@ -61,8 +85,21 @@ fn sent(outputs: &[GossipOutput]) -> Vec<(u64, Vec<u8>)> {
     ops.collect()
 }
 
+/// What was announced to which link.
+pub(super) fn announced(outputs: &[GossipOutput]) -> Vec<(u64, Announce)> {
+    let frames = outputs.iter().filter_map(|output| match output {
+        GossipOutput::Send {
+            link,
+            frame: Frame::Announce(announce),
+            ..
+        } => Some((link.0, announce.clone())),
+        _ => None,
+    });
+    frames.collect()
+}
+
 /// Which links were told that they missed how many operations.
-fn told(outputs: &[GossipOutput]) -> Vec<(u64, u64)> {
+pub(super) fn told(outputs: &[GossipOutput]) -> Vec<(u64, u64)> {
     let frames = outputs.iter().filter_map(|output| match output {
         GossipOutput::Send {
             link,
@@ -77,29 +114,34 @@ fn told(outputs: &[GossipOutput]) -> Vec<(u64, u64)> {
 #[test]
 fn the_first_arrival_is_new_and_all_others_are_copies() {
     let mut gossip = node(2);
-    let first = gossip.handle_operations(at(0), link(1), &[id(1), id(2), id(1)]);
+    let numbers = [1, 2, 1].map(|number| arriving(number, 1));
+    let first = gossip.handle_operations(at(0), link(1), &numbers);
     assert_eq!(first, [Arrival::New, Arrival::New, Arrival::Copy]);
-    let second = gossip.handle_operations(at(0), link(2), &[id(2), id(3)]);
+    let numbers = [2, 3].map(|number| arriving(number, 1));
+    let second = gossip.handle_operations(at(0), link(2), &numbers);
     assert_eq!(second, [Arrival::Copy, Arrival::New]);
 }
 
 #[test]
-fn an_own_operation_goes_to_all_links_after_the_flush_time() {
+fn the_first_operation_goes_out_at_once_and_the_next_after_the_flush_time() {
     let mut gossip = node(3);
     gossip.handle_applied(at(10), vec![operation(1)], None);
+    assert_eq!(gossip.next_deadline_ms(), Some(10));
+    gossip.handle_timeout(at(10));
+    let all = |numbers: Vec<u8>| [1, 2, 3].map(|link| (link, numbers.clone()));
+    assert_eq!(sent(&outputs(&mut gossip)), all(vec![1]));
     gossip.handle_applied(at(11), vec![operation(2)], None);
-    assert!(outputs(&mut gossip).is_empty());
+    gossip.handle_applied(at(11), vec![operation(3)], None);
     assert_eq!(gossip.next_deadline_ms(), Some(12));
     gossip.handle_timeout(at(11));
     assert!(outputs(&mut gossip).is_empty());
     gossip.handle_timeout(at(12));
-    let all = [(1, vec![1, 2]), (2, vec![1, 2]), (3, vec![1, 2])];
-    assert_eq!(sent(&outputs(&mut gossip)), all);
+    assert_eq!(sent(&outputs(&mut gossip)), all(vec![2, 3]));
     assert_eq!(gossip.next_deadline_ms(), None);
-    let copy = gossip.handle_operations(at(12), link(1), &[id(1)]);
+    let copy = gossip.handle_operation(at(12), link(1), arriving(1, 2));
     assert_eq!(
         copy,
-        [Arrival::Copy],
+        Arrival::Copy,
         "own operations are known when they come back"
     );
 }
@@ -107,8 +149,8 @@ fn an_own_operation_goes_to_all_links_after_the_flush_time() {
 #[test]
 fn an_operation_does_not_go_where_it_is_known() {
     let mut gossip = node(3);
-    gossip.handle_operations(at(0), link(1), &[id(1)]);
-    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    gossip.handle_operation(at(0), link(1), arriving(1, 1));
+    gossip.handle_operation(at(0), link(2), arriving(1, 1));
     gossip.handle_applied(at(0), vec![operation(1)], Some(Source::push(link(1))));
     gossip.handle_timeout(at(2));
     assert_eq!(sent(&outputs(&mut gossip)), [(3, vec![1])]);
@@ -131,6 +173,7 @@ fn a_full_frame_does_not_wait() {
     let mut gossip = Gossip::new(at(0), config);
     gossip.handle_link_up(link(1), AuthorKey([7; 32]));
     let many = (0..100_u8).map(|number| WireOperation {
+        author: author_of(number),
         id: id(number),
         bytes: vec![number; 5_000],
     });
@@ -152,8 +195,9 @@ fn a_full_frame_does_not_wait() {
 fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     let mut gossip = node(2);
     for number in 0..15 {
-        gossip.handle_applied(at(0), vec![operation(number)], None);
-        gossip.handle_timeout(at(2));
+        let now = at(2 * u64::from(number));
+        gossip.handle_applied(now, vec![operation(number)], None);
+        gossip.handle_timeout(now);
         gossip.handle_written(link(1), 10);
     }
     let frames = outputs(&mut gossip);
@@ -169,8 +213,8 @@ fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     gossip.handle_written(link(2), 10);
     assert_eq!(told(&outputs(&mut gossip)), [(2, 5)]);
     assert_eq!(gossip.behind(link(2)), 0);
-    gossip.handle_applied(at(5), vec![operation(50)], None);
-    gossip.handle_timeout(at(7));
+    gossip.handle_applied(at(50), vec![operation(50)], None);
+    gossip.handle_timeout(at(50));
     assert_eq!(sent(&outputs(&mut gossip)), [(1, vec![50]), (2, vec![50])]);
 }
 
@@ -178,14 +222,15 @@ fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
 fn a_link_that_stays_full_is_given_up() {
     let mut gossip = node(1);
     for number in 0..11 {
-        gossip.handle_applied(at(0), vec![operation(number)], None);
-        gossip.handle_timeout(at(2));
+        let now = at(2 * u64::from(number));
+        gossip.handle_applied(now, vec![operation(number)], None);
+        gossip.handle_timeout(now);
     }
     outputs(&mut gossip);
-    assert_eq!(gossip.next_deadline_ms(), Some(1_002));
-    gossip.handle_timeout(at(1_001));
+    assert_eq!(gossip.next_deadline_ms(), Some(1_020));
+    gossip.handle_timeout(at(1_019));
     assert!(outputs(&mut gossip).is_empty());
-    gossip.handle_timeout(at(1_002));
+    gossip.handle_timeout(at(1_020));
     let made = outputs(&mut gossip);
     assert!(
         matches!(&made[..], [GossipOutput::Disconnect { link: LinkId(1), goodbye }]
@@ -199,6 +244,7 @@ fn a_link_that_stays_full_is_given_up() {
 fn an_operation_larger_than_the_outbox_still_passes() {
     let mut gossip = node(1);
     let large = WireOperation {
+        author: author_of(1),
         id: id(1),
         bytes: vec![1; 500],
     };
@@ -210,7 +256,7 @@ fn an_operation_larger_than_the_outbox_still_passes() {
 #[test]
 fn pulled_operations_are_announced_and_not_pushed() {
     let mut gossip = node(3);
-    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    gossip.handle_operation(at(0), link(2), arriving(1, 1));
     let pulled = vec![operation(1), operation(2)];
     gossip.handle_applied(at(0), pulled, Some(Source::sync(link(1))));
     gossip.handle_timeout(at(49));
@@ -224,15 +270,15 @@ fn pulled_operations_are_announced_and_not_pushed() {
 #[test]
 fn a_refused_operation_may_come_again_and_is_asked_of_who_had_it() {
     let mut gossip = node(3);
-    gossip.handle_operations(at(0), link(1), &[id(1)]);
-    gossip.handle_operations(at(0), link(2), &[id(1)]);
+    gossip.handle_operation(at(0), link(1), arriving(1, 1));
+    gossip.handle_operation(at(0), link(2), arriving(1, 1));
     gossip.handle_not_applied(&[id(1)], Some(link(1)));
     assert_eq!(
         outputs(&mut gossip),
         [GossipOutput::StartSync { link: link(2) }]
     );
-    let again = gossip.handle_operations(at(0), link(3), &[id(1)]);
-    assert_eq!(again, [Arrival::New]);
+    let again = gossip.handle_operation(at(0), link(3), arriving(1, 1));
+    assert_eq!(again, Arrival::New);
 }
 
 #[test]
@@ -241,8 +287,8 @@ fn what_was_already_pushed_is_not_forgotten_by_a_late_refusal() {
     gossip.handle_not_applied(&[id(1)], None);
     assert!(outputs(&mut gossip).is_empty());
     assert_eq!(
-        gossip.handle_operations(at(0), link(1), &[id(1)]),
-        [Arrival::New]
+        gossip.handle_operation(at(0), link(1), arriving(1, 1)),
+        Arrival::New
     );
 }
 
@@ -255,6 +301,8 @@ enum Step {
     Up(u64),
     Down(u64),
     Wait(u64),
+    /// A link wants an author announced.
+    Prune(u64, u8),
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -267,6 +315,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => link.clone().prop_map(Step::Up),
         1 => link.prop_map(Step::Down),
         3 => (0..30_u64).prop_map(Step::Wait),
+        1 => (1..5_u64, 0..4_u8).prop_map(|(link, author)| Step::Prune(link, author)),
     ]
 }
 
@@ -280,6 +329,8 @@ struct Ledger {
     held: BTreeMap<u64, Vec<u8>>,
     /// What was sent to a link.
     pushed: BTreeMap<u64, Vec<u8>>,
+    /// What was announced to a link.
+    announced: BTreeMap<u64, Vec<u8>>,
     /// How many a link was told to fetch.
     missed: BTreeMap<u64, u64>,
 }
@@ -304,9 +355,9 @@ impl Ledger {
     fn step(&mut self, gossip: &mut Gossip, now: Now, step: &Step) {
         match *step {
             Step::Receive(from, number) => {
-                let arrivals = gossip.handle_operations(now, link(from), &[id(number)]);
+                let arrival = gossip.handle_operation(now, link(from), arriving(number, number));
                 self.held.entry(from).or_default().push(number);
-                if arrivals == [Arrival::New] {
+                if arrival == Arrival::New {
                     assert!(!self.applied.contains(&number));
                     self.apply(gossip, now, number, Some(Source::push(link(from))));
                 }
@@ -328,6 +379,10 @@ impl Ledger {
                 self.owed.remove(&number);
             }
             Step::Wait(_) => gossip.handle_timeout(now),
+            Step::Prune(from, author) => {
+                let authors = vec![Prefix([author; 8])];
+                gossip.handle_prune(link(from), &Prune { authors });
+            }
         }
     }
 
@@ -339,6 +394,10 @@ impl Ledger {
         }
         for (to, numbers) in sent(made) {
             self.pushed.entry(to).or_default().extend(numbers);
+        }
+        for (to, announce) in announced(made) {
+            let numbers = announce.ids.iter().map(|id| id.0[0]);
+            self.announced.entry(to).or_default().extend(numbers);
         }
         for (to, count) in told(made) {
             *self.missed.entry(to).or_default() += count;
@@ -355,8 +414,14 @@ impl Ledger {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), pushed.len(), "sent twice to {to}");
+        let announced = self.announced.get(&to).unwrap_or(&none);
+        assert!(
+            announced.iter().all(|number| !pushed.contains(number)),
+            "announced what was sent to {to}"
+        );
         assert!(pushed.iter().all(|number| owed.contains(number)));
         let lacking = owed.iter().filter(|number| !pushed.contains(number));
+        let lacking = lacking.filter(|number| !announced.contains(number));
         let unheld = lacking.clone().filter(|number| !held.contains(number));
         let accounted = self.missed.get(&to).copied().unwrap_or(0) + behind;
         // A copy that came over the link in time makes an operation owed no more.
@@ -381,10 +446,12 @@ proptest! {
             ledger.step(&mut gossip, at(now_ms), &step);
             ledger.observe(&outputs(&mut gossip));
             for state in gossip.links.values() {
-                prop_assert!(state.outbox_bytes <= CONFIG.outbox_max_bytes.max(2_560));
+                // All operations in one frame, and all announcements.
+                prop_assert!(state.outbox_bytes <= 2_560 + 9 * 256);
             }
         }
         gossip.handle_timeout(at(now_ms + 2));
+        gossip.handle_timeout(at(now_ms + 2 + CONFIG.lazy_ms));
         ledger.observe(&outputs(&mut gossip));
         for to in ledger.owed.keys() {
             ledger.check(*to, gossip.behind(link(*to)));

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::genesis::Genesis;
 use crate::op::{Operation, OperationError, Verified};
 use crate::signature;
-use crate::types::{Digest, OpId};
+use crate::types::{AuthorKey, Digest, OpId};
 use crate::wire::Payload;
 
 /// Reads operations as they travel and checks their signatures.
@@ -23,6 +23,9 @@ pub trait Gate {
         &mut self,
         operation: Self::Operation,
     ) -> Result<(OpId, Self::Candidate), OperationError>;
+
+    /// Who is said to have written it.
+    fn author(candidate: &Self::Candidate) -> AuthorKey;
 
     /// Checks signatures; each gets its own verdict, in the same order.
     fn check(&mut self, candidates: Vec<Self::Candidate>) -> Vec<Result<Verified, OperationError>>;
@@ -53,6 +56,10 @@ impl Gate for BytesGate {
     fn read(&mut self, operation: Vec<u8>) -> Result<(OpId, Operation), OperationError> {
         let operation = Operation::decode(&operation, &self.genesis, &self.digest)?;
         Ok((operation.id(), operation))
+    }
+
+    fn author(candidate: &Operation) -> AuthorKey {
+        candidate.body().author
     }
 
     fn check(&mut self, candidates: Vec<Operation>) -> Vec<Result<Verified, OperationError>> {

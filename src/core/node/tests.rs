@@ -172,6 +172,7 @@ fn a_forged_signature_ends_the_session_and_is_not_applied() {
     *forged.last_mut().expect("not empty") ^= 1;
     let frame = Frame::Ops(Ops {
         operations: vec![forged],
+        hops: vec![1],
     });
     pair.nodes[1].handle_frame(now, LINK, frame);
     pair.collect();

@@ -55,6 +55,14 @@ impl<V> Table<V> {
         Some(&mut self.entries[entry].1)
     }
 
+    /// The value of some id that begins so: its first bytes are all that the hash looks at.
+    pub(super) fn get_prefix_mut(&mut self, prefix: &[u8; 8]) -> Option<&mut V> {
+        let tag = self.tag(prefix);
+        let at = self.find_where(tag, |id| id.0.starts_with(prefix))?;
+        let entry = self.entry_at(at);
+        Some(&mut self.entries[entry].1)
+    }
+
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         self.entries.iter_mut().map(|(_, value)| value)
     }
@@ -70,7 +78,7 @@ impl<V> Table<V> {
         }
         self.entries.push((id, value));
         let number = u32::try_from(self.entries.len()).expect("the memory is bounded");
-        let tag = self.tag(&id);
+        let tag = self.tag(beginning(&id));
         self.put(Place { tag, number });
     }
 
@@ -82,7 +90,7 @@ impl<V> Table<V> {
         let (_, value) = self.entries.swap_remove(entry);
         if let Some((moved, _)) = self.entries.get(entry) {
             let old_number = self.entries.len() as u32 + 1;
-            let tag = self.tag(moved);
+            let tag = self.tag(beginning(moved));
             let mut at = self.home(tag);
             while self.places[at].number != old_number {
                 at = self.next(at);
@@ -98,8 +106,7 @@ impl<V> Table<V> {
         *self = Self::new(secret);
     }
 
-    fn tag(&self, id: &OpId) -> u32 {
-        let word = id.0.first_chunk::<8>().expect("an id has 32 bytes");
+    fn tag(&self, word: &[u8; 8]) -> u32 {
         (u64::from_le_bytes(*word).wrapping_mul(self.factor) >> 32) as u32
     }
 
@@ -113,14 +120,18 @@ impl<V> Table<V> {
 
     /// The place of an id.
     fn find(&self, id: &OpId) -> Option<usize> {
-        let tag = self.tag(id);
+        self.find_where(self.tag(beginning(id)), |other| other == id)
+    }
+
+    /// The place of an id with this tag that is the right one.
+    fn find_where(&self, tag: u32, is_right: impl Fn(&OpId) -> bool) -> Option<usize> {
         let mut at = self.home(tag);
         loop {
             let place = self.places[at];
             if place.number == 0 {
                 return None;
             }
-            if place.tag == tag && self.entries[self.entry_at(at)].0 == *id {
+            if place.tag == tag && is_right(&self.entries[self.entry_at(at)].0) {
                 return Some(at);
             }
             at = self.next(at);
@@ -166,6 +177,11 @@ impl<V> Table<V> {
     }
 }
 
+/// What the hash looks at.
+fn beginning(id: &OpId) -> &[u8; 8] {
+    id.0.first_chunk().expect("an id has 32 bytes")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +214,13 @@ mod tests {
                 prop_assert_eq!(table.len(), map.len());
                 for number in 0..60 {
                     prop_assert_eq!(table.get(&id(number)), map.get(&id(number)));
+                }
+                for first in 0..7 {
+                    let known = map.keys().any(|id| id.0[0] == first);
+                    let found = table.get_prefix_mut(&[first; 8]).copied();
+                    let value_of = |id: &OpId| id.0[0] == first && map.get(id) == found.as_ref();
+                    prop_assert_eq!(map.keys().any(value_of), known);
+                    prop_assert_eq!(found.is_some(), known);
                 }
             }
             table.clear();

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::gossip::{Arrival, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::random::SplitMix64;
 use crate::types::{AuthorKey, OpId, Source};
 use crate::wire::{LOCATOR_MAX, OPERATION_MAX_BYTES};
@@ -48,6 +48,12 @@ impl ToyOperation {
 
 pub(crate) fn id_of(bytes: &[u8]) -> OpId {
     OpId(*blake3::hash(bytes).as_bytes())
+}
+
+/// Who is said to have written it.
+fn author_of(bytes: &[u8]) -> AuthorKey {
+    let operation = rmp_serde::from_slice::<ToyOperation>(bytes);
+    operation.map_or(AuthorKey([0; 32]), |operation| operation.author)
 }
 
 /// The naive set of applied operations, in order of arrival.
@@ -222,10 +228,12 @@ impl Node {
         loop {
             let set = &mut self.set;
             let ready = self.waiting.iter().position(|it| set.apply(&it.1, &it.2));
-            let Some((id, bytes, _)) = ready.and_then(|place| self.waiting.remove(place)) else {
+            let ready = ready.and_then(|place| self.waiting.remove(place));
+            let Some((id, bytes, operation)) = ready else {
                 return;
             };
-            applied.push(WireOperation { id, bytes });
+            let author = operation.author;
+            applied.push(WireOperation { id, author, bytes });
         }
     }
 }
@@ -410,7 +418,7 @@ impl World {
             }
             Event::Deliver(ticket, operations) => {
                 let ids: Vec<OpId> = operations.iter().map(|it| id_of(it)).collect();
-                state.gossip.handle_operations(now, link, &ids);
+                state.gossip.handle_pulled(now, link, &ids);
                 let gained = state.deliver(now, operations, Some(Source::sync(link)));
                 state.sync.handle_delivered(now, ticket, gained);
             }
@@ -421,15 +429,29 @@ impl World {
     fn receive(&mut self, node: usize, link: LinkId, frame: Frame) {
         let now = self.now();
         let state = &mut self.nodes[node];
-        let Frame::Ops(ops) = frame else {
-            let result = state.sync.handle_frame(now, link, frame);
-            result.expect("nodes keep the protocol");
-            return;
+        let ops = match frame {
+            Frame::Ops(ops) => ops,
+            Frame::Announce(announce) => {
+                state.gossip.handle_announce(now, link, &announce);
+                return;
+            }
+            Frame::Prune(prune) => return state.gossip.handle_prune(link, &prune),
+            Frame::Graft(graft) => return state.gossip.handle_graft(now, link, &graft),
+            other => {
+                let result = state.sync.handle_frame(now, link, other);
+                return result.expect("nodes keep the protocol");
+            }
         };
         state.ops_frames += 1;
         state.ops_received += ops.operations.len() as u64;
-        let ids: Vec<OpId> = ops.operations.iter().map(|it| id_of(it)).collect();
-        let arrivals = state.gossip.handle_operations(now, link, &ids);
+        let arriving = ops.operations.iter().zip(&ops.hops);
+        let arriving = arriving.map(|(bytes, hops)| Arriving {
+            id: id_of(bytes),
+            author: author_of(bytes),
+            hops: *hops,
+        });
+        let arriving: Vec<Arriving> = arriving.collect();
+        let arrivals = state.gossip.handle_operations(now, link, &arriving);
         let both = ops.operations.into_iter().zip(arrivals);
         let new = both.filter(|(_, arrival)| *arrival == Arrival::New);
         let new = new.map(|(bytes, _)| bytes).collect();

@@ -102,3 +102,83 @@ pub(super) mod operations {
         }
     }
 }
+
+/// A short byte string.
+pub(super) mod bytes {
+    use super::*;
+    use crate::wire::OPERATIONS_MAX;
+    use serde::Serializer;
+
+    /// Writes it.
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        bytes: &[u8],
+        encoder: S,
+    ) -> Result<S::Ok, S::Error> {
+        encoder.serialize_bytes(bytes)
+    }
+
+    /// Reads it.
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        decoder: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        decoder.deserialize_bytes(BytesVisitor)
+    }
+
+    struct BytesVisitor;
+
+    impl Visitor<'_> for BytesVisitor {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(out, "a byte string of at most {OPERATIONS_MAX} bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            if bytes.len() > OPERATIONS_MAX {
+                return Err(E::invalid_length(bytes.len(), &self));
+            }
+            Ok(bytes.to_vec())
+        }
+    }
+}
+
+/// Prefixes one after the other in a byte string.
+pub(super) mod prefixes {
+    use super::*;
+    use crate::wire::{NAMED_MAX, Prefix};
+    use serde::Serializer;
+
+    /// Writes them.
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        prefixes: &[Prefix],
+        encoder: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = prefixes.iter().flat_map(|prefix| prefix.0).collect();
+        encoder.serialize_bytes(&bytes)
+    }
+
+    /// Reads them.
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        decoder: D,
+    ) -> Result<Vec<Prefix>, D::Error> {
+        decoder.deserialize_bytes(PrefixesVisitor)
+    }
+
+    struct PrefixesVisitor;
+
+    impl Visitor<'_> for PrefixesVisitor {
+        type Value = Vec<Prefix>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(out, "a byte string of at most {NAMED_MAX} times 8 bytes")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            let (prefixes, rest) = bytes.as_chunks();
+            if prefixes.len() > NAMED_MAX || !rest.is_empty() {
+                return Err(E::invalid_length(bytes.len(), &self));
+            }
+            Ok(prefixes.iter().map(|prefix| Prefix(*prefix)).collect())
+        }
+    }
+}

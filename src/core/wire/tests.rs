@@ -82,7 +82,17 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         })),
         any::<u64>().prop_map(|nonce| Frame::Ping(Nonce { nonce })),
         any::<u64>().prop_map(|nonce| Frame::Pong(Nonce { nonce })),
-        any_operations().prop_map(|operations| Frame::Ops(Ops { operations })),
+        any_operations().prop_map(|operations| {
+            let hops = vec![7; operations.len()];
+            Frame::Ops(Ops { operations, hops })
+        }),
+        any_prefixes().prop_map(|ids| {
+            let hops = vec![255; ids.len()];
+            Frame::Announce(Announce { ids, hops })
+        }),
+        any_prefixes().prop_map(|authors| Frame::Prune(Prune { authors })),
+        (any_prefixes(), any_prefixes())
+            .prop_map(|(authors, ids)| Frame::Graft(Graft { authors, ids })),
         any::<u64>().prop_map(|missed| Frame::Behind(Behind { missed })),
         (any::<u64>(), option::of(any_cursor()))
             .prop_map(|(request, after)| Frame::GetHeads(GetHeads { request, after })),
@@ -112,6 +122,10 @@ fn any_frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(request, peers_max)| Frame::GetPeers(GetPeers { request, peers_max })),
         any_peers().prop_map(Frame::Peers),
     ]
+}
+
+fn any_prefixes() -> impl Strategy<Value = Vec<Prefix>> {
+    vector(any::<[u8; 8]>().prop_map(Prefix), 0..30)
 }
 
 fn any_peers() -> impl Strategy<Value = Peers> {
@@ -159,6 +173,7 @@ fn hex(bytes: &[u8]) -> String {
 fn vectors() -> Vec<(Frame, String)> {
     let mut all = session_vectors();
     all.extend(sync_vectors());
+    all.extend(broadcast_vectors());
     all.extend(peer_vectors());
     all
 }
@@ -195,10 +210,37 @@ fn session_vectors() -> Vec<(Frame, String)> {
         (
             Frame::Ops(Ops {
                 operations: vec![vec![1, 2], vec![3]],
+                hops: vec![1, 5],
             }),
-            "06 9192c4020102c40103".to_string(),
+            "06 9292c4020102c40103c4020105".to_string(),
         ),
         (Frame::Behind(Behind { missed: 9 }), "07 9109".to_string()),
+    ]
+}
+
+fn broadcast_vectors() -> Vec<(Frame, String)> {
+    let prefix = |byte: u8| Prefix([byte; 8]);
+    vec![
+        (
+            Frame::Announce(Announce {
+                ids: vec![prefix(1), prefix(2)],
+                hops: vec![3, 255],
+            }),
+            "0c 92c41001010101010101010202020202020202c40203ff".to_string(),
+        ),
+        (
+            Frame::Prune(Prune {
+                authors: vec![prefix(0xaa)],
+            }),
+            "0d 91c408aaaaaaaaaaaaaaaa".to_string(),
+        ),
+        (
+            Frame::Graft(Graft {
+                authors: vec![prefix(0xaa)],
+                ids: vec![prefix(1)],
+            }),
+            "0e 92c408aaaaaaaaaaaaaaaac4080101010101010101".to_string(),
+        ),
     ]
 }
 
@@ -300,7 +342,7 @@ fn the_encoding_of_every_kind_is_pinned() {
 
 #[test]
 fn unknown_kinds_are_skipped() {
-    for kind in [0, 12, 15, 18, 255] {
+    for kind in [0, 15, 18, 255] {
         assert_eq!(Frame::decode(kind, &[0xc1]), Ok(None));
     }
 }
@@ -359,6 +401,7 @@ fn lists_are_refused_one_beyond_their_bound() {
     let ops = |count, size| {
         Frame::Ops(Ops {
             operations: vec![vec![0; size]; count],
+            hops: vec![1; count],
         })
     };
     let peers = |count: usize, links: usize| {
@@ -392,6 +435,42 @@ fn lists_are_refused_one_beyond_their_bound() {
         let decoded = Frame::decode(kind, &payload);
         assert_eq!(decoded.is_ok(), fits, "{} {decoded:.200?}", frame.name());
     }
+}
+
+#[test]
+fn names_of_operations_are_bounded_and_each_has_its_hops() {
+    let named = |count| vec![Prefix([1; 8]); count];
+    let announce = |count, hops| {
+        Frame::Announce(Announce {
+            ids: named(count),
+            hops: vec![1; hops],
+        })
+    };
+    let graft = |authors, ids| {
+        Frame::Graft(Graft {
+            authors: named(authors),
+            ids: named(ids),
+        })
+    };
+    let ops = Frame::Ops(Ops {
+        operations: vec![vec![1]],
+        hops: Vec::new(),
+    });
+    for (frame, fits) in [
+        (announce(NAMED_MAX, NAMED_MAX), true),
+        (announce(NAMED_MAX + 1, NAMED_MAX + 1), false),
+        (announce(2, 1), false),
+        (graft(NAMED_MAX, NAMED_MAX), true),
+        (graft(NAMED_MAX + 1, 0), false),
+        (graft(0, NAMED_MAX + 1), false),
+        (ops, false),
+    ] {
+        let (kind, payload) = frame.encode();
+        let decoded = Frame::decode(kind, &payload);
+        assert_eq!(decoded.is_ok(), fits, "{} {decoded:.200?}", frame.name());
+    }
+    let odd = [0x91, 0xc4, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+    assert!(Frame::decode(13, &odd).is_err(), "no whole prefixes");
 }
 
 #[test]

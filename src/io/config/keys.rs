@@ -1,7 +1,6 @@
 //! The one table of all keys: name, kind, default, well-known variable, explanation.
 //!
-//! A key of which the program does not have the mechanism yet says what it waits for; loading
-//! checks it like any other, and nothing else happens.
+//! The order here is that of `config.toml` and of `config show`.
 
 use super::schema::Key;
 use super::value::{Item, Kind};
@@ -44,9 +43,6 @@ const fn mebibytes(min: i64, max: i64) -> Kind {
 
 /// The log levels, quietest first.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
-
-/// What the keys of the HTTP API wait for.
-const API: &str = "the HTTP API";
 
 /// All keys but those of the markets, in the order in which they are shown.
 pub(super) const KEYS: &[Key] = &[
@@ -395,38 +391,45 @@ pub(super) const KEYS: &[Key] = &[
         Kind::Address,
         "127.0.0.1",
         "Address of the HTTP API; one that others reach needs a token",
-    )
-    .awaiting(API),
+    ),
     key(
         "api.port",
         count(0, 65_535),
         "8080",
         "TCP port of the HTTP API; 0: any free one",
-    )
-    .awaiting(API),
+    ),
     key(
         "api.token",
         Kind::Secret,
         "",
         "What callers must present; empty: nothing, on a loopback address alone",
-    )
-    .awaiting(API),
+    ),
+    key(
+        "api.allowed_origins",
+        Kind::List(Item::Origin),
+        "",
+        "Pages of other nodes that may use this one, each such as http://127.0.0.1:8080",
+    ),
+    key(
+        "api.page_nodes",
+        Kind::List(Item::Origin),
+        "",
+        "Other nodes that the page of this one shows too; they have to allow its origin",
+    ),
     key(
         "api.metrics",
         Kind::Boolean,
         "true",
         "Whether /metrics is served",
     )
-    .variable("ENABLE_METRICS")
-    .awaiting(API),
+    .variable("ENABLE_METRICS"),
     key(
         "api.metrics_port",
         count(0, 65_535),
         "0",
         "TCP port of /metrics alone; 0: it is served on the port of the HTTP API",
     )
-    .variable("METRICS_PORT")
-    .awaiting(API),
+    .variable("METRICS_PORT"),
     key(
         "supervisor.intensity",
         count(1, 1_000),

@@ -83,9 +83,6 @@ pub fn default_file() -> String {
         let value = key.kind.read_text(key.default);
         let value = value.map(|value| value.to_toml()).unwrap_or_default();
         push_line(&mut out, &comment(key));
-        if let Some(part) = key.awaits {
-            push_line(&mut out, &format!("# No effect before {part} is built in"));
-        }
         push_line(&mut out, &format!("{field} = {value}"));
     }
     out
@@ -99,11 +96,8 @@ pub fn variables_help() -> String {
     for (key, prefix) in keys {
         if let Some(variable) = key.variable {
             let (name, default) = (key.name, key.default);
-            let note = key.awaits.map_or("", |_| ", no effect yet");
-            push_line(
-                &mut out,
-                &format!("  {variable:<34} {prefix}{name} [{default}]{note}"),
-            );
+            let line = format!("  {variable:<34} {prefix}{name} [{default}]");
+            push_line(&mut out, &line);
         }
     }
     push_line(

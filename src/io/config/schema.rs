@@ -35,9 +35,6 @@ pub(super) struct Key {
     pub(super) scope: Scope,
     /// What it does, in one line.
     pub(super) about: &'static str,
-    /// The part of the program that heeds it, if this version does not have that part yet. The
-    /// key is checked all the same, so that a configuration that is right today stays so.
-    pub(super) awaits: Option<&'static str>,
 }
 
 impl Key {
@@ -54,7 +51,6 @@ impl Key {
             variable: None,
             scope: Scope::Node,
             about,
-            awaits: None,
         }
     }
 
@@ -65,11 +61,6 @@ impl Key {
 
     pub(super) const fn genesis(mut self) -> Self {
         self.scope = Scope::Genesis;
-        self
-    }
-
-    pub(super) const fn awaiting(mut self, part: &'static str) -> Self {
-        self.awaits = Some(part);
         self
     }
 }

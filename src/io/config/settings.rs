@@ -302,6 +302,10 @@ pub struct ApiSettings {
     pub port: u16,
     /// What callers must present; empty for nothing.
     pub token: Secret,
+    /// Origins of pages of other nodes that may use this one.
+    pub allowed_origins: Vec<String>,
+    /// Other nodes that the page of this one shows too, by origin.
+    pub page_nodes: Vec<String>,
     /// Whether `/metrics` is served.
     pub metrics: bool,
     /// TCP port of `/metrics` alone; 0 for the port of the HTTP API.

@@ -60,6 +60,8 @@ pub(super) enum Item {
     Author,
     /// `target=level`.
     TargetLevel,
+    /// The origin of a page, `http://host:port`.
+    Origin,
 }
 
 /// A value of the right kind and within its range.
@@ -211,6 +213,7 @@ impl Item {
             Self::Peer => "host:port such as 192.0.2.1:3000",
             Self::Author => "a key of 64 hexadecimal digits",
             Self::TargetLevel => "target=level such as matcher=debug",
+            Self::Origin => "http://host:port or https://host:port, without a path",
         }
     }
 
@@ -219,6 +222,7 @@ impl Item {
             Self::Peer => text.parse::<HostPort>().is_ok(),
             Self::Author => AuthorKey::from_hex(text).is_some(),
             Self::TargetLevel => text.parse::<TargetLevel>().is_ok(),
+            Self::Origin => is_origin(text),
         }
     }
 }
@@ -252,6 +256,16 @@ fn is_http_url(text: &str) -> bool {
     let rest = text.strip_prefix("http://");
     let address = rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     address.is_some_and(|address| address.parse::<HostPort>().is_ok())
+}
+
+/// Whether a text is an origin as browsers write it. It goes into headers, so nothing else may be.
+fn is_origin(text: &str) -> bool {
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".:[]-".contains(&byte);
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
 }
 
 /// Whether a text can be a token in a header of HTTP, or is empty.

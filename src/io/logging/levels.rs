@@ -56,6 +56,10 @@ impl Levels {
         let segment = || self.targets.get(target.split("::").next()?);
         match own().or_else(segment) {
             Some(level) => *level,
+            // The HTTP server calls what a client sends wrong an error of its own.
+            None if target.starts_with("actix_http") && self.general <= LevelFilter::INFO => {
+                LevelFilter::OFF
+            }
             None if target.contains("::") && self.general == LevelFilter::INFO => LevelFilter::WARN,
             None => self.general,
         }

@@ -22,6 +22,7 @@ impl Adversary for BadSignature {
             pushed
                 .operations
                 .push(Parcel::judge(&wire, genesis, digest));
+            pushed.hops.push(1);
         }
         Fate::Passes
     }

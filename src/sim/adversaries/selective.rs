@@ -13,7 +13,11 @@ impl Adversary for Selective {
         let is_liked = |parcel: &Parcel| parcel.id().is_none_or(|id| id.0[0].is_multiple_of(2));
         match frame {
             Frame::Ops(_) if link.0.is_multiple_of(2) => return Fate::Vanishes,
-            Frame::Ops(pushed) => pushed.operations.retain(is_liked),
+            Frame::Ops(pushed) => {
+                let both = pushed.operations.drain(..).zip(pushed.hops.drain(..));
+                let liked: Vec<_> = both.filter(|(parcel, _)| is_liked(parcel)).collect();
+                (pushed.operations, pushed.hops) = liked.into_iter().unzip();
+            }
             Frame::Page(page) => page.operations.retain(is_liked),
             _ => return Fate::Passes,
         }

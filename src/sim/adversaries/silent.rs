@@ -1,4 +1,4 @@
-//! Takes everything and passes nothing on.
+//! Takes everything and passes nothing on, from the beginning.
 //!
 //! Whoever hears of operations over this link alone hears of none, until it compares heads with
 //! another peer.

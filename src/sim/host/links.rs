@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bitfitech_core::handshake;
 use bitfitech_core::membership::Membership;
 use bitfitech_core::types::{AuthorKey, LinkId};
-use bitfitech_core::wire::{Frame, Payload};
+use bitfitech_core::wire::{Frame, Ops, Payload};
 
 use super::{Host, Step};
 use crate::event::{Event, HostIndex, Introduction, MS, Message, Micros};
@@ -219,10 +219,9 @@ impl Host {
                 session,
                 operations,
             } => {
-                let operations: Vec<Parcel> = operations.into();
-                self.note_copies(step, from, &operations);
-                let frame = Frame::Ops(bitfitech_core::wire::Ops { operations });
-                self.on_frame(step, from, session, frame);
+                let pushed = Ops::from(operations);
+                self.note_copies(step, from, &pushed.operations);
+                self.on_frame(step, from, session, Frame::Ops(pushed));
             }
             Message::Frame { session, frame } => {
                 if let Frame::Page(page) = &*frame {
@@ -362,7 +361,7 @@ impl Host {
         let (bytes, message) = match frame {
             Frame::Ops(pushed) => {
                 let bytes = push_bytes(pushed.operations.iter().map(Payload::size_bytes));
-                let operations = pushed.operations.into();
+                let operations = pushed.into();
                 (
                     bytes,
                     Message::Push {

@@ -33,10 +33,13 @@ impl User {
         seed: u64,
     ) -> Vec<Action> {
         let mut random = Random::new(seed);
+        if workload == Workload::Fleeting {
+            return vec![Action::Place(fleeting(&mut random))];
+        }
         let kind = random.below(100);
         let (cancels, replaces) = match workload {
-            Workload::Steady => (25, 10),
             Workload::Hot => (30, 5),
+            Workload::Steady | Workload::Fleeting => (25, 10),
         };
         if kind < cancels
             && let Some(order) = self.pick(&mut random)
@@ -86,6 +89,19 @@ impl User {
     }
 }
 
+/// A new order that finds an empty book and does not rest.
+fn fleeting(random: &mut Random) -> Place {
+    Place {
+        market: MARKET,
+        side: Side::Buy,
+        pricing: Pricing::Limit(Ticks(REFERENCE_TICKS)),
+        quantity: Lots((1 + random.below(100)) * 1_000),
+        time_in_force: TimeInForce::ImmediateOrCancel,
+        self_trade: SelfTrade::CancelNewest,
+        expires_ms: None,
+    }
+}
+
 /// A new order: it rests behind the reference price, or takes across it.
 fn place(random: &mut Random, workload: Workload) -> Place {
     let side = match random.below(2) {
@@ -93,8 +109,8 @@ fn place(random: &mut Random, workload: Workload) -> Place {
         _ => Side::Sell,
     };
     let (takes_percent, width) = match workload {
-        Workload::Steady => (25, 200),
         Workload::Hot => (60, 5),
+        Workload::Steady | Workload::Fleeting => (25, 200),
     };
     let distance = random.below(width) + 1;
     let takes = random.below(100) < takes_percent;

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The programs of this repository that run in Node.
-const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/grenache/programs");
+/// The folders of tests that have programs.
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 /// A folder with the packages and our programs beside them.
 pub struct Workshop {
@@ -14,21 +14,22 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// The folder, or `None` when there is no Node or the packages cannot be had; why is printed.
+    /// The folder for these tests, or `None` when there is no Node or the packages cannot be had; why is printed.
     #[expect(clippy::print_stderr, reason = "a test that proves nothing says so")]
-    pub fn open() -> Option<Self> {
+    pub fn open(tests: &str) -> Option<Self> {
         for program in ["node", "npm"] {
             if let Err(error) = Command::new(program).arg("--version").output() {
-                eprintln!("skipped: {program} cannot be run ({error}), so there is no real Grape");
+                eprintln!("skipped: {program} cannot be run ({error}), so nothing of npm is tried");
                 return None;
             }
         }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grenache");
+        let programs = Path::new(TESTS).join(tests).join("programs");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(tests);
         fs::create_dir_all(&folder).expect("a folder for build output");
         // Tests are processes of their own: one installs, the others wait.
         let lock = File::create(folder.join("lock")).expect("a lock file");
         lock.lock().expect("the lock of this folder");
-        let manifest = fs::read(Path::new(PROGRAMS).join("package.json")).expect("a manifest");
+        let manifest = fs::read(programs.join("package.json")).expect("a manifest");
         let installed = folder.join("installed.json");
         if fs::read(&installed).ok().as_deref() != Some(&manifest) {
             fs::write(folder.join("package.json"), &manifest).expect("a manifest");
@@ -44,7 +45,7 @@ impl Workshop {
             }
             fs::write(&installed, &manifest).expect("a note of what is installed");
         }
-        for entry in fs::read_dir(PROGRAMS).expect("our programs").flatten() {
+        for entry in fs::read_dir(&programs).expect("our programs").flatten() {
             if entry.path().extension() == Some(OsStr::new("js")) {
                 let copy = folder.join(entry.file_name());
                 fs::copy(entry.path(), copy).expect("a copy of our program");

@@ -1,0 +1,106 @@
+// Amounts and ids as people read them. Amounts stay texts: a float would round them.
+
+/** The sum of two decimal texts, exact. */
+export function add(left, right) {
+  const places = Math.max(decimals(left), decimals(right));
+  const sum = scaled(left, places) + scaled(right, places);
+  return unscaled(sum, places);
+}
+
+/** The product of two decimal texts, exact. */
+export function multiply(left, right) {
+  const places = decimals(left) + decimals(right);
+  return unscaled(scaled(left, decimals(left)) * scaled(right, decimals(right)), places);
+}
+
+/** Left minus right, exact. */
+export function subtract(left, right) {
+  const places = Math.max(decimals(left), decimals(right));
+  return unscaled(scaled(left, places) - scaled(right, places), places);
+}
+
+/** Whether a text is a plain decimal number. */
+export function isDecimal(text) {
+  return /^\d+(\.\d+)?$/.test(text);
+}
+
+function decimals(text) {
+  const point = text.indexOf(".");
+  return point < 0 ? 0 : text.length - point - 1;
+}
+
+function scaled(text, places) {
+  const [whole, part = ""] = text.split(".");
+  return BigInt(whole + part.padEnd(places, "0"));
+}
+
+function unscaled(number, places) {
+  const sign = number < 0n ? "-" : "";
+  const digits = (number < 0n ? -number : number).toString().padStart(places + 1, "0");
+  if (places === 0) return sign + digits;
+  const part = digits.slice(-places).replace(/0+$/, "");
+  return sign + digits.slice(0, -places) + (part ? "." + part : "");
+}
+
+/** A price or quantity with separators between thousands. */
+export function grouped(text) {
+  if (text === null || text === undefined) return "–";
+  const [whole, part] = text.split(".");
+  const spaced = whole.replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+  return part === undefined ? spaced : spaced + "." + part;
+}
+
+/** A text with as many places as the step of its market has. */
+export function aligned(text, step) {
+  const places = decimals(step);
+  if (places === 0) return grouped(text);
+  const [whole, part = ""] = text.split(".");
+  return grouped(whole + "." + part.padEnd(places, "0"));
+}
+
+/** The beginning of an id. */
+export function short(id) {
+  return id ? id.slice(0, 8) : "–";
+}
+
+/** The time of day of a moment. */
+export function clockTime(milliseconds) {
+  return new Date(milliseconds).toLocaleTimeString([], { hour12: false });
+}
+
+/** Makes an element with a class and a text. */
+export function element(name, className = "", text = "") {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** Makes an element of SVG with attributes. */
+export function drawn(name, attributes = {}, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** Makes a row of a table; a cell is a text, or a pair of text and class, or an element. */
+export function row(cells, className = "") {
+  const made = element("tr", className);
+  for (const cell of cells) {
+    const data = element("td");
+    if (cell instanceof Node) data.append(cell);
+    else if (Array.isArray(cell)) [data.textContent, data.className] = cell;
+    else data.textContent = cell;
+    made.append(data);
+  }
+  return made;
+}
+
+/** Shows rows in a table, and the text below it when there are none. */
+export function fill(table, rows) {
+  table.tBodies[0].replaceChildren(...rows);
+  table.hidden = rows.length === 0;
+  const empty = table.parentElement.querySelector(":scope > .empty");
+  if (empty) empty.hidden = rows.length > 0;
+}

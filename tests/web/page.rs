@@ -1,0 +1,324 @@
+//! The page in a real browser: what a trader and an operator see and do.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::client::Client;
+use crate::support::node::{Node, port_of};
+use crate::support::plan::Plan;
+use crate::workshop::Workshop;
+
+/// Most bytes that the page may have, all its parts together.
+const PAGE_BYTES_MAX: u64 = 300_000;
+
+/// Where the parts of the page are.
+const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web/dashboard");
+
+/// Free ports, as far as anybody can say.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listeners: [_; COUNT] = std::array::from_fn(bind);
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
+}
+
+/// Three nodes in a row, each of which may be shown on the page of the first.
+fn three_nodes() -> [Node; 3] {
+    let ports: [u16; 3] = free_ports();
+    let origins = ports.map(|port| format!("http://127.0.0.1:{port}"));
+    let plan = |at: usize| {
+        let others = origins.iter().filter(|origin| **origin != origins[at]);
+        let others: Vec<&str> = others.map(String::as_str).collect();
+        Plan::named(["first", "second", "third"][at])
+            .drills()
+            .set("api.port", &ports[at].to_string())
+            .set("api.allowed_origins", &origins.join(","))
+            .set("api.page_nodes", &others.join(","))
+            .set("exchange.settle_ms", "2500")
+    };
+    let third = Node::start(plan(2));
+    let second = Node::start(plan(1).dials(&third.address()));
+    let mut first = Node::start(plan(0).dials(&second.address()).dials(&third.address()));
+    first.wait_for_peers(2);
+    [first, second, third]
+}
+
+fn url(node: &Node) -> String {
+    format!("http://{}/", Client::of(node).address())
+}
+
+/// Places an order by the form.
+fn place(browser: &mut Browser, page: &str, side: &str, price: &str, quantity: &str) {
+    browser.click(page, &format!(".side.{side} span"));
+    browser.fill(page, "#entry [name=price]", price);
+    browser.fill(page, "#entry [name=quantity]", quantity);
+    browser.click(page, "#submit");
+}
+
+#[test]
+fn orders_trade_and_are_cancelled_from_page_to_page() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let [first, second, _third] = three_nodes();
+    browser.open("seller", &url(&first));
+    browser.open("buyer", &url(&second));
+    browser.see("seller", "#link", "live");
+    browser.see("buyer", "#link", "live");
+    browser.see("buyer", "#mid", "the book is empty");
+    place(&mut browser, "seller", "sell", "30000.5", "0.5");
+    browser.see("seller", "#entry-status", "is open");
+    browser.see("buyer", "#asks tr", "0.5");
+    place(&mut browser, "buyer", "buy", "30000.5", "0.2");
+    browser.see("buyer", "#entry-status", "is filled; filled 0.2");
+    for page in ["seller", "buyer"] {
+        browser.see(page, "#tape tbody tr", "tentative");
+        browser.see(page, "#tape tbody tr", "final");
+        browser.see(page, "#last", "000.50");
+    }
+    browser.see("seller", "#asks tr", "0.3");
+    browser.see("seller", "#orders tbody tr", "open");
+    browser.click("seller", "#orders .danger");
+    browser.miss("seller", "#orders tbody tr", "open");
+    browser.see("buyer", "#mid", "the book is empty");
+    place(&mut browser, "seller", "sell", "1.001", "1");
+    browser.see("seller", "#entry-status", "is not a multiple of 0.01");
+    let complaints = browser.complaints();
+    let refused = |text: &&String| text.contains("status of 422");
+    assert_eq!(
+        complaints.iter().filter(refused).count(),
+        complaints.len(),
+        "{complaints:?}"
+    );
+}
+
+#[test]
+fn the_network_shows_ways_agreement_crashes_and_lost_nodes() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let [mut first, mut second, third] = three_nodes();
+    browser.open("page", &url(&first));
+    browser.see("page", "#nodes", "3 ·");
+    let order = first.ok("sell 1 @ 5")["order"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let other = second.ok("buy 1 @ 4")["order"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    browser.click("page", "#tab-network");
+    browser.see("page", "#equal-verdict", "All 3 nodes of this page agree");
+    browser.see(
+        "page",
+        "#map-note",
+        "3 nodes, 3 links. All circuits are closed.",
+    );
+    browser.fill("page", "#path-form input", &order);
+    browser.click("page", "#path-form button");
+    browser.see("page", "#path-status", "3 of 3 nodes");
+    browser.see("page", "#path tbody tr", "written here");
+    browser.fill("page", "#clocks-form [name=first]", &order);
+    browser.fill("page", "#clocks-form [name=second]", &other);
+    browser.click("page", "#clocks-form button");
+    browser.see("page", "#clocks-status", "order");
+    first.ok("crash breaker");
+    browser.see("page", "#log tbody tr", "breaker crashed");
+    browser.see("page", "#log tbody tr", "breaker restarted");
+    let restarts = "[...document.querySelectorAll('#tree tbody tr')].some(\
+                    row => row.cells[0].textContent === 'breaker' && row.cells[2].textContent === '1')";
+    browser.see("page", "#tree tbody tr .warn, #tree tbody td.warn", "1");
+    assert_eq!(browser.evaluate("page", restarts), json!(true));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    let gone = format!("127.0.0.1:{}", port_of(&third.address()));
+    drop(third);
+    browser.see("page", "#peers tbody tr", &gone);
+    browser.see("page", "#map-note", "open");
+    browser.see("page", "#map .map-name", "(down)");
+    browser.see("page", "#map .link-text", "circuit");
+}
+
+#[test]
+fn a_page_that_was_away_has_every_event() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let [mut first, _second, _third] = three_nodes();
+    browser.open("page", &url(&first));
+    browser.see("page", "#link", "live");
+    first.ok("buy 1 @ 1");
+    browser.see("page", "#orders tbody tr", "open");
+    browser.evaluate("page", "bitfitech.breakConnections()");
+    first.ok("buy 2 @ 1");
+    first.ok("cancel all");
+    browser.miss("page", "#orders tbody tr", "open");
+    browser.see("page", "#link", "live");
+    let gaps = browser.evaluate("page", "bitfitech.gaps()");
+    assert_eq!(gaps, json!([0, 0, 0]));
+    first.ok("buy 3 @ 1");
+    browser.act(json!({"action": "reload", "page": "page"}));
+    browser.see("page", "#orders tbody tr", "3");
+    browser.see("page", "#bids tr", "3");
+    browser.act(json!({"action": "press", "page": "page", "key": "s"}));
+    browser.see("page", "#submit", "Sell BTC");
+    let focused = browser.evaluate("page", "document.activeElement.name");
+    assert_eq!(focused, json!("price"), "the keyboard leads into the form");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn everybody_can_use_the_page_in_both_themes_and_on_a_phone() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let [mut first, mut second, _third] = three_nodes();
+    first.ok("sell 2 @ 7");
+    second.wait_for("book", "the offer has come", |book| {
+        book["asks"][0][1] == "2"
+    });
+    second.ok("buy 1 @ 7");
+    browser.open("page", &url(&first));
+    for tab in ["#tab-trade", "#tab-network"] {
+        browser.click("page", tab);
+        browser.see("page", "#link", "live");
+        for _theme in ["dark", "light"] {
+            assert_eq!(browser.broken_rules("page"), json!([]), "{tab}");
+            browser.click("page", "#theme");
+        }
+    }
+    browser.click("page", "#tab-trade");
+    browser.act(json!({
+        "action": "open", "page": "page", "url": url(&first), "width": 390, "height": 844,
+    }));
+    browser.see("page", "#tape tbody tr", "7.00");
+    let scrolls = "document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(
+        browser.evaluate("page", scrolls),
+        json!(true),
+        "nothing is cut off"
+    );
+    assert_eq!(browser.broken_rules("page"), json!([]));
+}
+
+#[test]
+fn a_node_with_a_token_asks_for_it() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let node = Node::start(Plan::named("node").set("api.token", "s3cret"));
+    browser.open("page", &url(&node));
+    browser.see("page", "#link", "token needed");
+    browser.fill("page", "#token-form input", "s3cret");
+    browser.click("page", "#token-form button");
+    browser.see("page", "#link", "live");
+    place(&mut browser, "page", "buy", "5", "1");
+    browser.see("page", "#entry-status", "is open");
+}
+
+#[test]
+fn a_busy_market_costs_the_page_little() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let mut node = Node::start(Plan::named("node"));
+    browser.open("page", &url(&node));
+    browser.see("page", "#link", "live");
+    browser.evaluate(
+        "page",
+        "globalThis.long = 0; new PerformanceObserver(list => { globalThis.long += \
+         list.getEntries().length }).observe({ type: 'longtask' }); true",
+    );
+    for round in 0..300_u32 {
+        let (side, price) = if round % 2 == 0 {
+            ("buy", 100)
+        } else {
+            ("sell", 200)
+        };
+        let price = price + round % 40;
+        node.ok(&format!("{side} 1 @ {price}"));
+    }
+    browser.see("page", "#orders tbody tr", "open");
+    let cost = browser.evaluate("page", "bitfitech.cost()");
+    let mean_ms = cost["mean_ms"].as_f64().expect("a number");
+    assert!(cost["frames"].as_u64() >= Some(5), "{cost}");
+    assert!(mean_ms < 16.0, "a frame costs more than a frame: {cost}");
+}
+
+#[test]
+fn the_parts_of_the_page_are_small_and_whole() {
+    let mut bytes = 0;
+    let node = Node::start(Plan::named("node"));
+    let client = Client::of(&node);
+    for entry in fs::read_dir(PARTS).expect("the parts").flatten() {
+        let name = entry.file_name().into_string().expect("a plain name");
+        let text = fs::read_to_string(entry.path()).expect("a text");
+        let served = client.get(&format!("/page/{name}"));
+        assert_eq!((served.status, served.body == text), (200, true), "{name}");
+        let policy = served.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'; script-src 'self'; style-src 'self';"));
+        bytes += text.len() as u64;
+        let own = name.ends_with(".js") && name != "uplot.js";
+        if own {
+            assert!(text.starts_with("// "), "{name} begins with what it is");
+            assert!(text.lines().count() < 600, "{name} is too long");
+        }
+        let outside = ["http://", "https://"].iter().any(|it| text.contains(it));
+        let is_known =
+            text.contains("http://www.w3.org/2000/svg") || text.contains("http://127.0.0.1");
+        assert!(
+            !outside || is_known || name.contains("uplot"),
+            "{name} names an address"
+        );
+    }
+    assert!(bytes < PAGE_BYTES_MAX, "{bytes}");
+    assert_eq!(client.get("/").body, client.get("/page/index.html").body);
+    assert_eq!(client.get("/page/none.js").problem(404), "UNKNOWN_PATH");
+    assert_eq!(client.get("/page/..%2fapi.rs").problem(404), "UNKNOWN_PATH");
+}
+
+#[test]
+fn the_scripts_of_the_page_can_be_read() {
+    let Some(workshop) = Workshop::open("web") else {
+        return;
+    };
+    for entry in fs::read_dir(PARTS).expect("the parts").flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|kind| kind != "js") {
+            continue;
+        }
+        // Node takes a file of this name as a module.
+        let copy = workshop.file(&format!("{}.mjs", stem(&path)));
+        fs::copy(&path, &copy).expect("a copy");
+        let mut node = workshop.node("--check");
+        let output = node.arg(&copy).output().expect("node runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+}
+
+fn stem(path: &Path) -> String {
+    let stem = path
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
+    stem.unwrap_or_default()
+}
+
+#[test]
+fn the_policy_names_the_other_nodes_and_nobody_else() {
+    let plan = Plan::named("node").set("api.page_nodes", "http://127.0.0.1:7");
+    let node = Node::start(plan);
+    let page = Client::of(&node).get("/");
+    let policy = page.header("content-security-policy").expect("a policy");
+    let connect = policy
+        .split("; ")
+        .find(|part| part.starts_with("connect-src"));
+    assert_eq!(
+        connect,
+        Some("connect-src 'self' http://127.0.0.1:7 ws://127.0.0.1:7")
+    );
+    let nodes: Value = Client::of(&node).json("/api/v1/node");
+    assert_eq!(nodes["nodes"], json!(["http://127.0.0.1:7"]));
+}
