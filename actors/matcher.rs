@@ -33,7 +33,7 @@ use crate::context::NodeContext;
 use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
 use crate::matcher_sightings::Sightings;
-pub use crate::matcher_sightings::{AskPath, OrderPath, Sighting};
+pub use crate::matcher_sightings::{AskMayWrite, AskPath, OrderPath, Sighting};
 use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
 use crate::membership;
 use crate::messages::{Answer, ErrorCode, ReplyError};
@@ -138,25 +138,20 @@ pub struct AskClock(pub crate::command_model::ClockQuery);
 #[rtype(result = "Vec<(String, u64)>")]
 pub struct AskStats;
 
-/// A query: whether the own chain has been asked for, so that orders can be written.
-#[derive(Message)]
-#[rtype(result = "bool")]
-pub struct AskMayWrite;
-
 /// To itself: the mailbox has been emptied, so merge, write and answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Settle;
 
 /// The exchange as it runs here.
-type NodeExchange = Exchange<Book>;
+pub(crate) type NodeExchange = Exchange<Book>;
 
 /// The actor.
 pub struct MatcherActor {
-    node: Arc<NodeContext>,
+    pub(crate) node: Arc<NodeContext>,
     exit: ExitNote,
     own_chain: OwnChain,
-    exchange: NodeExchange,
+    pub(crate) exchange: NodeExchange,
     clock_offset_ms: i64,
     settling: Settling,
     /// Applied and not yet on disk, in order.
@@ -170,7 +165,7 @@ pub struct MatcherActor {
     unacknowledged: BTreeMap<OpId, Vec<Acknowledgement>>,
     update_number: u64,
     orderbook: OrderbookLink,
-    sightings: Sightings,
+    pub(crate) sightings: Sightings,
 }
 
 /// Whether a [`Settle`] is in the mailbox.
@@ -222,7 +217,7 @@ impl MatcherActor {
     }
 
     /// The clock by which operations are dated and parked.
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let now = self.node.clock.now();
         Now {
             unix_ms: now.unix_ms.saturating_add_signed(self.clock_offset_ms),
@@ -317,19 +312,6 @@ impl MatcherActor {
             drop(self.node.refs.gossip.control(Applied(applied)));
         }
         self.write(context);
-    }
-
-    /// Remembers how an operation came.
-    fn note_sighting(&mut self, id: OpId, source: Option<Source>) {
-        let from = source.and_then(|source| {
-            let session = self.node.directory.get(&source.link)?;
-            Some((session.node, source.via))
-        });
-        // Of a session that has ended meanwhile nobody knows whose it was.
-        if from.is_some() || source.is_none() {
-            let at_unix_ms = self.node.clock.now().unix_ms;
-            self.sightings.note(id, Sighting { from, at_unix_ms });
-        }
     }
 
     /// Gives the store the next batch, unless one is on its way.
@@ -675,22 +657,6 @@ impl Handler<AskClock> for MatcherActor {
 
     fn handle(&mut self, ask: AskClock, _context: &mut Context<Self>) -> Answer {
         matcher_submission::clock(&self.exchange, ask.0)
-    }
-}
-
-impl Handler<AskPath> for MatcherActor {
-    type Result = Result<OrderPath, ReplyError>;
-
-    fn handle(&mut self, ask: AskPath, _context: &mut Context<Self>) -> Self::Result {
-        self.sightings.path(&self.exchange, ask.0)
-    }
-}
-
-impl Handler<AskMayWrite> for MatcherActor {
-    type Result = bool;
-
-    fn handle(&mut self, _ask: AskMayWrite, _context: &mut Context<Self>) -> bool {
-        self.exchange.may_write(self.now()).is_ok()
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use actix::Message;
+use actix::{Context, Handler, Message};
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
-use bitfitech_core::types::{AuthorKey, OpId, OrderId, Via};
+use bitfitech_core::types::{AuthorKey, OpId, OrderId, Source, Via};
 
 use crate::command_model::IdPrefix;
+use crate::matcher::MatcherActor;
 use crate::matcher_submission::any_order;
 use crate::messages::ReplyError;
 
@@ -21,6 +22,11 @@ const SIGHTINGS_MAX: usize = 4_096;
 #[derive(Message)]
 #[rtype(result = "Result<OrderPath, ReplyError>")]
 pub struct AskPath(pub IdPrefix);
+
+/// A query: whether the own chain has been asked for, so that orders can be written.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub struct AskMayWrite;
 
 /// How an operation came here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +90,37 @@ impl Sightings {
             time_unix_ms: dag.time(index).unix_ms(),
             sighting: self.by_operation.get(&operation).copied(),
         })
+    }
+}
+
+impl MatcherActor {
+    /// Remembers how an operation came.
+    pub(crate) fn note_sighting(&mut self, id: OpId, source: Option<Source>) {
+        let from = source.and_then(|source| {
+            let session = self.node.directory.get(&source.link)?;
+            Some((session.node, source.via))
+        });
+        // Of a session that has ended meanwhile nobody knows whose it was.
+        if from.is_some() || source.is_none() {
+            let at_unix_ms = self.node.clock.now().unix_ms;
+            self.sightings.note(id, Sighting { from, at_unix_ms });
+        }
+    }
+}
+
+impl Handler<AskPath> for MatcherActor {
+    type Result = Result<OrderPath, ReplyError>;
+
+    fn handle(&mut self, ask: AskPath, _context: &mut Context<Self>) -> Self::Result {
+        self.sightings.path(&self.exchange, ask.0)
+    }
+}
+
+impl Handler<AskMayWrite> for MatcherActor {
+    type Result = bool;
+
+    fn handle(&mut self, _ask: AskMayWrite, _context: &mut Context<Self>) -> bool {
+        self.exchange.may_write(self.now()).is_ok()
     }
 }
 

@@ -14,12 +14,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use bitfitech_io::config::{DedicatedOption, Sources, variables_help};
 
 mod cluster;
+mod fault;
 mod grape;
 mod load;
 mod replay;
 mod sim;
 
 use cluster::ClusterOptions;
+use fault::one_line;
 pub use grape::GrapeCommand;
 use grape::GrapeOptions;
 pub use load::LoadOptions;
@@ -377,21 +379,6 @@ fn misplaced_exit_on_eof() -> String {
 
 fn epilogue() -> String {
     format!("{EXAMPLES}{VARIABLES_HEAD}{}", variables_help())
-}
-
-/// The error of `clap` without the usage it repeats, as one line that says where help is.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let end = ["\n\nUsage:", "\n\nFor more information"]
-        .iter()
-        .filter_map(|mark| text.find(mark))
-        .min();
-    let text = &text[..end.unwrap_or(text.len())];
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    format!("{line}; see bitfitech --help")
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! A browser on the same machine can reach a node on loopback on behalf of any site. Three things
 //! stop that. The name in `Host` must be one of this node's, so that a site cannot make its own
 //! name point here (DNS rebinding). `Origin`, which browsers send with everything that changes
-//! something, must be this node or be listed in `api.allowed_origins`. And `Sec-Fetch-Site` must not say that
-//! another site asks, but for a link that is followed to the page itself.
+//! something, must be this node or be listed in `api.allowed_origins`. And `Sec-Fetch-Site` must
+//! not say that another site asks, but for a link that is followed to the page itself.
 
 use std::net::IpAddr;
 
