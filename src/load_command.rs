@@ -1,9 +1,9 @@
 //! `load`: real nodes on this machine, driven at a given rate, with a report.
 //!
 //! Each node is a process of this very program on a free port of the loopback, with a directory of
-//! its own that is removed in the end, and is driven over its standard input as a script would drive
-//! it. Of ten orders nine rest far from the market and one buys; the first node sells to all of
-//! these, at one price. So trades come at a known rate, and each node prints each trade.
+//! its own that is removed in the end, and is driven over its standard input as a script would
+//! drive it. Of ten orders nine rest far from the market and one buys; the first node sells to all
+//! of these, at one price. So trades come at a known rate, and each node prints each trade.
 //!
 //! *Latency to the last node* is the time from writing a buying order to its node until the last
 //! node has printed that it trades. The order was then answered, on a disk, at all nodes, verified

@@ -1,10 +1,10 @@
 //! Gossip: every applied operation to every link that does not have it, once.
 //!
 //! A node passes on what it has just *applied*, so what is invalid travels one hop and no further.
-//! To each link it either *pushes* the operation or *announces* that it has it. Which, is decided for
-//! each author: his operations flow along a tree of links that pushes them to everyone once, and the
-//! announcements on all other links find out where the tree is broken. This is Plumtree (Leitão,
-//! Pereira, Rodrigues, "Epidemic broadcast trees", SRDS 2007) with a tree for each author.
+//! To each link it either *pushes* the operation or *announces* that it has it. Which, is decided
+//! for each author: his operations flow along a tree of links that pushes them to everyone once,
+//! and the announcements on all other links find out where the tree is broken. This is Plumtree
+//! (Leitão, Pereira, Rodrigues, "Epidemic broadcast trees", SRDS 2007) with a tree for each author.
 //!
 //! ```text
 //!            push                 a copy comes:  Prune  -> announce from now on
@@ -20,13 +20,13 @@
 //! - [`missing`]: what was announced and has not come; [`recent`]: what peers may ask for;
 //! - [`flow`]: what a slow link can take.
 //!
-//! *Fewest hops.* A copy says over how many links it came. Of two links that bring an operation, the
-//! one with fewer hops becomes the parent, if it was not much later than the first: where latencies
-//! change from message to message, short trees are fast ones.
+//! *Fewest hops.* A copy says over how many links it came. Of two links that bring an operation,
+//! the one with fewer hops becomes the parent, if it was not much later than the first: where
+//! latencies change from message to message, short trees are fast ones.
 //!
 //! *Batches.* The first operation after a pause goes out at once. Later ones wait until `flush_ms`
-//! after the last flush, or until a frame is full: one message and one write for each batch and link
-//! cost far less than one for each operation.
+//! after the last flush, or until a frame is full: one message and one write for each batch and
+//! link cost far less than one for each operation.
 //!
 //! *Operations that came by synchronisation* are not pushed on: a node that catches up on a million
 //! operations would send them all to peers who have had them for years. They count as missed on the

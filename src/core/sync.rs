@@ -175,9 +175,9 @@ impl<O: Payload> Sync<O> {
         self.handle_timeout(now);
     }
 
-    /// This link has delivered an operation whose ancestors are missing. Most are on their way: what
-    /// is pushed comes by a tree for each author, so it comes out of order. A round begins later, and
-    /// with one link for all that is missing by then.
+    /// This link has delivered an operation whose ancestors are missing. Most are on their way:
+    /// what is pushed comes by a tree for each author, so it comes out of order. A round begins
+    /// later, and with one link for all that is missing by then.
     pub fn handle_gap(&mut self, now: Now, link: LinkId) {
         let due_ms = now.monotonic_ms.saturating_add(self.config.gap_ms);
         let due_ms = self.gap.map_or(due_ms, |(at_ms, _)| at_ms);

@@ -3,8 +3,8 @@
 //! What was handed to a link's writer and is not yet written counts against `outbox_max_bytes`.
 //! Where operations do not fit, the link is *full*: it gets nothing until half of its outbox is
 //! written, and what it missed is counted. Then one [`Behind`](crate::wire::Behind) frame tells the
-//! peer to synchronise, and pushing goes on. Pushing begins again *before* the peer synchronises, so
-//! no operation falls between the two: what was applied earlier is in the summary that the peer
+//! peer to synchronise, and pushing goes on. Pushing begins again *before* the peer synchronises,
+//! so no operation falls between the two: what was applied earlier is in the summary that the peer
 //! reads, what is applied later is pushed. A link that stays full for `full_max_ms` is given up. So
 //! a slow peer costs one outbox and delays nobody.
 

@@ -5,14 +5,14 @@
 //! this author's operations from now on. Only an operation that was *applied* prunes, so a liar
 //! cannot turn links away with invented or forged ones.
 //!
-//! *Announce.* Where a node does not push, it says what it has: eight bytes of the id and the number
-//! of hops, `lazy_ms` later and all in one frame, and not to peers who have it by then.
+//! *Announce.* Where a node does not push, it says what it has: eight bytes of the id and the
+//! number of hops, `lazy_ms` later and all in one frame, and not to peers who have it by then.
 //!
-//! *Graft.* What was announced and does not come is asked for ([`super::missing`]), which also makes
-//! the link eager again. So a tree mends itself where a link is silent or went down: who does not
-//! push loses his place to the first who announces. An announcement of an operation that is here and
-//! that would have come with at least [`SHORTER_BY`] hops fewer is a graft too, without a question:
-//! trees grow shorter while they are used.
+//! *Graft.* What was announced and does not come is asked for ([`super::missing`]), which also
+//! makes the link eager again. So a tree mends itself where a link is silent or went down: who does
+//! not push loses his place to the first who announces. An announcement of an operation that is
+//! here and that would have come with at least [`SHORTER_BY`] hops fewer is a graft too, without a
+//! question: trees grow shorter while they are used.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
