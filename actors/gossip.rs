@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
 use bitfitech_core::gossip::{
     Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation,
 };
@@ -29,101 +29,19 @@ use crate::alarm::{Alarm, Alarmed, set_alarm};
 use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
+pub use crate::gossip_messages::{
+    Applied, AppliedOperation, AskPeers, Faulty, FindGap, MatcherUp, PeerFrame, SessionDown,
+    SessionUp, Written,
+};
 use crate::mailbox::{ActorRef, Data, Permit};
 use crate::matcher::{ClockOffset, FindMissing, FindWants, ReadHeads};
-use crate::messages::{Event, PeerRow, SyncEvent};
+use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
 use crate::supervised;
 
 /// How long matcher and store may take to answer.
 const QUERY_MS: u64 = 30_000;
-
-/// A session was established (a query). The answer is a goodbye if it is one too many.
-#[derive(Clone, Message)]
-#[rtype(result = "Result<(), Goodbye>")]
-pub struct SessionUp {
-    /// Its link.
-    pub link: LinkId,
-    /// The other node.
-    pub node: AuthorKey,
-    /// What decides between two sessions with the same node.
-    pub facts: SessionFacts,
-    /// The other's clock minus the local one, in milliseconds.
-    pub clock_offset_ms: i64,
-    /// The IP address of the other node.
-    pub remote: IpAddr,
-    /// The actor of the connection.
-    pub peer: ActorRef<PeerActor>,
-}
-
-/// A session ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct SessionDown(pub LinkId);
-
-/// A frame of a peer, on the data lane.
-#[derive(Debug)]
-pub struct PeerFrame {
-    /// Over which link.
-    pub link: LinkId,
-    /// The frame.
-    pub frame: Frame,
-}
-
-/// A frame that counted against a link's outbox is written.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Written {
-    /// Which link.
-    pub link: LinkId,
-    /// What it counted.
-    pub cost_bytes: usize,
-}
-
-/// The matcher applied these operations and they may travel.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Applied(pub Vec<AppliedOperation>);
-
-/// An operation that may travel.
-pub struct AppliedOperation {
-    /// Its id.
-    pub id: OpId,
-    /// Its author, along whose tree it travels.
-    pub author: AuthorKey,
-    /// Its bytes.
-    pub wire: Arc<[u8]>,
-    /// Where it came from; `None` for an own one.
-    pub source: Option<Source>,
-}
-
-/// This link delivered an operation that contradicts its ancestors.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Faulty {
-    /// The link.
-    pub link: LinkId,
-    /// The operation.
-    pub id: OpId,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// This link has operations whose ancestors are missing here.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct FindGap(pub LinkId);
-
-/// A fresh matcher knows what is on disk and nothing else.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct MatcherUp;
-
-/// A query: all established sessions.
-#[derive(Message)]
-#[rtype(result = "Vec<PeerRow>")]
-pub struct AskPeers;
 
 /// An established session.
 struct Link {

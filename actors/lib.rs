@@ -32,6 +32,7 @@ pub mod drill;
 pub mod environment;
 pub mod gossip;
 mod gossip_intake;
+mod gossip_messages;
 pub mod listener;
 pub mod mailbox;
 pub mod matcher;

@@ -156,7 +156,8 @@ fn values(name: &str, source: &str) -> Vec<u64> {
         let line = line
             .trim()
             .trim_start_matches("pub ")
-            .trim_start_matches("pub(crate) ");
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ");
         match line.strip_prefix(&constant) {
             Some(typed) => typed.split_once(" = ")?.1.strip_suffix(';'),
             None => line.strip_prefix(&field)?.strip_suffix(','),

@@ -1,4 +1,5 @@
-//! The options of `load`.
+//! The options of `load`: how many real nodes, how many orders a second, for how long, and how the
+//! report is written.
 
 use clap::{Args, value_parser};
 

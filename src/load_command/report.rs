@@ -1,4 +1,5 @@
-//! What a run under load came to.
+//! What a run under load came to: latency to the last node, throughput, and what it cost each node
+//! in processor time, memory and bytes.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Which order was seen where, and when.
+//! Which order was seen where, and when: from that follows how long each took to the last node.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -28,7 +28,8 @@ pub struct SyncConfig {
 
 impl Default for SyncConfig {
     /// Guesses: a lost operation is found within half a minute, a peer's hint acted on within half
-    /// a second, what is on its way by another tree is given a second, 65,536 branches are compared in one round, and 4 MiB of copies are taken.
+    /// a second, what is on its way by another tree is given a second, 65,536 branches are compared
+    /// in one round, and 4 MiB of copies are taken.
     fn default() -> Self {
         Self {
             interval_ms: 30_000,
