@@ -14,11 +14,11 @@
 //!
 //! The parts, from the bottom up:
 //!
-//! - [`passage`]: which links have an operation, where it came from, over how many hops;
-//! - [`trees`]: for each author, on which links his operations are not pushed;
-//! - [`lazy`]: how copies prune and announcements graft;
-//! - [`missing`]: what was announced and has not come; [`recent`]: what peers may ask for;
-//! - [`flow`]: what a slow link can take.
+//! - `passage`: which links have an operation, where it came from, over how many hops;
+//! - `trees`: for each author, on which links his operations are not pushed;
+//! - `lazy`: how copies prune and announcements graft;
+//! - `missing`: what was announced and has not come; `recent`: what peers may ask for;
+//! - `flow`: what a slow link can take.
 //!
 //! *Fewest hops.* A copy says over how many links it came. Of two links that bring an operation,
 //! the one with fewer hops becomes the parent, if it was not much later than the first: where

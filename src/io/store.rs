@@ -23,7 +23,7 @@
 //! what else the machine did), so that a damaged file is an error here and not a surprise later.
 //!
 //! *Second opinion.* How many operations are durable is also noted in a file beside the store (see
-//! [`mark`]): a store that is shorter has lost its end, and is refused.
+//! `mark`): a store that is shorter has lost its end, and is refused.
 //!
 //! All calls block; a thread of its own drives the store. After [`AppendError::Disk`] or
 //! [`ReadError`] the store is of no more use: open it again.

@@ -291,7 +291,7 @@ impl Numbers {
             let mut buckets: Vec<(f64, u64)> = bounds.zip(turns.buckets).collect();
             let within: u64 = turns.buckets.iter().sum();
             // A count that was read after its bucket may be behind it by one.
-            buckets.push((f64::MAX, turns.count.saturating_sub(within)));
+            buckets.push((f64::INFINITY, turns.count.saturating_sub(within)));
             let count = turns.count.max(within);
             let labels: &[(&str, &str)] = &[("actor", name)];
             metric
