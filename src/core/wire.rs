@@ -47,11 +47,11 @@ mod peers;
 pub use broadcast::{Announce, Graft, NAMED_MAX, Ops, Prefix, Prune};
 pub use peers::{GetPeers, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
-/// Least version of this protocol that this code speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 1;
+/// Least version of this protocol that this code speaks. Version 1 flooded: its Ops had no hops.
+pub const PROTOCOL_VERSION_MIN: u16 = 2;
 
 /// Greatest version of this protocol that this code speaks.
-pub const PROTOCOL_VERSION_MAX: u16 = 1;
+pub const PROTOCOL_VERSION_MAX: u16 = 2;
 
 /// Most bytes of kind and payload of one frame: what `limits.max_message_kb` is by default. The
 /// largest frames that this code writes are a full [`Want`] (630 KiB) and batches of operations.

@@ -131,11 +131,11 @@ fn a_refusal_never_repeats_control_characters_and_fits_its_frame() {
 fn versions_without_overlap_are_refused() {
     let here = node(1, test_genesis());
     for (version_min, version_max, fits) in [
-        (1, 1, true),
+        (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX, true),
         (0, 9, true),
-        (2, 3, false),
-        (0, 0, false),
-        (3, 1, false),
+        (PROTOCOL_VERSION_MAX + 1, 9, false),
+        (0, PROTOCOL_VERSION_MIN - 1, false),
+        (9, 0, false),
     ] {
         let hello = Hello {
             version_min,
@@ -143,7 +143,7 @@ fn versions_without_overlap_are_refused() {
             ..node(2, test_genesis()).hello(at(0, 0), 1, &Membership::default())
         };
         match judge_hello(at(0, 0), &here, hello) {
-            Ok(accepted) => assert!(fits && accepted.version == 1),
+            Ok(accepted) => assert!(fits && accepted.version == PROTOCOL_VERSION_MAX),
             Err(refused) => assert!(!fits && refused.code == RefuseCode::Version),
         }
     }
