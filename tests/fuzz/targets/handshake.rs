@@ -3,6 +3,7 @@
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::{Handshake, HandshakeError, LocalNode};
+use bitfitech_core::membership::Membership;
 use bitfitech_core::types::{AuthorKey, Now};
 use bitfitech_core::wire::Frame;
 use libfuzzer_sys::fuzz_target;
@@ -20,13 +21,18 @@ fuzz_target!(|input: &[u8]| {
     };
     let local = LocalNode {
         key: AuthorKey([1; 32]),
-        genesis: Genesis::standard("test"),
+        // Closed, so that what a stranger shows as his admission is looked at.
+        genesis: Genesis {
+            administrators: vec![AuthorKey([3; 32])],
+            ..Genesis::standard("test")
+        },
         listen: Some("127.0.0.1:3000".to_owned()),
         instance: 1,
         dht_port: Some(20_001),
     };
     let handshake = Handshake::new(now, AuthorKey([2; 32]));
-    if let Err(HandshakeError::Refused(refuse)) = handshake.handle_frame(now, &local, frame) {
+    let judged = handshake.handle_frame(now, &local, &Membership::default(), frame);
+    if let Err(HandshakeError::Refused(refuse)) = judged {
         let (kind, payload) = Frame::<Vec<u8>>::Refuse(refuse).encode();
         let again = Frame::<Vec<u8>>::decode(kind, &payload);
         assert!(
