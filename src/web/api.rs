@@ -81,7 +81,7 @@ pub fn service(bound: TcpListener, node: Arc<NodeContext>, placing: Placing) -> 
             ending,
             scope: Scope::Everything,
         };
-        let Service { ended, stop } = serve(&bound, shared)?;
+        let Service { ended, stop } = http::serve(&bound, shared, handle)?;
         let node = Arc::clone(&node);
         Ok(Service {
             ended: Box::pin(async move {
@@ -114,16 +114,7 @@ pub fn metrics_service(bound: TcpListener, node: Arc<NodeContext>, placing: Plac
         ending,
         scope: Scope::MetricsAlone,
     };
-    Arc::new(move || serve(&bound, shared.clone()))
-}
-
-fn serve(bound: &TcpListener, shared: Shared) -> Result<Service, String> {
-    let shared = web::Data::new(shared);
-    http::serve(bound, move |config| {
-        config
-            .app_data(shared.clone())
-            .default_service(web::to(handle));
-    })
+    Arc::new(move || http::serve(&bound, shared.clone(), handle))
 }
 
 async fn handle(

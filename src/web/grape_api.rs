@@ -93,14 +93,7 @@ impl Answer {
 
 /// What serves the interface on a bound port.
 pub fn service(bound: TcpListener, api: GrapeApi) -> Serve {
-    Arc::new(move || {
-        let shared = web::Data::new(api.clone());
-        http::serve(&bound, move |config| {
-            config
-                .app_data(shared.clone())
-                .default_service(web::to(handle));
-        })
-    })
+    Arc::new(move || http::serve(&bound, api.clone(), handle))
 }
 
 async fn handle(

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix_web::error::ErrorPayloadTooLarge;
 use actix_web::rt::time::{Sleep, sleep, timeout};
-use actix_web::web::{Bytes, Payload, ServiceConfig};
-use actix_web::{App, Error, HttpServer};
+use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
+use actix_web::{App, Error, FromRequest, Handler, HttpServer, Responder};
 use bitfitech_actors::service::{Service, StopMode};
 use futures_core::Stream;
 
@@ -32,14 +32,24 @@ const EXCESS_BYTES_MAX: usize = 1_024 * 1_024;
 /// Time for an answer to get through before its connection is cut. A guess.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// Serves on a bound port, with one thread.
+/// Serves on a bound port, with one thread: every request goes to the handler, and so does a share
+/// of what the handlers have in common.
 ///
 /// # Errors
 /// Those of the operating system.
-pub fn serve(
-    bound: &TcpListener,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> Result<Service, String> {
+pub fn serve<S, H, A>(bound: &TcpListener, shared: S, handle: H) -> Result<Service, String>
+where
+    S: Send + Sync + 'static,
+    H: Handler<A> + Send,
+    H::Output: Responder,
+    A: FromRequest + 'static,
+{
+    let shared = Data::new(shared);
+    let configure = move |config: &mut ServiceConfig| {
+        config
+            .app_data(shared.clone())
+            .default_service(web::to(handle.clone()));
+    };
     let failed = |error: std::io::Error| format!("cannot serve HTTP: {error}");
     let listener = bound.try_clone().map_err(failed)?;
     let server = HttpServer::new(move || App::new().configure(configure.clone()))

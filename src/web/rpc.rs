@@ -33,14 +33,7 @@ const BODY_BYTES_MAX: usize = 64 * 1_024;
 
 /// What serves the RPC service of a node on a bound port.
 pub fn service(bound: TcpListener, placing: Placing) -> Serve {
-    Arc::new(move || {
-        let shared = web::Data::new(placing.clone());
-        http::serve(&bound, move |config| {
-            config
-                .app_data(shared.clone())
-                .default_service(web::to(handle));
-        })
-    })
+    Arc::new(move || http::serve(&bound, placing.clone(), handle))
 }
 
 /// Whether bodies are compressed.
