@@ -13,14 +13,14 @@
 //! *Bytes* are those of the loopback interface while orders are placed, headers of TCP and TLS and
 //! all; whatever else talks on the loopback counts too.
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::cli::{LoadOptions, Options, Output};
 use crate::exit::Failure;
@@ -73,7 +73,9 @@ struct Load {
 /// Nodes that do not start or do not find each other are a failure at run time. If an order did not
 /// reach all nodes, or they do not agree in the end, the report is printed all the same.
 pub fn run(options: &Options, load: LoadOptions) -> Result<String, Failure> {
-    let directory = Directory::new()?;
+    let directory = TempDir::with_prefix("bitfitech-load-").map_err(|error| {
+        Failure::RunTime(format!("a directory for the nodes cannot be made: {error}"))
+    })?;
     let (sender, lines) = channel();
     let mut network = Load {
         nodes: Vec::new(),
@@ -83,7 +85,7 @@ pub fn run(options: &Options, load: LoadOptions) -> Result<String, Failure> {
     for index in 0..load.nodes as usize {
         let known = network.nodes[index.saturating_sub(DIALS)..].iter();
         let known: Vec<String> = known.map(|node| node.address().to_owned()).collect();
-        let place = directory.0.join(index.to_string());
+        let place = directory.path().join(index.to_string());
         let node = Node::start(index, &place, &known, sender.clone());
         network.nodes.push(node.map_err(Failure::RunTime)?);
         network.await_address(index)?;
@@ -284,27 +286,6 @@ impl Load {
             },
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-    }
-}
-
-/// A directory for the nodes, removed in the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("bitfitech-load-{}", process::id()));
-        fs::create_dir_all(&path).map_err(|error| {
-            let path = path.display();
-            Failure::RunTime(format!("{path} cannot be made: {error}"))
-        })?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What cannot be removed is in the system's directory for such things.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
