@@ -1,15 +1,14 @@
 //! `bitfitech cluster`: a small network at one terminal.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::{Child, ChildStdin};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
 use crate::support::plan::quiet_command;
-use crate::support::program::{signal, wait_for_exit};
+use crate::support::program::{read_lines, signal, wait_for_exit};
 use crate::support::waiting::PATIENCE;
 
 /// A cluster at a terminal.
@@ -28,13 +27,7 @@ impl Cluster {
         let mut child = command.spawn().expect("the program starts");
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("a piped stdout");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            let lines = BufReader::new(stdout).lines();
-            lines
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
+        let lines = read_lines(stdout);
         Self {
             child,
             stdin,

@@ -7,16 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::support::plan::{PROGRAM, quiet_command};
+use crate::support::program::read_lines;
 use crate::support::waiting::PATIENCE;
 
 /// How the README starts the program.
@@ -63,13 +63,7 @@ impl Terminal {
         let mut child = command.spawn().expect("the program starts");
         let stdin = child.stdin.take().expect("a piped stdin");
         let stdout = child.stdout.take().expect("a piped stdout");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            let lines = BufReader::new(stdout).lines();
-            lines
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
+        let lines = read_lines(stdout);
         Self {
             child,
             stdin,

@@ -6,10 +6,10 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::plan::{Plan, quiet_command};
-use super::program::{self, Input, run_to_end};
+use super::program::{self, Input, read_lines, run_to_end};
 use super::waiting::{PATIENCE, look_until};
 
 /// How many lines at the end of a log a failing test prints.
@@ -416,18 +416,4 @@ fn data_dir(folder: &Path) -> PathBuf {
 
 fn log_path(folder: &Path, life: usize) -> PathBuf {
     folder.join(format!("stderr-{life}.txt"))
-}
-
-/// Reads lines in a thread of its own until the process closes its output.
-fn read_lines(stdout: ChildStdout) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines() {
-            let Ok(line) = line else { return };
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }

@@ -1,7 +1,8 @@
-//! Runs of the program that are expected to end by themselves.
+//! Runs of the program: those that are expected to end by themselves, and what others print.
 
-use std::io::{Read, Write};
-use std::process::{Child, Command, ExitStatus};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -51,6 +52,20 @@ pub fn run_to_end(mut command: Command, text: &str, input: Input) -> Finished {
         stdout,
         stderr,
     }
+}
+
+/// Reads lines in a thread of its own until the process closes its output.
+pub fn read_lines(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Waits for the end of a process. One that does not end in time is killed, and that is `None`.
