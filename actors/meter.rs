@@ -4,8 +4,9 @@
 //! again. Two readings of the clock and three relaxed additions a turn are all it costs, however
 //! many messages the turn has. Counters belong to the name, so they go on over restarts.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::traffic::Counter;
 
 /// Upper bounds of the buckets, in seconds; a turn above the last is in none but counted. A guess:
 /// from a message to a hanging actor.
@@ -14,10 +15,10 @@ pub const TURN_BOUNDS_S: [f64; 6] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0];
 /// Counts the turns of one actor.
 #[derive(Debug, Default)]
 pub struct Meter {
-    turns: AtomicU64,
-    busy_ns: AtomicU64,
+    turns: Counter,
+    busy_ns: Counter,
     /// How many turns were in each bucket, shorter ones not included.
-    buckets: [AtomicU64; TURN_BOUNDS_S.len()],
+    buckets: [Counter; TURN_BOUNDS_S.len()],
 }
 
 /// What a [`Meter`] has counted.
@@ -39,19 +40,19 @@ impl Meter {
             .iter()
             .position(|bound_s| busy.as_secs_f64() <= *bound_s);
         if let Some(bucket) = bucket {
-            self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+            self.buckets[bucket].add(1);
         }
         let busy_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
-        self.busy_ns.fetch_add(busy_ns, Ordering::Relaxed);
-        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.busy_ns.add(busy_ns);
+        self.turns.add(1);
     }
 
     /// What was counted so far; turns under way at this moment may be counted in part.
     pub fn read(&self) -> Turns {
         Turns {
-            count: self.turns.load(Ordering::Relaxed),
-            busy: Duration::from_nanos(self.busy_ns.load(Ordering::Relaxed)),
-            buckets: std::array::from_fn(|at| self.buckets[at].load(Ordering::Relaxed)),
+            count: self.turns.get(),
+            busy: Duration::from_nanos(self.busy_ns.get()),
+            buckets: std::array::from_fn(|at| self.buckets[at].get()),
         }
     }
 }
