@@ -48,7 +48,7 @@ use core::mem;
 use crate::outputs::Outputs;
 use crate::seen::Seen;
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
-use crate::wire::{Behind, Frame, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload, Prefix};
+use crate::wire::{Behind, Frame, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix};
 
 mod flow;
 mod lazy;
@@ -382,9 +382,9 @@ impl<O: Payload> Gossip<O> {
                 .map(|(operation, route)| (&operation.bytes, route.hops));
             let limit_bytes = self.config.outbox_max_bytes;
             let sent = state.take_operations(now, limit_bytes, chosen);
-            let send = sent.map(|(operations, hops, cost_bytes)| GossipOutput::Send {
+            let send = sent.map(|(pushed, cost_bytes)| GossipOutput::Send {
                 link: *link,
-                frame: Frame::Ops(Ops { operations, hops }),
+                frame: Frame::Ops(pushed),
                 cost_bytes,
             });
             self.outputs.extend(send);

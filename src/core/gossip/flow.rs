@@ -13,7 +13,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::types::{AuthorKey, Now};
-use crate::wire::{Goodbye, GoodbyeCode, NAMED_MAX, Payload, Prefix};
+use crate::wire::{Goodbye, GoodbyeCode, NAMED_MAX, Ops, Payload, Prefix};
 
 /// After so many faults in excess of what a link has delivered, its announcements count for
 /// nothing. A guess: honest links that lose a frame now and then stay far below.
@@ -48,14 +48,14 @@ impl Link {
         }
     }
 
-    /// Takes operations into the outbox, and says what they cost, or counts them as missed. They
-    /// fit one frame: a batch is flushed by the operation that fills it.
+    /// Takes operations into the outbox as one frame, and says what it costs, or counts them as
+    /// missed. They fit: a batch is flushed by the operation that fills it.
     pub(super) fn take_operations<'a, O: Payload + 'a>(
         &mut self,
         now: Now,
         outbox_max_bytes: usize,
         operations: impl Iterator<Item = (&'a O, u8)> + Clone,
-    ) -> Option<(Vec<O>, Vec<u8>, usize)> {
+    ) -> Option<(Ops<O>, usize)> {
         let sizes = operations.clone().map(|(it, _)| it.size_bytes());
         let cost_bytes = sizes.sum();
         if cost_bytes == 0 {
@@ -70,8 +70,8 @@ impl Link {
             return None;
         }
         self.outbox_bytes += cost_bytes;
-        let (taken, hops) = operations.map(|(it, hops)| (it.clone(), hops)).unzip();
-        Some((taken, hops, cost_bytes))
+        let (operations, hops) = operations.map(|(it, hops)| (it.clone(), hops)).unzip();
+        Some((Ops { operations, hops }, cost_bytes))
     }
 
     /// Something is written. Whether the link is full no more.

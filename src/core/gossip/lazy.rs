@@ -24,7 +24,7 @@ use super::passage::{Origin, Passage, Slots, Stage};
 use super::{Arriving, Gossip, GossipOutput};
 use crate::types::{LinkId, Now};
 use crate::wire::{
-    Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, Ops, Payload, Prefix, Prune,
+    Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix, Prune,
 };
 
 /// How many hops fewer an announcement must promise to change a tree that works.
@@ -224,9 +224,9 @@ impl<O: Payload> Gossip<O> {
             let operations = now_sent.iter().map(|kept| (&kept.bytes, kept.hops));
             let limit_bytes = self.config.outbox_max_bytes;
             let sent = state.take_operations(now, limit_bytes, operations);
-            let send = sent.map(|(operations, hops, cost_bytes)| GossipOutput::Send {
+            let send = sent.map(|(pushed, cost_bytes)| GossipOutput::Send {
                 link,
-                frame: Frame::Ops(Ops { operations, hops }),
+                frame: Frame::Ops(pushed),
                 cost_bytes,
             });
             self.outputs.extend(send);
