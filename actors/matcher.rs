@@ -257,6 +257,7 @@ impl MatcherActor {
     /// Does everything that the exchange wants done.
     fn handle_outputs(&mut self, context: &mut Context<Self>) {
         let mut applied = Vec::new();
+        let mut have_members_changed = false;
         while let Some(output) = self.exchange.poll_output() {
             match output {
                 Output::Persist { index, operation } => {
@@ -290,7 +291,7 @@ impl MatcherActor {
                     let reason = error.to_string();
                     drop(self.node.refs.gossip.control(Faulty { link, id, reason }));
                 }
-                Output::Membership => membership::publish(&self.node, &self.exchange),
+                Output::Membership => have_members_changed = true,
                 Output::Forked {
                     author,
                     first,
@@ -306,6 +307,9 @@ impl MatcherActor {
                     self.update_orderbook(Vec::new(), Some(author));
                 }
             }
+        }
+        if have_members_changed {
+            membership::publish(&self.node, &self.exchange);
         }
         if !applied.is_empty() {
             // A gossip actor that is down catches up by synchronisation.

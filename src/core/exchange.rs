@@ -608,9 +608,8 @@ impl<E: Engine> Exchange<E> {
         let news = self
             .last_foreign
             .filter(|last| self.referred != Some(*last) && !named.contains(last));
-        let admission = self
-            .own_admission()
-            .filter(|it| head.is_none() && news != Some(*it) && !named.contains(it));
+        let admission = head.is_none().then(|| self.own_admission()).flatten();
+        let admission = admission.filter(|it| news != Some(*it) && !named.contains(it));
         let refs = news
             .into_iter()
             .chain(admission)

@@ -228,7 +228,7 @@ pub fn compare(
 }
 
 /// A closed network is for its members: those who are known here, and those who show what admitted
-/// them, for this node may not have heard of it.
+/// them, for this node may not have heard of it. The Hello is one of this network.
 fn check_member(
     genesis: &Genesis,
     members: &Membership,
@@ -243,7 +243,7 @@ fn check_member(
         }
         Standing::Stranger => {
             let shown = hello.admission.as_deref().unwrap_or_default();
-            if proves_admission(shown, peer, genesis, &genesis.digest()) {
+            if proves_admission(shown, peer, genesis, &hello.genesis) {
                 return Ok(());
             }
             alloc::format!(

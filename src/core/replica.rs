@@ -23,7 +23,7 @@ use crate::op::{Action, Operation};
 use crate::operation_table::OperationPlace;
 use crate::order_log::{self, Position};
 use crate::order_table::OrderTable;
-use crate::types::{Digest, MarketIndex, OpId, OrderId, Side};
+use crate::types::{AuthorKey, Digest, MarketIndex, OpId, OrderId, Side};
 use crate::view::{Change, OrderRow};
 
 mod execution;
@@ -31,7 +31,7 @@ mod expulsions;
 mod revision;
 mod tape;
 
-use self::expulsions::{Expulsions, Sentence};
+use self::expulsions::{Expulsions, Turn as MemberTurn};
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
 use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
@@ -124,7 +124,7 @@ impl<E: Engine> Replica<E> {
         let mut seats = seats.map(Slot);
         let mut turns = Vec::new();
         self.live(operation, (owner, place), seats.clone(), &mut turns);
-        self.take_sentences(operation, (owner, place), position);
+        self.turn_members(operation, (owner, place), position);
         for key in keys {
             let action = &body.actions[usize::from(key.index)];
             let market = action
@@ -173,34 +173,38 @@ impl<E: Engine> Replica<E> {
 
     /// Notes what an operation means for the standing of authors: it changes some, or is the first
     /// of one whose standing was changed before.
-    fn take_sentences(
+    fn turn_members(
         &mut self,
         operation: &Operation,
         (owner, place): (Owner, OperationPlace),
         position: Position,
     ) {
         let body = operation.body();
-        let mut concerned = alloc::vec![(body.author, owner)];
         for (index, action) in (0..).zip(&body.actions) {
             let Some((author, change)) = action.member() else {
                 continue;
             };
-            self.expulsions.insert(Sentence {
-                author: *author,
+            let turn = MemberTurn {
                 change,
                 time: body.time,
                 operation: operation.id(),
                 bucket: position.bucket,
                 entry: (place, index),
-            });
-            let known = self.orders.operations.owner(author);
-            concerned.extend(known.map(|owner| (*author, owner)));
+                is_told: false,
+            };
+            self.expulsions.insert(*author, turn);
+            if let Some(known) = self.orders.operations.owner(author) {
+                self.tell_standing(author, known);
+            }
         }
-        for (author, owner) in concerned {
-            for entry in self.expulsions.tell(&author, owner) {
-                for market in &mut self.markets {
-                    market.incoming.push(entry);
-                }
+        self.tell_standing(&body.author, owner);
+    }
+
+    /// Tells the logs what they have not been told of an author's standing.
+    fn tell_standing(&mut self, author: &AuthorKey, owner: Owner) {
+        for entry in self.expulsions.tell(author, owner) {
+            for market in &mut self.markets {
+                market.incoming.push(entry);
             }
         }
     }

@@ -10,25 +10,15 @@ use crate::operation_table::OperationPlace;
 use crate::types::{AuthorKey, HybridTime, OpId};
 
 /// A change of an author's standing.
-struct Turn {
-    time: HybridTime,
-    operation: OpId,
-    bucket: u64,
-    change: MemberChange,
-    /// Its place in the log: behind all actions of its bucket.
-    entry: (OperationPlace, u8),
-    /// Whether the logs have been told.
-    is_told: bool,
-}
-
-/// An administrator's action, as far as it matters here.
-pub(super) struct Sentence {
-    pub(super) author: AuthorKey,
+pub(super) struct Turn {
     pub(super) change: MemberChange,
     pub(super) time: HybridTime,
     pub(super) operation: OpId,
     pub(super) bucket: u64,
+    /// Its place in the log: behind all actions of its bucket.
     pub(super) entry: (OperationPlace, u8),
+    /// Whether the logs have been told.
+    pub(super) is_told: bool,
 }
 
 /// All changes of standing, of authors who have written something and of others.
@@ -42,18 +32,10 @@ pub(super) struct Expulsions {
 
 impl Expulsions {
     /// Takes a change in. What the logs are to be told comes from [`Expulsions::tell`].
-    pub(super) fn insert(&mut self, sentence: Sentence) {
-        let turns = self.turns.entry(sentence.author).or_default();
-        let key = (sentence.time, sentence.operation);
+    pub(super) fn insert(&mut self, author: AuthorKey, turn: Turn) {
+        let turns = self.turns.entry(author).or_default();
+        let key = (turn.time, turn.operation);
         let at = turns.partition_point(|turn| (turn.time, turn.operation) < key);
-        let turn = Turn {
-            time: sentence.time,
-            operation: sentence.operation,
-            bucket: sentence.bucket,
-            change: sentence.change,
-            entry: sentence.entry,
-            is_told: false,
-        };
         turns.insert(at, turn);
     }
 
