@@ -103,6 +103,7 @@ impl MarketTerms {
             let terms = &self.pairs[&(maker, own)];
             claims.makers.push(Claim {
                 maker: maker_id,
+                handle: maker.handle(),
                 price: terms.price,
                 complete: terms.complete.clone(),
                 maker_half: terms.half_of(&pair, &maker_id),

@@ -198,6 +198,22 @@ impl OrderTable {
         (place, first.0..self.next_slot().0)
     }
 
+    /// Seats that follow each other, cut where the market changes.
+    pub(crate) fn runs(
+        &self,
+        seats: Range<u32>,
+    ) -> impl Iterator<Item = (MarketIndex, Range<u32>)> {
+        let Range { mut start, end } = seats;
+        core::iter::from_fn(move || {
+            let market = (start < end).then(|| self.seat(Slot(start)).market)?;
+            let differs = |number: &u32| self.seat(Slot(*number)).market != market;
+            let cut = (start..end).find(differs).unwrap_or(end);
+            let run = start..cut;
+            start = cut;
+            Some((market, run))
+        })
+    }
+
     fn next_slot(&self) -> Slot {
         Slot(u32::try_from(self.seats.len()).expect("2^32 orders are 160 GiB"))
     }
@@ -234,6 +250,7 @@ impl OrderTable {
         let seat = self.seat(slot);
         NewOrder {
             id: self.id(slot),
+            handle: slot.handle(),
             owner: self.operations.row(seat.operation).owner,
             side: seat.side,
             pricing: seat.pricing(),
@@ -324,6 +341,12 @@ impl OrderTable {
         }
     }
 
+    /// A hint that a seat, and later the row of it, will be needed.
+    #[inline]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        prefetch(&self.seat(slot).operation);
+    }
+
     /// The order of a seat with terms is there from now on.
     pub(crate) fn enter(&mut self, slot: Slot) {
         self.len += 1;
@@ -363,6 +386,8 @@ impl OrderTable {
         if !seat.is_touched {
             self.before.push((slot, *seat));
             seat.is_touched = true;
+            // Reports say what is known by it.
+            prefetch(&self.operations.row(seat.operation).owner);
         }
         seat
     }

@@ -13,6 +13,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::confirmation::{OrderPair, PairTerms};
 use crate::genesis::Genesis;
@@ -121,9 +122,14 @@ impl<E: Engine> Replica<E> {
             _ => None,
         });
         self.orders.prepare(cancelled);
-        let mut seats = seats.map(Slot);
+        for (market, seats) in self.orders.runs(seats.clone()) {
+            let market = &mut self.markets[usize::from(market.0)];
+            let seats_of = market.seats_of.entry(owner).or_default();
+            seats_of.extend(seats.map(Slot));
+        }
         let mut turns = Vec::new();
         self.live(operation, (owner, place), seats.clone(), &mut turns);
+        let mut seats = seats.map(Slot);
         self.turn_members(operation, (owner, place), position);
         for key in keys {
             let action = &body.actions[usize::from(key.index)];
@@ -162,9 +168,6 @@ impl<E: Engine> Replica<E> {
             };
             let entry = LogEntry::new(&key, place, own, deed);
             market.incoming.push(entry);
-            if own != Slot::NONE {
-                market.seats_of.entry(owner).or_default().push(own);
-            }
         }
         for (market, entry) in turns {
             self.markets[usize::from(market.0)].incoming.push(entry);
@@ -215,17 +218,18 @@ impl<E: Engine> Replica<E> {
         &mut self,
         operation: &Operation,
         (owner, place): (Owner, OperationPlace),
-        mut seats: impl Iterator<Item = Slot> + Clone,
+        seats: Range<u32>,
         turns: &mut Vec<Turn>,
     ) {
         let body = operation.body();
-        let made = seats.clone().map(|seat| self.orders.terms(seat).market);
+        let made = self.orders.runs(seats.clone()).map(|(market, _)| market);
         let sign = Sign {
             owner,
             operation: place,
             time_ms: body.time.unix_ms(),
         };
         self.lifetimes.insert(&sign, made, turns);
+        let mut seats = seats.map(Slot);
         for (index, action) in (0..).zip(&body.actions) {
             let seat = match action {
                 Action::Place(_) | Action::Replace { price: Some(_), .. } => seats.next(),

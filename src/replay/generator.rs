@@ -16,7 +16,7 @@ use std::io::{self, Write};
 
 use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::matching::{
-    Action, Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
+    Action, Book, Effect, Engine, Handle, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
 };
 use bitfitech_core::types::{Lots, OrderId, Side, Ticks};
 
@@ -268,6 +268,7 @@ impl<'a> Generator<'a> {
         }
         let order = NewOrder {
             id: order_id(&name.to_string()),
+            handle: Handle::default(),
             owner: Owner(0),
             side,
             pricing,

@@ -10,7 +10,7 @@ use core::fmt;
 use std::io::{self, BufRead, Read};
 
 use bitfitech_core::market::{AmountError, Market};
-use bitfitech_core::matching::{Action, NewOrder, Owner, Pricing, SelfTrade, TimeInForce};
+use bitfitech_core::matching::{Action, Handle, NewOrder, Owner, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::types::{OrderId, Side};
 
 /// The first line that is no comment.
@@ -266,6 +266,7 @@ fn action(fields: &[&str; 6], market: &Market) -> Result<Action, LineError> {
     };
     Ok(Action::Place(NewOrder {
         id: order_id(name),
+        handle: Handle::default(),
         owner: NOBODY,
         side: match side {
             "buy" => Side::Buy,

@@ -5,7 +5,7 @@
 //! who needs it together:
 //!
 //! - an order is one line of 64 bytes in a `slab`: id, quantities, owner, and its
-//!   neighbours in the queue of its level;
+//!   neighbours in the queue of its level; its handle, which would make it two, stands apart;
 //! - a level is half a line: both ends of its queue, its sums, its price;
 //! - the `ladder` of a side finds levels by price, and the best one;
 //! - the `id_table` finds orders by id with eight bytes an entry;
@@ -39,15 +39,19 @@ use super::prepare;
 use super::slab::{Slab, Slot};
 use super::undo::{Deed, Record, UndoLog};
 use super::{
-    Action, Effect, EndReason, Engine, IgnoredReason, Level, Life, Mark, NewOrder, Owner, Pricing,
-    Replacement, Resting, TimeInForce,
+    Action, Effect, EndReason, Engine, Handle, IgnoredReason, Level, Life, Mark, NewOrder, Owner,
+    Pricing, Replacement, Resting, TimeInForce,
 };
+use crate::chunks::Chunks;
+use crate::prefetch::prefetch;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
 /// The fast engine. See the [module](self) for how it is built.
 #[derive(Clone)]
 pub struct Book {
     pub(super) orders: Slab<Order>,
+    /// How the caller knows the order of each slot.
+    handles: Chunks<Handle>,
     pub(super) levels: Slab<PriceLevel>,
     /// Bids, then asks: indexed, not chosen by a branch, for no processor can guess the side.
     ladders: [Ladder; 2],
@@ -64,8 +68,11 @@ impl Book {
     /// An empty book. The secret keeps peers from choosing ids that are slow to find; it changes
     /// nothing that can be seen, so it may differ from node to node, and should.
     pub fn new(secret: &[u8; 32]) -> Self {
+        let mut handles = Chunks::new();
+        handles.push(Handle::default());
         Self {
             orders: Slab::new(),
+            handles,
             levels: Slab::new(),
             ladders: [Side::Buy, Side::Sell].map(Ladder::new),
             ids: IdTable::new(),
@@ -90,6 +97,7 @@ impl Book {
     /// digests, which are bounded, are not counted.
     pub fn memory_bytes(&self) -> usize {
         let slabs = self.orders.memory_bytes() + self.levels.memory_bytes();
+        let slabs = slabs + self.handles.memory_bytes();
         let ladders = self.ladders.iter().map(Ladder::memory_bytes);
         slabs + self.ids.memory_bytes() + ladders.sum::<usize>()
     }
@@ -165,7 +173,7 @@ impl Book {
 
     /// What becomes of an incoming order with so much left after its walk.
     fn settle(&mut self, taker: &NewOrder, tag: Tag, purse: Purse, effects: &mut Vec<Effect>) {
-        let (order, open) = (taker.id, purse.open);
+        let (order, handle, open) = (taker.id, taker.handle, purse.open);
         let rests = matches!(
             taker.time_in_force,
             TimeInForce::GoodTillCancel | TimeInForce::PostOnly
@@ -173,6 +181,7 @@ impl Book {
         match taker.pricing {
             _ if open == 0 => effects.push(Effect::Ended {
                 order,
+                handle,
                 reason: EndReason::Filled,
             }),
             Pricing::Limit(price) if rests => {
@@ -186,6 +195,7 @@ impl Book {
             }
             _ => effects.push(Effect::Ended {
                 order,
+                handle,
                 reason: EndReason::Unfilled,
             }),
         }
@@ -213,9 +223,35 @@ impl Book {
         level.orders += 1;
         level.add(remaining);
         self.ids.insert(tag, slot);
-        self.undo.push(Record::new(Deed::Rested, slot, tag, 0));
+        let Handle(before) = self.swap_handle(slot, order.handle);
+        let record = Record::new(Deed::Rested, slot, tag, u64::from(before));
+        self.undo.push(record);
         self.len += 1;
         slot
+    }
+
+    /// Notes how the caller knows the order of a slot, and returns how he knew the one before it.
+    /// Fresh slots come one after the other.
+    #[inline]
+    fn swap_handle(&mut self, slot: Slot, handle: Handle) -> Handle {
+        let number = slot.0 as usize;
+        if number == self.handles.len() {
+            self.handles.push(Handle::default());
+        }
+        core::mem::replace(&mut self.handles[number], handle)
+    }
+
+    /// How the caller knows the order of a slot.
+    fn handle(&self, slot: Slot) -> Handle {
+        self.handles[slot.0 as usize]
+    }
+
+    /// A hint that the handle of a slot will be needed.
+    #[inline]
+    pub(super) fn prefetch_handle(&self, slot: Slot) {
+        if let Some(handle) = self.handles.get(slot.0 as usize) {
+            prefetch(handle);
+        }
     }
 
     /// Takes an order out of the book.
@@ -249,9 +285,16 @@ impl Book {
     }
 
     fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
-        let order = self.orders[slot].id;
+        effects.push(self.ended(slot, reason));
         self.leave_silently(slot);
-        effects.push(Effect::Ended { order, reason });
+    }
+
+    fn ended(&self, slot: Slot, reason: EndReason) -> Effect {
+        Effect::Ended {
+            order: self.orders[slot].id,
+            handle: self.handle(slot),
+            reason,
+        }
     }
 
     fn leave_silently(&mut self, slot: Slot) {
@@ -277,6 +320,9 @@ impl Book {
             Some(order) => self.take_back_leave(record, order),
             None if record.deed() == Deed::Rested => {
                 self.take_back_rest(record.slot(), record.tag);
+                // The order that had the slot before may come back to it.
+                let before = u32::try_from(record.value).expect("it was a handle");
+                self.swap_handle(record.slot(), Handle(before));
             }
             None if record.deed() == Deed::Promised => {
                 let life = if record.tag == Tag(0) {
@@ -382,15 +428,22 @@ impl Engine for Book {
         }
         if let Some(reason) = self.refusal(order, claims) {
             self.state_complete(&id, claims, effects);
-            effects.push(Effect::Ended { order: id, reason });
+            effects.push(Effect::Ended {
+                order: id,
+                handle: order.handle,
+                reason,
+            });
             return;
         }
         let mut purse = Purse::of(order, claims);
         match self.take(order, claims, &mut purse, effects) {
             Walk::Ended => self.settle(order, tag, purse, effects),
             Walk::Prevented => {
-                let (order, reason) = (id, EndReason::SelfTrade);
-                effects.push(Effect::Ended { order, reason });
+                effects.push(Effect::Ended {
+                    order: id,
+                    handle: order.handle,
+                    reason: EndReason::SelfTrade,
+                });
             }
         }
     }
@@ -432,6 +485,7 @@ impl Engine for Book {
             order: id,
             by,
             new_id,
+            new_handle,
             price,
             quantity,
         } = *replacement;
@@ -457,6 +511,7 @@ impl Engine for Book {
             self.reduce(slot, old.total - quantity.0);
             effects.push(Effect::Reduced {
                 order: id,
+                handle: self.handle(slot),
                 quantity,
             });
         } else if total <= bound {
@@ -468,6 +523,7 @@ impl Engine for Book {
             self.cut(slot, EndReason::Replaced, effects);
             let new_order = NewOrder {
                 id: new_id,
+                handle: new_handle,
                 owner: by,
                 side: old.side(),
                 pricing: Pricing::Limit(price),

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::NewOrder;
+use super::{Handle, NewOrder};
 use crate::few::Few;
 use crate::types::{Lots, OrderId, Ticks};
 
@@ -24,6 +24,8 @@ pub struct Claims {
 pub struct Claim {
     /// The one before it.
     pub maker: OrderId,
+    /// How the caller knows it.
+    pub handle: Handle,
     /// The price of the pair.
     pub price: Ticks,
     /// The quantities of their final trades, by piece.

@@ -37,6 +37,11 @@ use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(pub u32);
 
+/// A number that the caller gives an order, to know it again without looking for its id. Engines
+/// carry it along; nothing that can be seen depends on it, and no digest has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handle(pub u32);
+
 /// How long an order may live, and on which terms it may enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeInForce {
@@ -77,6 +82,8 @@ pub enum SelfTrade {
 pub struct NewOrder {
     /// Unique for ever.
     pub id: OrderId,
+    /// How the caller knows it.
+    pub handle: Handle,
     /// Whose it is.
     pub owner: Owner,
     /// Buy or sell.
@@ -142,6 +149,8 @@ pub enum Effect {
     Fill {
         /// The resting order.
         maker: OrderId,
+        /// How the caller knows it.
+        handle: Handle,
         /// The incoming order.
         taker: OrderId,
         /// The maker's price.
@@ -163,6 +172,8 @@ pub enum Effect {
     Reduced {
         /// The order.
         order: OrderId,
+        /// How the caller knows it.
+        handle: Handle,
         /// The new total quantity, filled part included.
         quantity: Lots,
     },
@@ -170,6 +181,8 @@ pub enum Effect {
     Ended {
         /// The order.
         order: OrderId,
+        /// How the caller knows it.
+        handle: Handle,
         /// Why.
         reason: EndReason,
     },
@@ -239,6 +252,8 @@ pub struct Replacement {
     pub by: Owner,
     /// The id of the order that takes its place, unless it keeps its own.
     pub new_id: OrderId,
+    /// How the caller knows that order.
+    pub new_handle: Handle,
     /// The new price, or the old one.
     pub price: Option<Ticks>,
     /// The new *total* quantity (filled part included), or the old one.

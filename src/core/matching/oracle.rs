@@ -48,7 +48,7 @@ use core::cmp::Reverse;
 use super::claims::{Claim, Claims, Meeting, Purse};
 use super::digest::{self, LevelHasher};
 use super::{
-    Effect, EndReason, Engine, IgnoredReason, Level, Life, Mark, NewOrder, Owner, Pricing,
+    Effect, EndReason, Engine, Handle, IgnoredReason, Level, Life, Mark, NewOrder, Owner, Pricing,
     Replacement, Resting, SelfTrade, TimeInForce,
 };
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
@@ -57,6 +57,7 @@ use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Order {
     id: OrderId,
+    handle: Handle,
     owner: Owner,
     side: Side,
     price: Ticks,
@@ -171,8 +172,11 @@ impl Oracle {
             ..before
         };
         self.change(position, after);
-        let quantity = Lots(total);
-        effects.push(Effect::Reduced { order, quantity });
+        effects.push(Effect::Reduced {
+            order,
+            handle: before.handle,
+            quantity: Lots(total),
+        });
     }
 
     /// Ends an order, but for what is promised of it.
@@ -190,8 +194,11 @@ impl Oracle {
             };
             self.change(position, remnant);
         }
-        let order = order.id;
-        effects.push(Effect::Ended { order, reason });
+        effects.push(Effect::Ended {
+            order: order.id,
+            handle: order.handle,
+            reason,
+        });
     }
 
     /// The positions of the orders that `taker` accepts, in the order in which it meets them.
@@ -295,6 +302,7 @@ impl Oracle {
         for (piece, quantity) in claim.pieces() {
             effects.push(Effect::Fill {
                 maker: claim.maker,
+                handle: claim.handle,
                 taker: *taker,
                 price: claim.price,
                 quantity: Lots(quantity),
@@ -329,6 +337,7 @@ impl Oracle {
         }
         effects.push(Effect::Fill {
             maker: *maker,
+            handle: order.handle,
             taker: taker.id,
             price: order.price,
             quantity: Lots(quantity),
@@ -363,15 +372,22 @@ impl Oracle {
         }
         self.remove(position);
         if before.life == Life::Open {
-            let (order, reason) = (*maker, EndReason::Filled);
-            effects.push(Effect::Ended { order, reason });
+            effects.push(Effect::Ended {
+                order: *maker,
+                handle: before.handle,
+                reason: EndReason::Filled,
+            });
         }
     }
 
     /// What becomes of an incoming order with so much left after its walk.
     fn settle(&mut self, taker: &NewOrder, purse: Purse, effects: &mut Vec<Effect>) {
-        let (order, open) = (taker.id, purse.open);
-        let ended = |reason| Effect::Ended { order, reason };
+        let (order, handle, open) = (taker.id, taker.handle, purse.open);
+        let ended = |reason| Effect::Ended {
+            order,
+            handle,
+            reason,
+        };
         let rests = matches!(
             taker.time_in_force,
             TimeInForce::GoodTillCancel | TimeInForce::PostOnly
@@ -381,6 +397,7 @@ impl Oracle {
             Pricing::Limit(price) if rests => {
                 self.append(Order {
                     id: taker.id,
+                    handle,
                     owner: taker.owner,
                     side: taker.side,
                     price,
@@ -454,14 +471,21 @@ impl Engine for Oracle {
         }
         if let Some(reason) = self.refusal(order, claims) {
             self.state_complete(&id, claims, effects);
-            effects.push(Effect::Ended { order: id, reason });
+            effects.push(Effect::Ended {
+                order: id,
+                handle: order.handle,
+                reason,
+            });
             return;
         }
         match self.take(order, claims, effects) {
             Outcome::Walked(purse) => self.settle(order, purse, effects),
             Outcome::Prevented => {
-                let (order, reason) = (id, EndReason::SelfTrade);
-                effects.push(Effect::Ended { order, reason });
+                effects.push(Effect::Ended {
+                    order: id,
+                    handle: order.handle,
+                    reason: EndReason::SelfTrade,
+                });
             }
         }
     }
@@ -513,6 +537,7 @@ impl Engine for Oracle {
             order: id,
             by,
             new_id,
+            new_handle,
             price,
             quantity,
         } = *replacement;
@@ -541,6 +566,7 @@ impl Engine for Oracle {
             self.cut(position, EndReason::Replaced, effects);
             let new_order = NewOrder {
                 id: new_id,
+                handle: new_handle,
                 owner: old.owner,
                 side: old.side,
                 pricing: Pricing::Limit(price),

@@ -147,6 +147,7 @@ fn find_changes(
         let slot = book.ids.find(tag, |_| true).unwrap_or_default();
         changes.slots[place] = slot;
         book.orders.prefetch(slot);
+        book.prefetch_handle(slot);
         if place.is_multiple_of(ACTIONS_PER_STEP) {
             meanwhile();
         }
@@ -182,6 +183,7 @@ fn find_places(
         book.levels.prefetch(places.slots[place]);
         if let Some(slot) = book.orders.upcoming(place) {
             book.orders.prefetch(slot);
+            book.prefetch_handle(slot);
         }
         if place.is_multiple_of(ACTIONS_PER_STEP) {
             meanwhile();

@@ -10,6 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
+use super::Handle;
 use crate::prefetch::prefetch;
 
 /// How many bits of a slot number count within a chunk. A guess: one insertion in 1024 pays for
@@ -29,6 +30,16 @@ pub(crate) struct Slot(pub(crate) u32);
 
 impl Slot {
     pub(crate) const NONE: Self = Self(0);
+
+    /// The place as a handle that an engine carries along.
+    pub(crate) fn handle(self) -> Handle {
+        Handle(self.0)
+    }
+
+    /// The place that a handle was made of.
+    pub(crate) fn of_handle(handle: Handle) -> Self {
+        Self(handle.0)
+    }
 }
 
 /// Values by slot.

@@ -240,7 +240,7 @@ fn judge(action: &Action, effects: &[Effect], before: &View) {
                     "no more than was asked for"
                 );
             }
-            Effect::Ended { order, reason }
+            Effect::Ended { order, reason, .. }
                 if order != taker.id && Some(order) != replaced(action) =>
             {
                 let first = met.expect("only the order met can end");
@@ -274,6 +274,7 @@ fn judge_claims(action: &Action, claims: &Claims, effects: &[Effect]) {
         for (piece, quantity) in claim.pieces() {
             let fact = Effect::Fill {
                 maker: claim.maker,
+                handle: claim.handle,
                 taker: order.id,
                 price: claim.price,
                 quantity: Lots(quantity),
@@ -307,15 +308,15 @@ fn incoming(action: &Action, effects: &[Effect], before: &View) -> Option<NewOrd
     match action {
         Action::Place(order) => Some(*order),
         Action::Replace(replacement) => {
-            let reason = EndReason::Replaced;
-            let retired = Effect::Ended {
-                order: replacement.order,
-                reason,
-            };
             let old = before.find(&replacement.order)?;
+            let retired = effects.iter().any(|effect| {
+                matches!(effect, Effect::Ended { order, reason: EndReason::Replaced, .. }
+                    if *order == old.id)
+            });
             // What the old order had been filled is not visible, so its quantity bounds nothing.
-            effects.contains(&retired).then(|| NewOrder {
+            retired.then(|| NewOrder {
                 id: replacement.new_id,
+                handle: replacement.new_handle,
                 owner: old.owner,
                 side: if before.bids.contains(old) {
                     Side::Buy
@@ -412,12 +413,18 @@ fn pricing() -> impl Strategy<Value = Pricing> {
     ]
 }
 
+/// An id, and one of many handles: the same order may come again with another one.
+fn named() -> impl Strategy<Value = (OrderId, Handle)> {
+    (any_id(), any::<u32>().prop_map(Handle))
+}
+
 fn new_order() -> impl Strategy<Value = NewOrder> {
     let terms = (pricing(), quantity(), time_in_force(), self_trade());
-    (any_id(), owner(), side(), terms).prop_map(|(id, owner, side, terms)| {
+    (named(), owner(), side(), terms).prop_map(|((id, handle), owner, side, terms)| {
         let (pricing, quantity, time_in_force, self_trade) = terms;
         NewOrder {
             id,
+            handle,
             owner,
             side,
             pricing,
@@ -430,11 +437,13 @@ fn new_order() -> impl Strategy<Value = NewOrder> {
 
 fn replacement() -> impl Strategy<Value = Replacement> {
     let change = (prop::option::of(price()), prop::option::of(quantity()));
-    (any_id(), owner(), any_id(), change).prop_map(|(order, by, new_id, (price, quantity))| {
+    (any_id(), owner(), named(), change).prop_map(|(order, by, new, (price, quantity))| {
+        let (new_id, new_handle) = new;
         Replacement {
             order,
             by,
             new_id,
+            new_handle,
             price,
             quantity,
         }
@@ -459,9 +468,10 @@ fn claim() -> impl Strategy<Value = Claim> {
     let half = || prop_oneof![2 => Just(0), 3 => 1_u64..12].prop_map(Lots);
     let complete = prop::collection::vec((1_u64..8).prop_map(Lots), 0..3);
     let meeting = prop_oneof![4 => Just(Meeting::Free), 1 => Just(Meeting::Declined)];
-    (any_id(), price(), complete, (half(), half()), meeting).prop_map(
-        |(maker, price, complete, (maker_half, taker_half), meeting)| Claim {
+    (named(), price(), complete, (half(), half()), meeting).prop_map(
+        |((maker, handle), price, complete, (maker_half, taker_half), meeting)| Claim {
             maker,
+            handle,
             price,
             complete: complete.into_iter().collect(),
             maker_half,
@@ -571,6 +581,7 @@ fn extremes(number: u64) -> NewOrder {
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     NewOrder {
         id: OrderId(bytes),
+        handle: Handle::default(),
         owner: Owner(0),
         side,
         pricing: Pricing::Limit(Ticks(price)),

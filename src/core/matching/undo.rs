@@ -17,7 +17,8 @@ use super::slab::{SLOT_BITS, Slot};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Deed {
-    /// It came to rest at the end of its level.
+    /// It came to rest at the end of its level, in a slot whose order before it had the handle that
+    /// is the value of the record.
     Rested,
     /// It was filled in part, by the value of the record.
     Filled,

@@ -64,26 +64,22 @@ impl<E: Engine> Replica<E> {
     fn fold(&mut self, index: usize, first: usize, ends: &mut Vec<usize>) {
         let market = &mut self.markets[index];
         let (mut from, mut prepared) = (0, 0);
-        let mut met = (OrderId::default(), Slot::NONE);
         for (at, to) in (first..).zip(ends.drain(..)) {
             let traces_from = market.next_trace();
             let entry = &mut market.log[at];
             entry.traces_from = traces_from;
             let own = entry.own;
-            match entry.deed {
-                Deed::Place => self.orders.enter(own),
-                Deed::Cancel(order) => met = (self.orders.id(order), order),
-                _ => {}
+            if entry.deed == Deed::Place {
+                self.orders.enter(own);
             }
-            let known = (self.orders.id(own), own);
             for number in from..to {
                 if number >= prepared {
                     prepared = number + BATCH_MAX;
                     let coming = market.effects[number..].iter().take(BATCH_MAX);
-                    self.orders.prepare(coming.filter_map(maker));
+                    let seats = coming.filter_map(seat_of);
+                    seats.for_each(|seat| self.orders.prefetch(seat));
                 }
-                let effect = &market.effects[number];
-                if let Some(trace) = trace(&self.orders, effect, &known, &mut met) {
+                if let Some(trace) = trace(&self.orders, &market.effects[number]) {
                     self.orders.fold(&trace, own);
                     market.traces.push(trace);
                 }
@@ -110,9 +106,11 @@ impl<E: Engine> Replica<E> {
                     .map_or(0, |resting| resting.kept());
                 let effects = &mut market.effects;
                 market.engine.replace(replacement, &claims, effects);
-                let reason = EndReason::Replaced;
-                let retired = Effect::Ended { order, reason };
-                if let (true, Some(old)) = (effects[from..].contains(&retired), old) {
+                let was_retired = effects[from..].iter().any(|effect| {
+                    matches!(effect, Effect::Ended { order: ended, reason: EndReason::Replaced, .. }
+                        if *ended == order)
+                });
+                if let (true, Some(old)) = (was_retired, old) {
                     let total = replacement.quantity.expect("operations name it").0;
                     let filled = self.orders.terms(old).filled.0;
                     self.orders
@@ -124,7 +122,7 @@ impl<E: Engine> Replica<E> {
                     return;
                 }
                 if let Some(quantity) = replacement.quantity {
-                    complete_reduction(effects, from, order, quantity);
+                    complete_reduction(effects, from, quantity);
                 }
             }
         }
@@ -169,8 +167,11 @@ impl<E: Engine> Replica<E> {
         market
             .engine
             .state_complete(&order, claims, &mut market.effects);
-        let reason = EndReason::NotPlaced;
-        market.effects.push(Effect::Ended { order, reason });
+        market.effects.push(Effect::Ended {
+            order,
+            handle: own.handle(),
+            reason: EndReason::NotPlaced,
+        });
     }
 
     /// Ends the order that expires, or what replaced it.
@@ -209,8 +210,11 @@ impl<E: Engine> Replica<E> {
                 .engine
                 .state_complete(&order, &claims, &mut market.effects);
         }
-        let reason = EndReason::NoMember;
-        market.effects.push(Effect::Ended { order, reason });
+        market.effects.push(Effect::Ended {
+            order,
+            handle: own.handle(),
+            reason: EndReason::NoMember,
+        });
     }
 
     /// Ends all resting orders of an author.
@@ -272,6 +276,7 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
                 order,
                 by,
                 new_id: orders.id(entry.own),
+                new_handle: entry.own.handle(),
                 price,
                 quantity: Some(quantity),
             }))
@@ -289,56 +294,48 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
     }
 }
 
-/// The resting order that takes part in an effect.
-fn maker(effect: &Effect) -> Option<&OrderId> {
+/// The seat of the order that an effect is about: in a fill, that of the maker.
+fn seat_of(effect: &Effect) -> Option<Slot> {
     match effect {
-        Effect::Fill { maker, .. } => Some(maker),
-        _ => None,
+        Effect::Fill { handle, .. }
+        | Effect::Reduced { handle, .. }
+        | Effect::Ended { handle, .. } => Some(Slot::of_handle(*handle)),
+        Effect::Rested { .. } | Effect::Ignored { .. } => None,
     }
 }
 
-/// What has to be kept of an effect. `own` is the order of the action, `met` the last other one
-/// that an effect named: most are named several times in a row.
-fn trace(
-    orders: &OrderTable,
-    effect: &Effect,
-    own: &(OrderId, Slot),
-    met: &mut (OrderId, Slot),
-) -> Option<Trace> {
-    let mut seat_of = |id: &OrderId| {
-        if own.0 == *id && own.1 != Slot::NONE {
-            return own.1;
-        }
-        if met.0 != *id {
-            let found = orders.find(id);
-            *met = (*id, found.expect("effects name orders that were placed"));
-        }
-        met.1
-    };
+/// What has to be kept of an effect.
+fn trace(orders: &OrderTable, effect: &Effect) -> Option<Trace> {
+    let seat = seat_of(effect)?;
     match effect {
         Effect::Fill {
-            maker,
-            quantity,
-            piece,
-            ..
-        } => Some(Trace::fill(seat_of(maker), quantity.0, *piece)),
-        Effect::Reduced { order, quantity } => {
-            let order = seat_of(order);
-            let by = orders.terms(order).quantity.0 - quantity.0;
-            Some(Trace::new(TraceKind::Reduced, order, by))
+            quantity, piece, ..
+        } => Some(Trace::fill(seat, quantity.0, *piece)),
+        Effect::Reduced { quantity, .. } => {
+            let by = orders.terms(seat).quantity.0 - quantity.0;
+            Some(Trace::new(TraceKind::Reduced, seat, by))
         }
-        Effect::Ended { order, reason } => {
-            Some(Trace::new(TraceKind::Ended(*reason), seat_of(order), 0))
-        }
+        Effect::Ended { reason, .. } => Some(Trace::new(TraceKind::Ended(*reason), seat, 0)),
         Effect::Rested { .. } | Effect::Ignored { .. } => None,
     }
 }
 
 /// A total reduced to just what is filled ends an order as filled. It is a reduction all the same,
 /// or an order of which nothing is left would seem to have something left.
-fn complete_reduction(effects: &mut Vec<Effect>, from: usize, order: OrderId, quantity: Lots) {
-    let reason = EndReason::Filled;
-    if effects[from..] == [Effect::Ended { order, reason }] {
-        effects.insert(from, Effect::Reduced { order, quantity });
+fn complete_reduction(effects: &mut Vec<Effect>, from: usize, quantity: Lots) {
+    if let [
+        Effect::Ended {
+            order,
+            handle,
+            reason: EndReason::Filled,
+        },
+    ] = effects[from..]
+    {
+        let reduced = Effect::Reduced {
+            order,
+            handle,
+            quantity,
+        };
+        effects.insert(from, reduced);
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
-use bitfitech_core::matching::{Action, Effect, EndReason, NewOrder, Pricing, TimeInForce};
+use bitfitech_core::matching::{Action, Effect, EndReason, Handle, NewOrder, Pricing, TimeInForce};
 use bitfitech_core::types::{Lots, OrderId, Side, Ticks};
 
 /// Hashes an id by taking its first eight bytes.
@@ -66,6 +66,7 @@ impl<Hash: BuildHasher> PlainBook<Hash> {
                     self.remove(slot);
                     effects.push(Effect::Ended {
                         order: *order,
+                        handle: Handle::default(),
                         reason: EndReason::Cancelled,
                     });
                 }
@@ -112,6 +113,7 @@ impl<Hash: BuildHasher> PlainBook<Hash> {
             let (maker_id, left) = (maker.id, maker.remaining);
             effects.push(Effect::Fill {
                 maker: maker_id,
+                handle: Handle::default(),
                 taker: order.id,
                 price: Ticks(price),
                 quantity: Lots(quantity),
@@ -121,6 +123,7 @@ impl<Hash: BuildHasher> PlainBook<Hash> {
                 self.remove(queue.front);
                 effects.push(Effect::Ended {
                     order: maker_id,
+                    handle: Handle::default(),
                     reason: EndReason::Filled,
                 });
             }
@@ -136,10 +139,12 @@ impl<Hash: BuildHasher> PlainBook<Hash> {
             }
             _ if open > 0 => Effect::Ended {
                 order: order.id,
+                handle: Handle::default(),
                 reason: EndReason::Unfilled,
             },
             _ => Effect::Ended {
                 order: order.id,
+                handle: Handle::default(),
                 reason: EndReason::Filled,
             },
         });

@@ -14,7 +14,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 
 use bitfitech_core::matching::{
-    Action, BATCH_MAX, Book, Effect, Engine, NewOrder, Owner, Pricing, SelfTrade, TimeInForce,
+    Action, BATCH_MAX, Book, Effect, Engine, Handle, NewOrder, Owner, Pricing, SelfTrade,
+    TimeInForce,
 };
 use bitfitech_core::types::{Lots, Side, Ticks};
 use bitfitech_replay::generator::Pattern;
@@ -138,6 +139,7 @@ fn hostile(operations: u64) -> Input {
         };
         Action::Place(NewOrder {
             id: order_id(&number.to_string()),
+            handle: Handle::default(),
             owner: Owner(0),
             side,
             pricing: Pricing::Limit(Ticks(price)),

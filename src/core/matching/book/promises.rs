@@ -73,8 +73,7 @@ impl Book {
         let promised = self.promise(slot).promised;
         let life = Life::Over;
         self.set_promise(slot, Promise { promised, life });
-        let order = order.id;
-        effects.push(Effect::Ended { order, reason });
+        effects.push(self.ended(slot, reason));
     }
 
     /// How much of an order nobody can cut.

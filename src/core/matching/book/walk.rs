@@ -109,10 +109,10 @@ impl Book {
             if maker.owner != taker.owner.0 || taker.self_trade == SelfTrade::Allow {
                 let quantity = purse.open.min(maker.remaining);
                 purse.open -= quantity;
-                let (maker, taker) = (maker.id, taker.id);
                 effects.push(Effect::Fill {
-                    maker,
-                    taker,
+                    maker: maker.id,
+                    handle: self.handle(slot),
+                    taker: taker.id,
                     price,
                     quantity: Lots(quantity),
                     piece: 0,
@@ -217,6 +217,7 @@ impl Book {
         }
         effects.push(Effect::Fill {
             maker,
+            handle: self.handle(slot),
             taker: taker.id,
             price,
             quantity: Lots(quantity),
@@ -236,6 +237,7 @@ impl Book {
         for (piece, quantity) in claim.pieces() {
             effects.push(Effect::Fill {
                 maker: claim.maker,
+                handle: claim.handle,
                 taker: *taker,
                 price: claim.price,
                 quantity: Lots(quantity),

@@ -5,6 +5,7 @@ use super::*;
 fn limit(number: u8, owner: u32, side: Side, price: u64, quantity: u64) -> NewOrder {
     NewOrder {
         id: OrderId([number; 32]),
+        handle: Handle(u32::from(number)),
         owner: Owner(owner),
         side,
         pricing: Pricing::Limit(Ticks(price)),
@@ -23,6 +24,7 @@ fn place(engine: &mut Oracle, order: NewOrder) -> Vec<Effect> {
 fn ended(number: u8, reason: EndReason) -> Effect {
     Effect::Ended {
         order: OrderId([number; 32]),
+        handle: Handle(u32::from(number)),
         reason,
     }
 }
@@ -30,6 +32,7 @@ fn ended(number: u8, reason: EndReason) -> Effect {
 fn fill(maker: u8, taker: u8, price: u64, quantity: u64) -> Effect {
     Effect::Fill {
         maker: OrderId([maker; 32]),
+        handle: Handle(u32::from(maker)),
         taker: OrderId([taker; 32]),
         price: Ticks(price),
         quantity: Lots(quantity),
@@ -129,6 +132,7 @@ fn replace(engine: &mut Oracle, price: Option<u64>, quantity: Option<u64>) -> Ve
         order: OrderId([1; 32]),
         by: Owner(1),
         new_id: OrderId([9; 32]),
+        new_handle: Handle(9),
         price: price.map(Ticks),
         quantity: quantity.map(Lots),
     };
@@ -146,6 +150,7 @@ fn replace_keeps_the_place_only_if_it_reduces_at_the_same_price() {
     let order = OrderId([1; 32]);
     let reduced = Effect::Reduced {
         order,
+        handle: Handle(1),
         quantity: Lots(4),
     };
     let mut engine = partly_filled();
