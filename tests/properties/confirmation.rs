@@ -269,6 +269,39 @@ fn a_replaced_order_that_never_came_to_be_is_shown_by_its_final_trades() {
     let row = table.order(&never);
     assert_eq!(row.ended, Some(EndReason::NotPlaced));
     assert_eq!((row.filled, row.quantity), (Lots(3), Lots(3)));
+
+    // The same where its owner signs first, with another taker: his half is all that he promises.
+    let next = table.place(4, 600, limit(Side::Buy, 9, 1));
+    let given = table.write(1, 700, &[], vec![half(never, next, 0, 1, 9)]);
+    table.write(4, 800, &[given], vec![half(next, never, 0, 1, 9)]);
+    assert_eq!(table.trades_of(&never, &next), [(1, Final)]);
+    let row = table.order(&never);
+    assert_eq!((row.filled, row.quantity), (Lots(4), Lots(4)));
+}
+
+#[test]
+fn an_order_that_never_came_to_be_is_shown_also_if_its_owner_signs_first() {
+    let mut table = Table::new();
+    let gone = table.place(1, 100, limit(Side::Sell, 10, 2));
+    table.place(2, 150, limit(Side::Buy, 10, 2));
+    let never = table.place(
+        1,
+        200,
+        Action::Replace {
+            market: MarketIndex(0),
+            order: gone,
+            side: Side::Sell,
+            price: Some(bitfitech_core::types::Ticks(9)),
+            quantity: Lots(4),
+        },
+    );
+    let taker = table.place(3, 300, limit(Side::Buy, 9, 3));
+    let given = table.write(1, 400, &[], vec![half(never, taker, 0, 3, 9)]);
+    assert!(table.facts().orders.iter().all(|row| row.order != never));
+    table.write(3, 500, &[given], vec![half(taker, never, 0, 3, 9)]);
+    let row = table.order(&never);
+    assert_eq!(row.ended, Some(EndReason::NotPlaced));
+    assert_eq!((row.filled, row.quantity), (Lots(3), Lots(3)));
 }
 
 #[test]

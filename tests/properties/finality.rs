@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bitfitech_core::matching::EndReason;
 use bitfitech_core::op::{Action, Verified};
-use bitfitech_core::types::{AuthorKey, OpId, OrderId, TradeId};
+use bitfitech_core::types::{AuthorKey, OrderId, TradeId};
 use bitfitech_core::view::{TradeRow, TradeStatus};
 use ed25519_zebra::SigningKey;
 
@@ -173,9 +173,11 @@ fn confirming_a_trade_with_its_quantity_changes_nothing_else() {
     });
 }
 
-/// When an order was cancelled by its owner, by the operations of a node: bucket and operation.
-fn cancels(peer: &Peer, bucket_ms: u64) -> BTreeMap<OrderId, (u64, OpId)> {
-    let mut cancels = BTreeMap::new();
+/// When an order was cancelled by its owner, by the operations of a node: the first bucket of those
+/// cancels that stand behind the order. Those of a forker may stand before it, and do nothing.
+fn cancels(peer: &Peer, bucket_ms: u64) -> BTreeMap<OrderId, u64> {
+    let dag = peer.exchange.dag();
+    let mut cancels: BTreeMap<OrderId, u64> = BTreeMap::new();
     for operation in &peer.applied {
         for action in &operation.body().actions {
             let Action::Cancel { order, .. } = action else {
@@ -185,9 +187,13 @@ fn cancels(peer: &Peer, bucket_ms: u64) -> BTreeMap<OrderId, (u64, OpId)> {
             let is_own = row.is_some_and(|row| {
                 row.author == operation.body().author && row.ended == Some(EndReason::Cancelled)
             });
-            if is_own {
+            let at = dag.find(&operation.id()).expect("it is applied");
+            let made = dag.find_order(order);
+            let is_behind = made.is_some_and(|made| dag.position(made) < dag.position(at));
+            if is_own && is_behind {
                 let bucket = operation.body().time.unix_ms() / bucket_ms;
-                cancels.insert(*order, (bucket, operation.id()));
+                let first = cancels.entry(*order).or_insert(bucket);
+                *first = bucket.min(*first);
             }
         }
     }
@@ -207,7 +213,7 @@ fn an_order_that_is_over_trades_only_what_was_promised_of_it() {
             for (own, other) in [(row.buy, row.sell), (row.sell, row.buy)] {
                 let is_later = cancels
                     .get(&own)
-                    .is_some_and(|(bucket, _)| row.time.unix_ms() / bucket_ms > *bucket);
+                    .is_some_and(|bucket| row.time.unix_ms() / bucket_ms > *bucket);
                 let promised = confirmations.halves(&own, &other).iter();
                 let promised = promised.map(|half| half.quantity).max();
                 assert!(

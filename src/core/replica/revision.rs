@@ -14,7 +14,7 @@ use super::Replica;
 use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry};
-use crate::matching::{Engine, Slot};
+use crate::matching::{EndReason, Engine, Slot};
 use crate::order_log::bucket_of;
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
@@ -131,8 +131,8 @@ impl<E: Engine> Replica<E> {
     ///
     /// What a maker promises binds it from its beginning, so a promise of more than it traded with
     /// that taker reaches back to the maker. So does a promise that became less: it may have kept
-    /// others from the maker, or the maker in the book. Everything else shows first when the taker
-    /// comes.
+    /// others from the maker, or the maker in the book. A maker that never came to be is shown by
+    /// its final trades, from its own action on. Everything else shows first when the taker comes.
     fn back_to(
         &self,
         index: usize,
@@ -158,7 +158,7 @@ impl<E: Engine> Replica<E> {
             let [before, now] = [old, terms].map(|terms| terms.withheld_of(pair, &id));
             now < before || (now > before && now > traded)
         };
-        if weighs(maker) {
+        if weighs(maker) || (old.completed() != terms.completed() && self.is_unplaced(maker)) {
             return Some(maker_standing.entry);
         }
         taker_standing.at?;
@@ -172,6 +172,12 @@ impl<E: Engine> Replica<E> {
         }
         let differs = expected != pieces || old.declined != terms.declined || weighs(taker);
         differs.then_some(taker_standing.entry)
+    }
+
+    /// Whether the action of an order did not place it.
+    fn is_unplaced(&self, order: Slot) -> bool {
+        let seat = self.orders.order(order);
+        seat.is_none_or(|seat| seat.ended() == Some(EndReason::NotPlaced))
     }
 
     /// Makes new terms those of the market. Of trades before `first`, which are not done again,
