@@ -27,12 +27,14 @@ pub enum Canary {
     ForgottenRelease,
     /// What was withheld for somebody stays so, though he can no longer answer.
     ForgottenReturn,
+    /// An order of which something is signed is kept whole for the partner.
+    GreedyPromise,
     /// Some final trades are forgotten when their orders enter the book again.
     LostFinal,
 }
 
 /// Names of all canaries.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "arrival-tie",
     "lost-undo",
     "skipped-signature",
@@ -41,10 +43,11 @@ pub const NAMES: [&str; 9] = [
     "forgotten-chain",
     "forgotten-release",
     "forgotten-return",
+    "greedy-promise",
     "lost-final",
 ];
 
-const ALL: [Canary; 9] = [
+const ALL: [Canary; 10] = [
     Canary::ArrivalTie,
     Canary::LostUndo,
     Canary::SkippedSignature,
@@ -53,6 +56,7 @@ const ALL: [Canary; 9] = [
     Canary::ForgottenChain,
     Canary::ForgottenRelease,
     Canary::ForgottenReturn,
+    Canary::GreedyPromise,
     Canary::LostFinal,
 ];
 
@@ -93,7 +97,7 @@ impl Canary {
             Self::ForgottenRelease => "never-confirm",
             Self::ForgottenReturn => "confirm-silent",
             Self::LostFinal => "late-tick",
-            Self::LostUndo | Self::DroppedOperation => return,
+            Self::LostUndo | Self::DroppedOperation | Self::GreedyPromise => return,
         };
         config.adversary = adversaries::find(liar);
         // Few liars have few occasions in a short run: with a tenth, a seed now and then has none.

@@ -43,6 +43,8 @@ enum Bug {
     ForgottenReturn(BTreeMap<OrderId, Lots>),
     /// The final trades of some orders are not stated.
     LostFinal,
+    /// All of an order is promised to somebody if a part of it is.
+    GreedyPromise,
 }
 
 /// The final trades of one taker of so many are lost.
@@ -69,6 +71,7 @@ impl CountedBook {
             Some(Canary::ArrivalTie) => Some(Bug::ArrivalTie(Arrivals::default())),
             Some(Canary::ForgottenReturn) => Some(Bug::ForgottenReturn(BTreeMap::new())),
             Some(Canary::LostFinal) => Some(Bug::LostFinal),
+            Some(Canary::GreedyPromise) => Some(Bug::GreedyPromise),
             _ => None,
         };
         Self {
@@ -118,6 +121,14 @@ impl Engine for CountedBook {
         self.executions.add_one();
         if self.loses_finals(order) {
             self.book.place(order, &Claims::NONE, effects);
+            return;
+        }
+        if matches!(self.bug, Some(Bug::GreedyPromise)) && !claims.is_none() {
+            let greedy = Claims {
+                to_later: order.quantity,
+                ..claims.clone()
+            };
+            self.book.place(order, &greedy, effects);
             return;
         }
         self.book.place(order, claims, effects);
@@ -172,7 +183,7 @@ impl Engine for CountedBook {
                 }
             }
             Some(Bug::ArrivalTie(arrivals)) => arrivals.before.clear(),
-            Some(Bug::ForgottenReturn(_) | Bug::LostFinal) | None => {}
+            Some(Bug::ForgottenReturn(_) | Bug::LostFinal | Bug::GreedyPromise) | None => {}
         }
     }
 

@@ -5,6 +5,7 @@
 //! which thread it runs.
 
 mod applied;
+mod binding_watch;
 mod finality_watch;
 mod lies;
 mod links;
@@ -34,6 +35,7 @@ use crate::trace::{Kind, Line};
 use crate::world::{Plan, World};
 
 pub use self::applied::Applied;
+use self::binding_watch::Bindings;
 use self::finality_watch::SeenFinals;
 use self::lies::Lies;
 use self::links::Links;
@@ -76,6 +78,7 @@ pub struct Host {
     executions: Executions,
     applied: Applied,
     finals: SeenFinals,
+    bindings: Bindings,
     lies: Lies,
     /// The view that folds the node's events, where one is kept.
     pub(crate) board: Option<Box<Board>>,
@@ -125,6 +128,7 @@ impl Host {
             executions,
             applied: Applied::default(),
             finals: SeenFinals::default(),
+            bindings: Bindings::default(),
             lies: Lies::new(&world.plans[index as usize], &mut random),
             random,
             board: (index < WATCHED).then(|| Box::new(Board::new(author, 0))),
@@ -167,6 +171,7 @@ impl Host {
     pub fn fall_quiet(&mut self) {
         if let Some(node) = &mut self.node {
             node.exchange_mut().settle_by_hand();
+            self.bindings = Bindings::default();
         }
     }
 
@@ -307,6 +312,7 @@ impl Host {
         self.disk_due_us = None;
         self.unacknowledged.clear();
         self.finals = SeenFinals::default();
+        self.bindings = Bindings::default();
         self.user.forget();
     }
 
@@ -337,6 +343,7 @@ impl Host {
         while let Some(output) = self.node.as_mut().and_then(|node| node.poll_output()) {
             self.handle_output(step, output);
         }
+        self.watch_bindings(step);
         let executed = self.executions.count() - before;
         step.tally.executions += executed;
         if executed > 0 {
@@ -374,6 +381,7 @@ impl Host {
                 if let Some(board) = &mut self.board {
                     changes.iter().for_each(|change| board.apply(change));
                 }
+                self.note_bindings(step, &changes);
                 self.watch_finals(step, changes);
             }
             NodeOutput::Written(id) => {

@@ -8,6 +8,7 @@ mod accounting;
 mod after_end;
 mod bounds;
 mod causality;
+mod confirming;
 mod crossed;
 mod equal_sets;
 mod final_trades;
@@ -32,8 +33,8 @@ use crate::host::Host;
 use crate::tally::Tally;
 use crate::world::World;
 
-/// Violations that are reported; of more only the number is told.
-const VIOLATIONS_MAX: usize = 20;
+/// Violations of one invariant that are reported; of more only the number is told.
+const VIOLATIONS_MAX: usize = 4;
 
 /// Hosts whose books are looked into.
 const SAMPLE: usize = 3;
@@ -64,13 +65,17 @@ pub struct Books<'a> {
 #[derive(Debug, Default)]
 pub struct Findings {
     violations: Vec<String>,
+    /// How many each invariant has.
+    counts: BTreeMap<String, usize>,
     more: u64,
 }
 
 impl Findings {
     /// Notes a violation.
     pub fn add(&mut self, invariant: &str, text: &str) {
-        if self.violations.len() < VIOLATIONS_MAX {
+        let count = self.counts.entry(invariant.to_owned()).or_default();
+        *count += 1;
+        if *count <= VIOLATIONS_MAX {
             self.violations.push(format!("{invariant}: {text}"));
         } else {
             self.more += 1;
@@ -92,7 +97,7 @@ type OfRuns = fn(&Evidence<'_>, &mut Findings);
 /// An invariant of books.
 type OfBooks = fn(&Books<'_>, &mut Findings);
 
-const OF_RUNS: [OfRuns; 13] = [
+const OF_RUNS: [OfRuns; 14] = [
     equal_sets::check,
     reach::check,
     from_scratch::check,
@@ -100,6 +105,7 @@ const OF_RUNS: [OfRuns; 13] = [
     forgery::check,
     forks::check,
     causality::check,
+    confirming::check,
     folding::check,
     bounds::check,
     settled::check,

@@ -7,15 +7,16 @@ use bitfitech_sim::event::MS;
 use crate::{run, small};
 
 /// The invariants of which one has to find a canary.
-const FOUND_BY: [(&str, &[&str]); 9] = [
+const FOUND_BY: [(&str, &[&str]); 10] = [
     ("arrival-tie", &["equal sets", "from scratch"]),
     ("lost-undo", &["equal sets", "from scratch", "panic"]),
     ("skipped-signature", &["forgery"]),
     ("dropped-operation", &["reach"]),
     ("forgotten-park", &["while it ran"]),
     ("forgotten-chain", &["forks"]),
-    ("forgotten-release", &["settled"]),
+    ("forgotten-release", &["while it ran: bound"]),
     ("forgotten-return", &["equal sets", "from scratch"]),
+    ("greedy-promise", &["confirming"]),
     ("lost-final", &["finals", "while it ran"]),
 ];
 

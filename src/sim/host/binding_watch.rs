@@ -1,0 +1,81 @@
+//! Property 21 as it happens: an order is bound by another one that nobody confirms for no longer
+//! than `release_ms`.
+//!
+//! A tentative trade binds both orders: what they have for each other nobody else gets. So an
+//! honest node refuses the pair when its time is over.
+
+use std::collections::BTreeMap;
+
+use bitfitech_core::settlement::SettlementConfig;
+use bitfitech_core::types::{OrderId, TradeId};
+use bitfitech_core::view::{Change, TradeChange, TradeStatus};
+
+use super::{Host, Step};
+use crate::event::{MS, Micros};
+
+/// What a refusal takes beyond `release_ms`: a tick, and the slow lane of a merge.
+const REFUSAL_US: Micros = 2_000 * MS;
+
+/// The tentative trades of own orders, by the time until which they may be shown.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    until_us: BTreeMap<TradeId, Micros>,
+    /// The least of these times, or an earlier one.
+    next_us: Option<Micros>,
+}
+
+impl Host {
+    /// The books have changed.
+    pub(super) fn note_bindings(&mut self, step: &Step<'_>, changes: &[Change]) {
+        if self.plan(step.world).liar.is_some() {
+            return;
+        }
+        for change in changes {
+            let Change::Trade { trade, change, .. } = change else {
+                continue;
+            };
+            let row = trade.row();
+            let is_over = trade.status == TradeStatus::Final || *change == TradeChange::Busted;
+            if is_over {
+                self.bindings.until_us.remove(&row.trade);
+            } else if [row.buy, row.sell].iter().any(|it| self.is_own(it)) {
+                let release_ms = SettlementConfig::default().release_ms;
+                let until_us = step.now_us + release_ms * MS + REFUSAL_US;
+                self.bindings.until_us.entry(row.trade).or_insert(until_us);
+                self.bindings.next_us.get_or_insert(until_us);
+            }
+        }
+    }
+
+    /// Reports what is bound for too long. The end of a run, in which nobody refuses anything any
+    /// more, does not count.
+    pub(super) fn watch_bindings(&mut self, step: &mut Step<'_>) {
+        if self
+            .bindings
+            .next_us
+            .is_none_or(|at_us| at_us > step.now_us)
+        {
+            return;
+        }
+        let is_late = |until_us: &Micros| *until_us <= step.now_us;
+        let late = self.bindings.until_us.iter().filter(|it| is_late(it.1));
+        let late: Vec<TradeId> = late.map(|(trade, _)| *trade).collect();
+        for trade in late {
+            // Once is enough.
+            self.bindings.until_us.insert(trade, Micros::MAX);
+            let (host, trade) = (self.index, trade.short());
+            let text = format!("bound: trade {trade} is still tentative on host {host}");
+            step.tally.note_violation(text);
+        }
+        self.bindings.next_us = self.bindings.until_us.values().min().copied();
+    }
+
+    /// Whether an order is of this host.
+    fn is_own(&self, order: &OrderId) -> bool {
+        self.node.as_ref().is_some_and(|node| {
+            let dag = node.exchange().dag();
+            let owner = dag.find_order(order).map(|at| dag.key(dag.author(at)));
+            owner == Some(self.local.key)
+        })
+    }
+}
