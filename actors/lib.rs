@@ -39,6 +39,7 @@ pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
 mod matcher_journal;
+mod matcher_pace;
 mod matcher_sightings;
 pub mod matcher_submission;
 mod membership;

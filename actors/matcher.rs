@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
@@ -33,6 +33,7 @@ use crate::context::NodeContext;
 use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
 use crate::matcher_journal::Journal;
+use crate::matcher_pace::Pace;
 use crate::matcher_sightings::Sightings;
 pub use crate::matcher_sightings::{AskMayWrite, AskPath, OrderPath, Sighting};
 use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
@@ -48,6 +49,10 @@ pub(crate) const STORE_MS: u64 = 30_000;
 
 /// How long until the store is asked again after it did not answer.
 pub(crate) const STORE_RETRY: Duration = Duration::from_millis(100);
+
+/// Least time between two merges for what others have written: what comes late by less is put into
+/// its place once, and not undone and done again with every frame. A guess.
+const MERGE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most users who wait for an answer; the next ones are told to try again.
 const WAITING_USERS_MAX: usize = 1_024;
@@ -161,7 +166,10 @@ pub struct MatcherActor {
     pub(crate) exchange: NodeExchange,
     clock_offset_ms: i64,
     settling: Settling,
+    /// When it was last merged.
+    settled: Option<Instant>,
     pub(crate) journal: Journal,
+    pub(crate) pace: Pace,
     /// Users whose actions are in no operation yet.
     submissions: VecDeque<Submission>,
     /// Users whose operation is not on disk yet.
@@ -175,6 +183,8 @@ pub struct MatcherActor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Settling {
     Idle,
+    /// A timer will ask for it.
+    Later,
     Queued,
 }
 
@@ -201,7 +211,9 @@ impl MatcherActor {
             exit: child.exit,
             clock_offset_ms: 0,
             settling: Settling::Idle,
+            settled: None,
             journal: Journal::new(0),
+            pace: Pace::default(),
             submissions: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
             update_number: 0,
@@ -221,9 +233,22 @@ impl MatcherActor {
 
     /// Asks for a [`Settle`] behind everything that is in the mailbox now.
     pub(crate) fn settle_soon(&mut self, context: &mut Context<Self>) {
-        if self.settling == Settling::Idle {
+        if self.settling != Settling::Queued {
             self.settling = Settling::Queued;
             context.notify(Settle);
+        }
+    }
+
+    /// Asks for a [`Settle`] after that time, unless one is asked for already.
+    fn settle_later(&mut self, wait: Duration, context: &mut Context<Self>) {
+        if self.settling == Settling::Idle {
+            self.settling = Settling::Later;
+            context.run_later(wait, |actor, context| {
+                if actor.settling == Settling::Later {
+                    actor.settling = Settling::Idle;
+                    actor.settle_soon(context);
+                }
+            });
         }
     }
 
@@ -240,7 +265,13 @@ impl MatcherActor {
             self.exchange.receive(now, source, operations);
         }
         self.handle_outputs(context);
-        self.settle_soon(context);
+        let pause = self
+            .settled
+            .and_then(|at| MERGE_PAUSE.checked_sub(at.elapsed()));
+        match pause {
+            Some(pause) => self.settle_later(pause, context),
+            None => self.settle_soon(context),
+        }
         (self.exchange.dag().len() - before) as u64
     }
 
@@ -332,11 +363,19 @@ impl MatcherActor {
         };
     }
 
-    /// Merges, writes what users want, and does what follows.
+    /// Merges, writes what is wanted if it is time for it, and does what follows.
     fn settle(&mut self, context: &mut Context<Self>) {
         let now = self.now();
+        self.settled = Some(Instant::now());
+        let write_from_ms = self.pace.from_ms(now);
+        self.exchange.settle_not_before(write_from_ms);
         self.exchange.handle_tick(now);
-        self.submit_waiting(now);
+        let wait_ms = write_from_ms.saturating_sub(now.monotonic_ms);
+        if wait_ms == 0 {
+            self.submit_waiting(now);
+        } else if !self.submissions.is_empty() {
+            self.settle_later(Duration::from_millis(wait_ms), context);
+        }
         self.handle_outputs(context);
         if self.orderbook == OrderbookLink::Stale {
             self.update_orderbook(Vec::new(), None);

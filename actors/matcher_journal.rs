@@ -115,6 +115,12 @@ impl Journal {
 impl MatcherActor {
     /// Adds an operation to what is to be written. `place` is its place in the set.
     pub(crate) fn record(&mut self, place: u64, operation: &Operation) {
+        let now = self.now();
+        if operation.body().author == self.exchange.author() {
+            self.pace.note_own(now);
+        } else {
+            self.pace.note_foreign(now, 1);
+        }
         self.journal.add(place, Arc::clone(operation.wire()));
         if self.is_waited_for(operation) {
             self.journal.hurry();
