@@ -89,6 +89,8 @@ pub struct Gossip<O = Vec<u8>> {
     /// Until when operations wait for company.
     paused_until_ms: u64,
     flush_at_ms: Option<u64>,
+    /// Until when announcements wait for company.
+    lazy_from_ms: u64,
     lazy_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
     outputs: Outputs<GossipOutput<O>>,
@@ -116,6 +118,7 @@ impl<O: Payload> Gossip<O> {
             announcements: Vec::new(),
             paused_until_ms: 0,
             flush_at_ms: None,
+            lazy_from_ms: 0,
             lazy_at_ms: None,
             announce_at_ms: None,
             outputs: Outputs::default(),
@@ -310,7 +313,7 @@ impl<O: Payload> Gossip<O> {
             self.flush(now);
         }
         if is_due(self.lazy_at_ms) {
-            self.flush_lazy();
+            self.flush_lazy(now);
         }
         if is_due(self.missing.next_due_ms()) {
             self.ask_for_missing(now);
