@@ -367,7 +367,7 @@ impl MatcherActor {
     fn settle(&mut self, context: &mut Context<Self>) {
         let now = self.now();
         self.settled = Some(Instant::now());
-        let write_from_ms = self.pace.from_ms(now);
+        let write_from_ms = self.pace.next_ms(now);
         self.exchange.settle_not_before(write_from_ms);
         self.exchange.handle_tick(now);
         let wait_ms = write_from_ms.saturating_sub(now.monotonic_ms);

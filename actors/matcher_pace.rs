@@ -44,7 +44,7 @@ impl Pace {
     }
 
     /// From when on the next own operation may be written, on the monotonic clock.
-    pub(crate) fn from_ms(&mut self, now: Now) -> u64 {
+    pub(crate) fn next_ms(&mut self, now: Now) -> u64 {
         self.turn(now);
         let pause_ms = (self.rate / RATE_PER_PAUSE_MS).min(PAUSE_MAX_MS);
         self.written_ms.map_or(0, |at_ms| at_ms + pause_ms)
@@ -80,7 +80,7 @@ mod tests {
         }
         let now_ms = 1_000 + 10 * WINDOW_MS;
         pace.note_own(at(now_ms));
-        pace.from_ms(at(now_ms)) - now_ms
+        pace.next_ms(at(now_ms)) - now_ms
     }
 
     #[test]
@@ -95,9 +95,9 @@ mod tests {
         let mut pace = Pace::default();
         pace.note_foreign(at(1_000), 1_000);
         pace.note_own(at(1_001));
-        assert_eq!(pace.from_ms(at(1_002)), 1_001);
-        assert!(pace.from_ms(at(1_300)) > 1_001);
+        assert_eq!(pace.next_ms(at(1_002)), 1_001);
+        assert!(pace.next_ms(at(1_300)) > 1_001);
         pace.note_own(at(5_000));
-        assert_eq!(pace.from_ms(at(5_000)), 5_000);
+        assert_eq!(pace.next_ms(at(5_000)), 5_000);
     }
 }
