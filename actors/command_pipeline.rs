@@ -24,7 +24,9 @@ use crate::messages::Answer;
 
 /// Most orders on their way: what the next two operations can hold, so that one is gathered while
 /// the other is written. Beyond that the input is not read on.
-const ORDERS_MAX: usize = 2 * ACTIONS_MAX;
+const ORDERS_MAX: usize = 128;
+
+const _: () = assert!(ORDERS_MAX == 2 * ACTIONS_MAX, "two full operations");
 
 /// An order that is not answered yet.
 struct Order {

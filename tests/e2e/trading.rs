@@ -228,7 +228,7 @@ fn orders_of_a_script_share_operations_and_are_answered_in_their_order() {
 #[test]
 fn a_book_is_shown_with_its_own_digest_while_it_changes() {
     let [mut first, mut second, _third] = chain_of_three();
-    for price in 1..=20 {
+    for price in 1..=10 {
         first.ok(&format!("sell 1 @ {price}"));
         let book = first.ok("book");
         let best = text(&book, "digest");
