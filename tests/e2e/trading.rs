@@ -228,6 +228,7 @@ fn orders_of_a_script_share_operations_and_are_answered_in_their_order() {
 #[test]
 fn a_book_is_shown_with_its_own_digest_while_it_changes() {
     let [mut first, mut second, _third] = chain_of_three();
+    let mut earlier = Vec::new();
     for price in 1..=10 {
         first.ok(&format!("sell 1 @ {price}"));
         let book = first.ok("book");
@@ -235,5 +236,7 @@ fn a_book_is_shown_with_its_own_digest_while_it_changes() {
         assert_eq!(first.ok("book")["digest"], best.as_str(), "nothing changed");
         wait_for_asks(&mut second, price);
         assert_eq!(second.ok("book")["digest"], best.as_str(), "{book}");
+        assert!(!earlier.contains(&best), "every book has another: {book}");
+        earlier.push(best);
     }
 }
