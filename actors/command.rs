@@ -2,8 +2,9 @@
 //!
 //! It takes lines from the standard input one after the other, asks the actor that knows the
 //! answer, and writes one reply per command, in the order of the input; between them it writes
-//! what happens by itself. The streams belong to the process (see [`crate::console`]), so a crash
-//! of this actor costs at most the reply to the command that was under way.
+//! what happens by itself. Orders that follow each other are on their way together (see
+//! [`crate::command_pipeline`]). The streams belong to the process (see [`crate::console`]), so a
+//! crash of this actor costs at most the replies to the commands that were under way.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::command_grammar::{parse, reply_word};
 use crate::command_help::help_text;
 use crate::command_json::{answer_line, event_line};
 use crate::command_model::{Command, IdPrefix};
+use crate::command_pipeline::Pipeline;
 use crate::command_render::{answer_text, event_text};
 use crate::command_table::Style;
 use crate::console::{Input, Output, Turn};
@@ -176,6 +178,19 @@ impl Teller {
         drop(self.output.send(Output::Text(text)).await);
     }
 
+    /// Writes the reply to an order, and lets a terminal prompt again.
+    async fn tell_order(&self, (line, turn, answer): (String, Turn, Answer)) {
+        self.tell_answer(&line, &answer).await;
+        self.end_turn(turn).await;
+    }
+
+    /// Writes the replies to all orders that are on their way.
+    async fn tell_orders(&self, orders: &mut Pipeline) {
+        while let Some(answered) = orders.next().await {
+            self.tell_order(answered).await;
+        }
+    }
+
     /// Lets a terminal prompt again once the answer is written.
     async fn end_turn(&self, turn: Turn) {
         if turn.is_awaited() {
@@ -207,8 +222,18 @@ async fn tell_events<T: Clone>(
 async fn answer_commands(teller: Teller, at_end: AtEnd) {
     let node = Arc::clone(&teller.node);
     let mut lines = node.console.input.lock().await;
+    let mut orders = Pipeline::default();
     loop {
-        let (input, turn) = lines.recv().await.unwrap_or((Input::End, Turn::default()));
+        let next = tokio::select! {
+            // What is answered is told before more is read.
+            biased;
+            Some(answered) = orders.next(), if !orders.is_empty() => {
+                teller.tell_order(answered).await;
+                continue;
+            }
+            next = lines.recv(), if orders.has_room() => next,
+        };
+        let (input, turn) = next.unwrap_or((Input::End, Turn::default()));
         let (line, parsed) = match input {
             Input::Line(line) => {
                 let parsed = parse(&line, &node.genesis);
@@ -219,12 +244,20 @@ async fn answer_commands(teller: Teller, at_end: AtEnd) {
                 (line, Err(CommandError::TooLong { bytes }))
             }
             Input::End => {
+                teller.tell_orders(&mut orders).await;
                 if at_end == AtEnd::ShutDown {
                     node.quit.notify_one();
                 }
                 return;
             }
         };
+        if let Ok(Some(command)) = &parsed
+            && Pipeline::takes(command)
+        {
+            orders.begin(&node, line, turn, command.clone());
+            continue;
+        }
+        teller.tell_orders(&mut orders).await;
         match parsed {
             Ok(None) => {}
             Ok(Some(Command::Quit)) => {

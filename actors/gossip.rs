@@ -2,8 +2,8 @@
 //!
 //! It drives two state machines of the core over all sessions: [`Gossip`] pushes what was applied,
 //! [`Sync`] compares and pulls. What comes in is decoded here, and its signatures are checked in
-//! batches on a thread of the blocking pool, one batch at a time: so batches grow with the load,
-//! and operations reach the matcher in the order in which they came.
+//! batches on a thread of the blocking pool, one batch at a time and with a pause between them: so
+//! batches grow with the load, and operations reach the matcher in the order in which they came.
 //!
 //! It also keeps the clocks of the peers and decides between two sessions with the same node. A
 //! fresh actor asks every connection to introduce itself again, and then synchronises with all.
@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
@@ -51,10 +52,21 @@ struct Link {
     peer: ActorRef<PeerActor>,
 }
 
+/// Least time between the beginnings of two checks of signatures, unless there is enough for a
+/// batch. A guess: small against the time between two nodes, and some signatures on a busy one,
+/// each of which costs half as much in a batch as alone.
+const CHECK_PAUSE: Duration = Duration::from_millis(5);
+
+/// So many operations are checked without waiting for more: the next ones would not cost much less
+/// for their company.
+const CHECK_BATCH: usize = 64;
+
 /// Whether signatures are being checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checking {
     Idle,
+    /// What has come waits for company.
+    Waiting,
     UnderWay,
 }
 
@@ -75,6 +87,8 @@ pub struct GossipActor {
     links: BTreeMap<LinkId, Link>,
     incoming: VecDeque<Incoming>,
     checking: Checking,
+    /// When signatures were last begun to be checked.
+    checked: Option<Instant>,
     life: Life,
     alarm: Alarm,
 }
@@ -105,6 +119,7 @@ impl GossipActor {
             links: BTreeMap::new(),
             incoming: VecDeque::new(),
             checking: Checking::Idle,
+            checked: None,
             life: match child.generation {
                 1 => Life::First,
                 _ => Life::Later,
@@ -144,13 +159,15 @@ impl GossipActor {
         let Some(entry) = self.links.get(&link) else {
             return;
         };
-        let peer = entry.node.short();
+        let peer = &entry.node;
         match &frame {
             Frame::Ops(pushed) => {
                 let count = pushed.operations.len();
-                tracing::debug!(target: "gossip", "pushing {count} operations to {peer}");
+                tracing::debug!(target: "gossip", "pushing {count} operations to {}", peer.short());
             }
-            other => tracing::trace!(target: "gossip", "sending {} to {peer}", other.name()),
+            other => {
+                tracing::trace!(target: "gossip", "sending {} to {}", other.name(), peer.short());
+            }
         }
         drop(entry.peer.control(SendFrame { frame, cost_bytes }));
     }
@@ -263,8 +280,11 @@ impl GossipActor {
         traffic.operations_pushed.add(count as u64);
         traffic.operations_copied.add((count - new) as u64);
         if let Some(entry) = self.links.get(&link) {
-            let peer = entry.node.short();
-            tracing::debug!(target: "gossip", "{peer} pushed {count} operations, {new} new");
+            tracing::debug!(
+                target: "gossip",
+                "{} pushed {count} operations, {new} new",
+                entry.node.short()
+            );
         }
         if !operations.is_empty() {
             self.incoming.push_back(Incoming {
@@ -284,12 +304,32 @@ impl GossipActor {
         operations.map_err(|error| self.punish(link, &error.to_string()))
     }
 
-    /// Checks the signatures of all that has come, unless that is under way.
+    /// Checks the signatures of what has come, now or after a pause, unless that is under way.
     fn check(&mut self, context: &mut Context<Self>) {
         if self.checking == Checking::UnderWay || self.incoming.is_empty() {
             return;
         }
+        let since = self.checked.map(|at| at.elapsed());
+        let pause = since.and_then(|since| CHECK_PAUSE.checked_sub(since));
+        let count = || self.incoming.iter().map(|it| it.operations.len());
+        match pause {
+            Some(pause) if count().sum::<usize>() < CHECK_BATCH => {
+                if self.checking == Checking::Idle {
+                    self.checking = Checking::Waiting;
+                    context.run_later(pause, |actor, context| {
+                        if actor.checking == Checking::Waiting {
+                            actor.check_now(context);
+                        }
+                    });
+                }
+            }
+            _ => self.check_now(context),
+        }
+    }
+
+    fn check_now(&mut self, context: &mut Context<Self>) {
         self.checking = Checking::UnderWay;
+        self.checked = Some(Instant::now());
         let incoming = std::mem::take(&mut self.incoming);
         let node = Arc::clone(&self.node);
         let work = check_and_deliver(node, incoming.into());

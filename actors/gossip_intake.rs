@@ -10,7 +10,7 @@ use bitfitech_core::types::{OpId, Source};
 
 use crate::context::NodeContext;
 use crate::mailbox::Permit;
-use crate::matcher::{Deliver, DeliverPage};
+use crate::matcher::{Deliver, DeliverPage, Delivery};
 
 /// How long the matcher may take to take a page in.
 const QUERY_MS: u64 = 30_000;
@@ -59,47 +59,89 @@ pub(crate) async fn check_and_deliver(
     });
     let checked = checking.await.expect("checking signatures does not panic");
     let mut delivered = Vec::with_capacity(checked.len());
+    let mut pushed = Vec::new();
     for (frame, verdicts) in checked {
-        let mut good = Vec::new();
-        let mut refused = Vec::new();
-        for (verdict, id) in verdicts {
-            match verdict {
-                Ok(operation) => good.push(operation),
-                Err(error) => refused.push((id, error)),
-            }
+        let checked = Checked::new(frame, verdicts);
+        if checked.frame.ticket.is_none() {
+            pushed.push(checked);
+            continue;
         }
-        delivered.push(deliver(&node, frame, good, refused).await);
+        // The order in which everything came is kept.
+        delivered.extend(deliver_pushed(&node, std::mem::take(&mut pushed)).await);
+        delivered.push(deliver_page(&node, checked).await);
     }
+    delivered.extend(deliver_pushed(&node, pushed).await);
     delivered
 }
 
-/// Hands one frame's operations to the matcher.
-async fn deliver(
-    node: &NodeContext,
+/// One frame's operations with what is known of their signatures.
+struct Checked {
     frame: Incoming,
-    operations: Vec<Verified>,
+    good: Vec<Verified>,
+    ids: Vec<OpId>,
     refused: Vec<(OpId, OperationError)>,
-) -> Delivered {
-    let Incoming {
-        source,
-        ticket,
-        permit,
-        ..
-    } = frame;
-    let ids: Vec<OpId> = operations.iter().map(|operation| operation.id()).collect();
-    let deliver = Deliver { source, operations };
-    let matcher = &node.refs.matcher;
-    let gained = match ticket {
-        Some(_) => matcher.query(DeliverPage(deliver), QUERY_MS).await.ok(),
-        None => matcher.data(deliver).await.ok().map(|()| 0),
-    };
-    // Now the peer may send more.
-    drop(permit);
-    Delivered {
-        source,
-        ticket,
-        gained,
-        undelivered: if gained.is_none() { ids } else { Vec::new() },
-        refused,
+}
+
+impl Checked {
+    fn new(frame: Incoming, verdicts: Vec<(Result<Verified, OperationError>, OpId)>) -> Self {
+        let mut checked = Self {
+            frame,
+            good: Vec::with_capacity(verdicts.len()),
+            ids: Vec::with_capacity(verdicts.len()),
+            refused: Vec::new(),
+        };
+        for (verdict, id) in verdicts {
+            match verdict {
+                Ok(operation) => {
+                    checked.good.push(operation);
+                    checked.ids.push(id);
+                }
+                Err(error) => checked.refused.push((id, error)),
+            }
+        }
+        checked
     }
+
+    fn take_delivery(&mut self) -> Delivery {
+        Delivery {
+            source: self.frame.source,
+            operations: std::mem::take(&mut self.good),
+        }
+    }
+
+    /// What became of it.
+    fn delivered(self, gained: Option<u64>) -> Delivered {
+        // Now the peer may send more.
+        drop(self.frame.permit);
+        Delivered {
+            source: self.frame.source,
+            ticket: self.frame.ticket,
+            gained,
+            undelivered: if gained.is_none() {
+                self.ids
+            } else {
+                Vec::new()
+            },
+            refused: self.refused,
+        }
+    }
+}
+
+/// Hands what was pushed to the matcher, all in one message.
+async fn deliver_pushed(node: &NodeContext, mut pushed: Vec<Checked>) -> Vec<Delivered> {
+    if pushed.is_empty() {
+        return Vec::new();
+    }
+    let deliveries = pushed.iter_mut().map(Checked::take_delivery).collect();
+    let sent = node.refs.matcher.data(Deliver(deliveries)).await;
+    let gained = sent.ok().map(|()| 0);
+    let pushed = pushed.into_iter();
+    pushed.map(|checked| checked.delivered(gained)).collect()
+}
+
+/// Hands a page that was pulled to the matcher.
+async fn deliver_page(node: &NodeContext, mut checked: Checked) -> Delivered {
+    let page = DeliverPage(checked.take_delivery());
+    let gained = node.refs.matcher.query(page, QUERY_MS).await;
+    checked.delivered(gained.ok())
 }

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
@@ -32,41 +32,48 @@ use crate::child::{Child, ChildContext, ExitNote, Started};
 use crate::context::NodeContext;
 use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
 use crate::mailbox::Data;
+use crate::matcher_journal::Journal;
+use crate::matcher_pace::Pace;
 use crate::matcher_sightings::Sightings;
 pub use crate::matcher_sightings::{AskMayWrite, AskPath, OrderPath, Sighting};
 use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
 use crate::membership;
 use crate::messages::{Answer, ErrorCode, ReplyError};
 use crate::orderbook::Update;
-use crate::store::{Append, Load};
+use crate::store::Load;
 use crate::supervised;
 use crate::trade_news;
 
 /// How long the store may take for a batch or a page.
-const STORE_MS: u64 = 30_000;
+pub(crate) const STORE_MS: u64 = 30_000;
 
 /// How long until the store is asked again after it did not answer.
-const STORE_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const STORE_RETRY: Duration = Duration::from_millis(100);
 
-/// Most operations that wait for the disk; beyond that nothing is taken in. A guess: some 20 MB.
-const UNSTORED_MAX: usize = 65_536;
+/// Least time between two merges for what others have written: what comes late by less is put into
+/// its place once, and not undone and done again with every frame. A guess.
+const MERGE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most users who wait for an answer; the next ones are told to try again.
 const WAITING_USERS_MAX: usize = 1_024;
 
-/// Operations from a peer, signatures checked, on the data lane.
+/// Operations from a peer, signatures checked.
 #[derive(Debug)]
-pub struct Deliver {
+pub struct Delivery {
     /// Where from.
     pub source: Source,
     /// The operations.
     pub operations: Vec<Verified>,
 }
 
-/// A query: like [`Deliver`]; the answer is how many operations the set gained by it.
+/// What peers pushed and was checked together, on the data lane.
+#[derive(Debug)]
+pub struct Deliver(pub Vec<Delivery>);
+
+/// A query: a page that was pulled; the answer is how many operations the set gained by it.
 #[derive(Message)]
 #[rtype(result = "u64")]
-pub struct DeliverPage(pub Deliver);
+pub struct DeliverPage(pub Delivery);
 
 /// A session ended.
 #[derive(Message)]
@@ -104,6 +111,11 @@ pub struct FindMissing {
     /// Most operations.
     pub operations_max: usize,
 }
+
+/// The orderbook wants the digest of that book, with its next update.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TellDigest(pub MarketIndex);
 
 /// A query: everything that the orderbook must know.
 #[derive(Message)]
@@ -154,11 +166,10 @@ pub struct MatcherActor {
     pub(crate) exchange: NodeExchange,
     clock_offset_ms: i64,
     settling: Settling,
-    /// Applied and not yet on disk, in order.
-    unstored: VecDeque<Arc<[u8]>>,
-    /// Place of the first of them.
-    unstored_from: u64,
-    writing: Writing,
+    /// When it was last merged.
+    settled: Option<Instant>,
+    pub(crate) journal: Journal,
+    pub(crate) pace: Pace,
     /// Users whose actions are in no operation yet.
     submissions: VecDeque<Submission>,
     /// Users whose operation is not on disk yet.
@@ -172,14 +183,9 @@ pub struct MatcherActor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Settling {
     Idle,
+    /// A timer will ask for it.
+    Later,
     Queued,
-}
-
-/// Whether a batch is on its way to the disk.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Writing {
-    Idle,
-    UnderWay,
 }
 
 /// Whether the orderbook has got every update.
@@ -205,9 +211,9 @@ impl MatcherActor {
             exit: child.exit,
             clock_offset_ms: 0,
             settling: Settling::Idle,
-            unstored: VecDeque::new(),
-            unstored_from: 0,
-            writing: Writing::Idle,
+            settled: None,
+            journal: Journal::new(0),
+            pace: Pace::default(),
             submissions: VecDeque::new(),
             unacknowledged: BTreeMap::new(),
             update_number: 0,
@@ -226,26 +232,46 @@ impl MatcherActor {
     }
 
     /// Asks for a [`Settle`] behind everything that is in the mailbox now.
-    fn settle_soon(&mut self, context: &mut Context<Self>) {
-        if self.settling == Settling::Idle {
+    pub(crate) fn settle_soon(&mut self, context: &mut Context<Self>) {
+        if self.settling != Settling::Queued {
             self.settling = Settling::Queued;
             context.notify(Settle);
         }
     }
 
-    /// Takes operations of a peer in.
-    fn receive(&mut self, deliver: Deliver, context: &mut Context<Self>) -> u64 {
-        if self.unstored.len() >= UNSTORED_MAX {
-            tracing::warn!(target: "matcher", "the disk is behind: operations of a peer wait");
-            self.ask_for_gap(deliver.source.link);
-            return 0;
+    /// Asks for a [`Settle`] after that time, unless one is asked for already.
+    fn settle_later(&mut self, wait: Duration, context: &mut Context<Self>) {
+        if self.settling == Settling::Idle {
+            self.settling = Settling::Later;
+            context.run_later(wait, |actor, context| {
+                if actor.settling == Settling::Later {
+                    actor.settling = Settling::Idle;
+                    actor.settle_soon(context);
+                }
+            });
         }
+    }
+
+    /// Takes operations of peers in; how many were new.
+    fn receive(&mut self, deliveries: Vec<Delivery>, context: &mut Context<Self>) -> u64 {
         let before = self.exchange.dag().len();
         let now = self.now();
-        self.exchange
-            .receive(now, deliver.source, deliver.operations);
+        for Delivery { source, operations } in deliveries {
+            if self.journal.is_full() {
+                tracing::warn!(target: "matcher", "the disk is behind: operations of a peer wait");
+                self.ask_for_gap(source.link);
+                continue;
+            }
+            self.exchange.receive(now, source, operations);
+        }
         self.handle_outputs(context);
-        self.settle_soon(context);
+        let pause = self
+            .settled
+            .and_then(|at| MERGE_PAUSE.checked_sub(at.elapsed()));
+        match pause {
+            Some(pause) => self.settle_later(pause, context),
+            None => self.settle_soon(context),
+        }
         (self.exchange.dag().len() - before) as u64
     }
 
@@ -255,19 +281,13 @@ impl MatcherActor {
     }
 
     /// Does everything that the exchange wants done.
-    fn handle_outputs(&mut self, context: &mut Context<Self>) {
+    pub(crate) fn handle_outputs(&mut self, context: &mut Context<Self>) {
         let mut applied = Vec::new();
         let mut have_members_changed = false;
         while let Some(output) = self.exchange.poll_output() {
             match output {
                 Output::Persist { index, operation } => {
-                    let next = self.unstored_from + self.unstored.len() as u64;
-                    assert_eq!(
-                        u64::from(index.0),
-                        next,
-                        "operations are stored without gaps"
-                    );
-                    self.unstored.push_back(Arc::clone(operation.wire()));
+                    self.record(u64::from(index.0), &operation);
                 }
                 Output::Relay { operation, from } => {
                     let id = operation.id();
@@ -318,86 +338,44 @@ impl MatcherActor {
         self.write(context);
     }
 
-    /// Gives the store the next batch, unless one is on its way.
-    fn write(&mut self, context: &mut Context<Self>) {
-        if self.writing == Writing::UnderWay || self.unstored.is_empty() {
-            return;
-        }
-        self.writing = Writing::UnderWay;
-        let first_index = self.unstored_from;
-        let batch_max = self.node.settings.store.batch_max;
-        let operations: Vec<_> = self.unstored.iter().take(batch_max).cloned().collect();
-        let node = Arc::clone(&self.node);
-        let writing = async move {
-            let append = Append {
-                first_index,
-                operations,
-            };
-            let written = node.refs.store.query(append, STORE_MS).await;
-            match written {
-                Ok(Ok(count)) => Some(count),
-                Ok(Err(reason)) => failed_write(&reason),
-                Err(error) => failed_write(&error.to_string()),
-            }
-        };
-        let done = writing.into_actor(self).map(|count, actor, context| {
-            actor.writing = Writing::Idle;
-            match count {
-                Some(count) => actor.on_stored(count, context),
-                None => {
-                    context.run_later(STORE_RETRY, |actor, context| actor.write(context));
-                }
-            }
-        });
-        context.spawn(done);
-    }
-
-    /// So many operations are on disk.
-    fn on_stored(&mut self, count: u64, context: &mut Context<Self>) {
-        let known = self.unstored_from + self.unstored.len() as u64;
-        let count = count.min(known);
-        while self.unstored_from < count {
-            self.unstored.pop_front();
-            self.unstored_from += 1;
-        }
-        let count = usize::try_from(count).expect("an index of an operation fits");
-        self.exchange.handle_persisted(count);
-        self.handle_outputs(context);
-        self.settle_soon(context);
-    }
-
     /// Tells the orderbook what is different.
     fn update_orderbook(&mut self, changes: Vec<Change>, forked: Option<AuthorKey>) {
-        self.update_number += 1;
-        let update = Update {
-            number: self.update_number,
-            digests: self.book_digests(&changes),
+        self.send_update(Update {
             reasons: trade_news::reasons(&self.exchange, &changes),
             changes,
             forked,
-        };
-        let sent = self.node.refs.orderbook.try_data(update);
+            ..Update::default()
+        });
+    }
+
+    /// Gives an update its number, and sends it.
+    fn send_update(&mut self, update: Update) {
+        self.update_number += 1;
+        let number = self.update_number;
+        let sent = self
+            .node
+            .refs
+            .orderbook
+            .try_data(Update { number, ..update });
         self.orderbook = match sent {
             Ok(()) => OrderbookLink::Fresh,
             Err(_) => OrderbookLink::Stale,
         };
     }
 
-    /// Digests of the books that changes concern.
-    fn book_digests(&self, changes: &[Change]) -> Vec<(MarketIndex, Digest)> {
-        let mut markets: Vec<MarketIndex> = changes.iter().filter_map(Change::market).collect();
-        markets.sort_unstable();
-        markets.dedup();
-        let replica = self.exchange.replica();
-        let digest = |market| (market, replica.book_digest(market));
-        markets.into_iter().map(digest).collect()
-    }
-
-    /// Merges, writes what users want, and does what follows.
+    /// Merges, writes what is wanted if it is time for it, and does what follows.
     fn settle(&mut self, context: &mut Context<Self>) {
         let now = self.now();
+        self.settled = Some(Instant::now());
+        let write_from_ms = self.pace.next_ms(now);
+        self.exchange.settle_not_before(write_from_ms);
         self.exchange.handle_tick(now);
-        self.submit_waiting(now);
+        let wait_ms = write_from_ms.saturating_sub(now.monotonic_ms);
+        if wait_ms == 0 {
+            self.submit_waiting(now);
+        } else if !self.submissions.is_empty() {
+            self.settle_later(Duration::from_millis(wait_ms), context);
+        }
         self.handle_outputs(context);
         if self.orderbook == OrderbookLink::Stale {
             self.update_orderbook(Vec::new(), None);
@@ -407,7 +385,7 @@ impl MatcherActor {
     /// Writes operations for the users who wait, one per write to the disk.
     fn submit_waiting(&mut self, now: Now) {
         let may_write = self.exchange.may_write(now).is_ok();
-        if !may_write || self.writing == Writing::UnderWay {
+        if !may_write || self.journal.is_writing() {
             return;
         }
         let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);
@@ -443,10 +421,10 @@ impl MatcherActor {
 
     fn on_loaded(&mut self, mut exchange: NodeExchange, context: &mut Context<Self>) {
         exchange.handle_restored(self.now(), self.own_chain);
-        self.unstored_from = exchange.dag().len() as u64;
+        let operations = exchange.dag().len() as u64;
+        self.journal = Journal::new(operations);
         self.exchange = exchange;
-        if self.unstored_from > 0 {
-            let operations = self.unstored_from;
+        if operations > 0 {
             tracing::info!(target: "matcher", operations, "books are rebuilt from the store");
         }
         // A gossip actor that is not up yet synchronises when it is.
@@ -471,12 +449,6 @@ fn warn_of_own(id: &OpId) {
          is mended; if not, a copy of the key is in use elsewhere: stop that node, or both fork",
         id.short()
     );
-}
-
-/// Logs that a batch was not written.
-fn failed_write(reason: &str) -> Option<u64> {
-    tracing::warn!(target: "matcher", "operations are not on disk yet: {reason}");
-    None
 }
 
 /// An exchange without operations.
@@ -529,6 +501,10 @@ impl Child for MatcherActor {
     fn on_begin(&mut self, started: Started, context: &mut Context<Self>) {
         self.load(started, context);
     }
+
+    fn on_stop(&mut self, context: &mut Context<Self>) {
+        self.stop_when_written(context);
+    }
 }
 supervised!(MatcherActor);
 
@@ -536,7 +512,7 @@ impl Handler<Data<Deliver>> for MatcherActor {
     type Result = ();
 
     fn handle(&mut self, data: Data<Deliver>, context: &mut Context<Self>) {
-        self.receive(data.message, context);
+        self.receive(data.message.0, context);
     }
 }
 
@@ -544,7 +520,7 @@ impl Handler<DeliverPage> for MatcherActor {
     type Result = u64;
 
     fn handle(&mut self, page: DeliverPage, context: &mut Context<Self>) -> u64 {
-        self.receive(page.0, context)
+        self.receive(vec![page.0], context)
     }
 }
 
@@ -617,13 +593,19 @@ impl Handler<FindWants> for MatcherActor {
 impl Handler<FindMissing> for MatcherActor {
     type Result = MessageResult<FindMissing>;
 
-    fn handle(&mut self, find: FindMissing, _context: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, find: FindMissing, context: &mut Context<Self>) -> Self::Result {
         // A place that no operation can have: there is nothing from there on.
         let from = OpIndex(u32::try_from(find.from).unwrap_or(u32::MAX));
         let dag = self.exchange.dag();
         let page = dag.missing(&find.wants, from, find.operations_max);
         let places = page.operations.iter().map(|index| u64::from(index.0));
-        MessageResult((places.collect(), page.remaining))
+        let places: Vec<u64> = places.collect();
+        // They are read from the disk, which answers nothing beyond its end.
+        if places.iter().any(|place| self.journal.holds(*place)) {
+            self.journal.hurry();
+            self.write(context);
+        }
+        MessageResult((places, page.remaining))
     }
 }
 
@@ -643,6 +625,18 @@ impl Handler<Snapshot> for MatcherActor {
                 .collect(),
             forked: self.exchange.dag().forkers().collect(),
         }
+    }
+}
+
+impl Handler<TellDigest> for MatcherActor {
+    type Result = ();
+
+    fn handle(&mut self, tell: TellDigest, _context: &mut Context<Self>) {
+        let digest = self.exchange.replica().book_digest(tell.0);
+        self.send_update(Update {
+            digests: vec![(tell.0, digest)],
+            ..Update::default()
+        });
     }
 }
 

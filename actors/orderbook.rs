@@ -3,21 +3,28 @@
 //! It folds the changes that the matcher reports into a [`Board`], answers questions from it, and
 //! tells users of trades and of their own orders. Updates are numbered: when one is missing (this
 //! actor was restarted, or its mailbox was full) it asks the matcher for everything anew.
+//!
+//! *Digests.* A book is shown with its digest, which costs a hash over every level that has
+//! changed. So it is made when somebody asks for the book, not with every change: the matcher
+//! sends it as an update of its own, so it comes behind the changes that it covers and before any
+//! other, and the questions that wait for it are answered there and then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use bitfitech_core::board::{Board, FindError};
 use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, OrderId, TradeId};
 use bitfitech_core::view::{Change, OrderRow, TradeChange, TradeRow, TradeStatus};
+use tokio::sync::oneshot;
 
 use crate::child::{Child, Started};
 use crate::command_model::{IdPrefix, OrdersScope};
 use crate::context::NodeContext;
 use crate::mailbox::Data;
-use crate::matcher::{Snapshot, SnapshotReply};
+use crate::matcher::{Snapshot, SnapshotReply, TellDigest};
 use crate::messages::{
     Answer, ErrorCode, Event, Reply, ReplyError, TradeEvent, TradeReason, TradeView,
 };
@@ -30,13 +37,13 @@ const SNAPSHOT_MS: u64 = 60_000;
 const SNAPSHOT_RETRY_MS: u64 = 100;
 
 /// News from the matcher, on the data lane.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Update {
     /// One more than that of the update before.
     pub number: u64,
     /// What is different.
     pub changes: Vec<Change>,
-    /// Digests of the books that changed.
+    /// Digests that were asked for, of the books as they are with these changes.
     pub digests: Vec<(MarketIndex, Digest)>,
     /// Why trades changed, where that is known.
     pub reasons: BTreeMap<TradeId, TradeReason>,
@@ -82,9 +89,19 @@ pub enum Ask {
 pub struct OrderbookActor {
     node: Arc<NodeContext>,
     board: Board,
+    /// Markets whose digest is that of the present book.
+    digested: BTreeSet<MarketIndex>,
+    /// Questions that wait for the digest of a book; the mailbox bounds how many.
+    asking: BTreeMap<MarketIndex, Vec<BookQuestion>>,
     /// Proven forkers, at most as many as there are authors.
     forked: BTreeSet<AuthorKey>,
     last_number: u64,
+}
+
+/// A question about a book.
+struct BookQuestion {
+    depth: usize,
+    tell: oneshot::Sender<Answer>,
 }
 
 impl OrderbookActor {
@@ -94,6 +111,8 @@ impl OrderbookActor {
         Self {
             node,
             board,
+            digested: BTreeSet::new(),
+            asking: BTreeMap::new(),
             forked: BTreeSet::new(),
             last_number: 0,
         }
@@ -131,7 +150,7 @@ impl OrderbookActor {
         let changes = snapshot.changes.iter();
         changes.for_each(|change| self.board.apply(change));
         for (market, digest) in snapshot.digests {
-            self.board.set_digest(market, digest);
+            self.take_digest(market, digest);
         }
         self.node.board_version.add(1);
         tracing::debug!(
@@ -170,6 +189,33 @@ impl OrderbookActor {
             }
             Change::OrderGone(_) | Change::Trade { .. } => {}
         }
+    }
+
+    /// Takes the digest of a book as it is now, and answers those who wait for it.
+    fn take_digest(&mut self, market: MarketIndex, digest: Digest) {
+        self.board.set_digest(market, digest);
+        self.digested.insert(market);
+        for BookQuestion { depth, tell } in self.asking.remove(&market).unwrap_or_default() {
+            // Who no longer waits needs no answer.
+            drop(tell.send(Ok(Reply::Book(self.board.book(market, depth)))));
+        }
+    }
+
+    /// Answers a question about a book, at once or when its digest is there. Such an answer is
+    /// lost with this actor, which is restarted with the matcher.
+    fn ask_book(&mut self, market: MarketIndex, depth: usize) -> ResponseFuture<Answer> {
+        if self.digested.contains(&market) {
+            let book = self.board.book(market, depth);
+            return Box::pin(ready(Ok(Reply::Book(book))));
+        }
+        let (tell, answer) = oneshot::channel();
+        let asking = self.asking.entry(market).or_default();
+        asking.push(BookQuestion { depth, tell });
+        if asking.len() == 1 {
+            // A matcher that is down takes this actor down with it, and the question is repeated.
+            drop(self.node.refs.matcher.control(TellDigest(market)));
+        }
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(unavailable())) })
     }
 
     /// A trade, and whether it can be relied on.
@@ -264,6 +310,14 @@ impl OrderbookActor {
     }
 }
 
+/// The error for a question whose answer was lost with the actor.
+fn unavailable() -> ReplyError {
+    ReplyError::new(
+        ErrorCode::Unavailable,
+        "the orderbook is being restarted: try again",
+    )
+}
+
 /// An id that names no order, in words.
 pub(crate) fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
     match error {
@@ -312,33 +366,41 @@ impl Handler<Data<Update>> for OrderbookActor {
             return;
         }
         self.last_number = update.number;
+        if !update.changes.is_empty() || update.forked.is_some() {
+            self.node.board_version.add(1);
+        }
         self.forked.extend(update.forked);
         for change in update.changes {
+            match change.market() {
+                Some(market) => drop(self.digested.remove(&market)),
+                None => self.digested.clear(),
+            }
             self.apply(change, &update.reasons);
         }
         for (market, digest) in update.digests {
-            self.board.set_digest(market, digest);
+            self.take_digest(market, digest);
         }
-        self.node.board_version.add(1);
     }
 }
 
 impl Handler<Ask> for OrderbookActor {
-    type Result = Answer;
+    type Result = ResponseFuture<Answer>;
 
-    fn handle(&mut self, ask: Ask, _context: &mut Context<Self>) -> Answer {
-        Ok(match ask {
-            Ask::Book { market, depth } => Reply::Book(self.board.book(market, depth)),
+    fn handle(&mut self, ask: Ask, _context: &mut Context<Self>) -> Self::Result {
+        let answer = match ask {
+            Ask::Book { market, depth } => return self.ask_book(market, depth),
             Ask::Trades { market, limit } => {
                 let rows = self.board.trades(market, limit).into_iter();
-                Reply::Trades(rows.map(|row| self.view(row)).collect())
+                Ok(Reply::Trades(rows.map(|row| self.view(row)).collect()))
             }
             Ask::Orders(scope) => {
                 let shown = |row: &&OrderRow| scope == OrdersScope::All || row.ended.is_none();
-                Reply::Orders(self.board.own_orders().filter(shown).cloned().collect())
+                let rows = self.board.own_orders().filter(shown);
+                Ok(Reply::Orders(rows.cloned().collect()))
             }
-            Ask::Order(prefix) => Reply::Order(self.find(prefix)?.clone()),
-        })
+            Ask::Order(prefix) => self.find(prefix).cloned().map(Reply::Order),
+        };
+        Box::pin(ready(answer))
     }
 }
 

@@ -38,6 +38,10 @@ const QUERY_MS: u64 = 5_000;
 /// Frames that may wait to be written. A guess: what gossip hands over in 8 s of flushes.
 const OUTBOX_FRAMES_MAX: usize = 4_096;
 
+/// So many bytes are written at once, and then no more frames are added: a few of the largest TLS
+/// records. A guess: beyond that nothing is gained, and gossip would be told late.
+const WRITE_BYTES_TARGET: usize = 64 * 1024;
+
 /// Send this frame.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -264,56 +268,106 @@ pub(crate) fn encode(frame: &Frame) -> Vec<u8> {
     RawFrame { kind, payload }.encode()
 }
 
+/// What is written together: everything that waits, up to a bound.
+#[derive(Default)]
+struct Batch {
+    frames: Vec<Vec<u8>>,
+    bytes: usize,
+    /// What it counts against the link's outbox.
+    cost_bytes: usize,
+    /// What is to be said after it.
+    close: Option<Goodbye>,
+}
+
+impl Batch {
+    fn add(&mut self, outgoing: Outgoing, (pongs, queued_bytes): (&AtomicUsize, &AtomicUsize)) {
+        match outgoing {
+            Outgoing::Frame { bytes, cost_bytes } => {
+                queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                self.cost_bytes += cost_bytes;
+                self.push(bytes);
+            }
+            Outgoing::Pong(nonce) => {
+                pongs.fetch_sub(1, Ordering::Relaxed);
+                self.push(encode(&Frame::Pong(Nonce { nonce })));
+            }
+            Outgoing::Close(goodbye) => self.close = Some(goodbye),
+        }
+    }
+
+    fn push(&mut self, bytes: Vec<u8>) {
+        self.bytes += bytes.len();
+        self.frames.push(bytes);
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < WRITE_BYTES_TARGET && self.close.is_none()
+    }
+}
+
 /// Writes until the queue says to close.
 async fn write_frames(
     session: &Session,
     writer: &mut ConnectionWriter,
     queue: &mut mpsc::Receiver<Outgoing>,
-    (pongs, queued_bytes): (&AtomicUsize, &AtomicUsize),
+    counters: (&AtomicUsize, &AtomicUsize),
 ) -> Ending {
     let interval = Duration::from_millis(session.node.settings.p2p.ping_interval_ms);
     let mut next_ping = Instant::now();
     loop {
-        let outgoing = tokio::time::timeout_at(next_ping.into(), queue.recv()).await;
-        let (bytes, cost_bytes) = match outgoing {
+        let mut batch = Batch::default();
+        match tokio::time::timeout_at(next_ping.into(), queue.recv()).await {
             Err(_) => {
                 next_ping = Instant::now() + interval;
                 let nonce = session.node.clock.now().monotonic_ms;
-                (encode(&Frame::Ping(Nonce { nonce })), 0)
+                batch.push(encode(&Frame::Ping(Nonce { nonce })));
             }
             Ok(None) => return lost("the actor has ended"),
-            Ok(Some(Outgoing::Frame { bytes, cost_bytes })) => {
-                queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                (bytes, cost_bytes)
-            }
-            Ok(Some(Outgoing::Pong(nonce))) => {
-                pongs.fetch_sub(1, Ordering::Relaxed);
-                (encode(&Frame::Pong(Nonce { nonce })), 0)
-            }
-            Ok(Some(Outgoing::Close(goodbye))) => {
-                let ending = Ending::of(&goodbye);
-                say(writer, Frame::Goodbye(goodbye)).await;
-                return ending;
-            }
-        };
-        let traffic = &session.node.traffic;
-        traffic.frames_sent.add(1);
-        traffic.bytes_sent.add(bytes.len() as u64);
-        if let Err(error) = writer.write(&[bytes]).await {
-            return Ending::Lost(error.to_string());
+            Ok(Some(outgoing)) => batch.add(outgoing, counters),
         }
-        if cost_bytes > 0 {
-            let link = session.introduction.link;
-            // A gossip actor that was restarted has forgotten the cost.
-            drop(
-                session
-                    .node
-                    .refs
-                    .gossip
-                    .control(Written { link, cost_bytes }),
-            );
+        while batch.has_room()
+            && let Ok(outgoing) = queue.try_recv()
+        {
+            batch.add(outgoing, counters);
+        }
+        if let Err(ending) = write_batch(session, writer, &batch).await {
+            return ending;
+        }
+        if let Some(goodbye) = batch.close {
+            let ending = Ending::of(&goodbye);
+            say(writer, Frame::Goodbye(goodbye)).await;
+            return ending;
         }
     }
+}
+
+/// Writes frames at once, and tells gossip what they had cost.
+async fn write_batch(
+    session: &Session,
+    writer: &mut ConnectionWriter,
+    batch: &Batch,
+) -> Result<(), Ending> {
+    if batch.frames.is_empty() {
+        return Ok(());
+    }
+    let traffic = &session.node.traffic;
+    traffic.frames_sent.add(batch.frames.len() as u64);
+    traffic.bytes_sent.add(batch.bytes as u64);
+    let written = writer.write(&batch.frames).await;
+    written.map_err(|error| Ending::Lost(error.to_string()))?;
+    let cost_bytes = batch.cost_bytes;
+    if cost_bytes > 0 {
+        let link = session.introduction.link;
+        // A gossip actor that was restarted has forgotten the cost.
+        drop(
+            session
+                .node
+                .refs
+                .gossip
+                .control(Written { link, cost_bytes }),
+        );
+    }
+    Ok(())
 }
 
 impl Ending {

@@ -5,6 +5,9 @@
 //! drive it. Of ten orders nine rest far from the market and one buys; the first node sells to all
 //! of these, at one price. So trades come at a known rate, and each node prints each trade.
 //!
+//! Before the first order counts, each node has placed a few: so its operations have a tree along
+//! which they travel, as in a network that has been up for more than a moment.
+//!
 //! *Latency to the last node* is the time from writing a buying order to its node until the last
 //! node has printed that it trades. The order was then answered, on a disk, at all nodes, verified
 //! and in the books of all of them. The clock is that of this process, so no two clocks are
@@ -50,6 +53,9 @@ const PROBE_EVERY: u64 = 10;
 
 /// Sells that rest before the first order buys, so that none finds nobody.
 const STOCK: usize = 200;
+
+/// Orders of each node that do not count, a moment apart.
+const WARM_UP: usize = 10;
 
 /// A sell that each buying order meets one of.
 const SELL: &str = "sell 0.001 @ 30000";
@@ -145,10 +151,16 @@ impl Load {
         }
     }
 
-    /// Sells rest on the first node.
+    /// Sells rest on the first node, and every node has placed something.
     fn stock(&mut self) -> Result<(), Failure> {
         for _ in 0..STOCK {
             self.nodes[0].send(SELL).map_err(Failure::RunTime)?;
+        }
+        for _ in 0..WARM_UP {
+            for node in &mut self.nodes {
+                node.send(REST).map_err(Failure::RunTime)?;
+            }
+            self.idle(LOOK);
         }
         self.wait("the first orders are answered", |load| {
             load.nodes.iter().all(Node::is_idle)

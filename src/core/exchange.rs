@@ -18,6 +18,7 @@
 
 mod errors;
 mod output;
+mod settling;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -35,7 +36,7 @@ use crate::membership::{Membership, Standing};
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::outputs::Outputs;
 use crate::replica::Replica;
-use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
+use crate::settlement::{Settlement, SettlementConfig, WaitingTrade};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
 use crate::view::{Change, Digests};
 use crate::wire::Head;
@@ -98,6 +99,8 @@ pub struct Exchange<E> {
     write_gate: WriteGate,
     /// What the node signs by itself; nothing in a node without.
     settlement: Option<Settlement>,
+    /// Before this, on the monotonic clock, it writes nothing by itself.
+    settle_from_ms: u64,
     /// Changes that rest on own operations which are not on disk, with the last of these. A user
     /// must not be told of a final trade that a crash could still take back.
     held: VecDeque<(OpIndex, Vec<Change>)>,
@@ -137,6 +140,7 @@ impl<E: Engine> Exchange<E> {
             referred: None,
             write_gate: WriteGate::Open,
             settlement: None,
+            settle_from_ms: 0,
             held: VecDeque::new(),
             seen: Now::default(),
             outputs: Outputs::default(),
@@ -422,59 +426,6 @@ impl<E: Engine> Exchange<E> {
         self.settle(now);
     }
 
-    /// Writes what the node's settlement wants, unless something own is on its way to the disk.
-    fn settle(&mut self, now: Now) {
-        if !self.unwritten.is_empty() || self.may_write(now).is_err() {
-            return;
-        }
-        let Some(mut settlement) = self.settlement.take() else {
-            return;
-        };
-        let body = self.next_body(now, Vec::new(), &[]);
-        let scene = Scene {
-            dag: &self.dag,
-            replica: &self.replica,
-            confirmations: &self.confirmations,
-            lease_ms: u64::from(self.genesis.lease_ms),
-        };
-        let wish = match &body {
-            Ok(body) => settlement.poll_wish(now, &scene, body),
-            Err(_) => {
-                settlement.postpone(now);
-                None
-            }
-        };
-        self.settlement = Some(settlement);
-        let Some(wish) = wish else {
-            return;
-        };
-        let actions = self.valid_only(now, &wish);
-        // What is wanted and invalid must not make a stream of empty operations.
-        let is_idle = actions.is_empty() && !wish.actions.is_empty() && wish.refs.is_empty();
-        let is_written = !is_idle && self.write(now, actions, &wish.refs).is_ok();
-        if let (false, Some(settlement)) = (is_written, &mut self.settlement) {
-            settlement.postpone(now);
-        }
-    }
-
-    /// The wanted actions without those that would make the operation invalid.
-    fn valid_only(&self, now: Now, wish: &Wish) -> Vec<Action> {
-        let Ok(mut body) = self.next_body(now, Vec::new(), &wish.refs) else {
-            return Vec::new();
-        };
-        for action in &wish.actions {
-            body.actions.push(action.clone());
-            let confirmations = &self.confirmations;
-            if confirmations
-                .check(&body, &self.dag, &self.replica)
-                .is_err()
-            {
-                body.actions.pop();
-            }
-        }
-        body.actions
-    }
-
     /// When [`Exchange::handle_tick`] has something to do without new input, in milliseconds of
     /// the monotonic clock. What [`Exchange::receive`] brought in is due at the driver's next tick.
     pub fn next_deadline_ms(&self, now: Now) -> Option<u64> {
@@ -486,7 +437,7 @@ impl<E: Engine> Exchange<E> {
         let settlement = settlement.filter(|_| self.unwritten.is_empty());
         let settle = settlement.and_then(Settlement::next_deadline_ms);
         let settle = settle.map(|at_ms| match self.may_write(now) {
-            Ok(()) => at_ms,
+            Ok(()) => at_ms.max(self.settle_from_ms),
             Err(until_ms) => at_ms.max(until_ms),
         });
         [unpark, self.replica.next_merge_ms(), settle]

@@ -24,9 +24,11 @@
 //! the one with fewer hops becomes the parent, if it was not much later than the first: where
 //! latencies change from message to message, short trees are fast ones.
 //!
-//! *Batches.* The first operation after a pause goes out at once. Later ones wait until `flush_ms`
-//! after the last flush, or until a frame is full: one message and one write for each batch and
-//! link cost far less than one for each operation.
+//! *Batches.* The first operation after a pause goes out at once. Later ones wait until a pause
+//! after the last flush is over, or until a frame is full: one message and one write for each
+//! batch and link cost far less than one for each operation. The pause is `flush_ms` for each
+//! frame of that flush, up to [`PAUSE_MAX_MS`]: so a node sends at most so many frames a second,
+//! whether they go over two links or ten, and under load frames grow instead of multiplying.
 //!
 //! *Operations that came by synchronisation* are not pushed on: a node that catches up on a million
 //! operations would send them all to peers who have had them for years. They count as missed on the
@@ -68,6 +70,10 @@ use self::passage::{Origin, Passage, SLOTS_MAX, Slots, Stage};
 use self::recent::{Kept, Recent};
 use self::trees::Trees;
 
+/// Longest pause between two flushes, in milliseconds, unless `flush_ms` alone is longer. A guess:
+/// two hops of it are less than one of a slow link.
+pub const PAUSE_MAX_MS: u64 = 20;
+
 /// The gossip of one node.
 #[derive(Clone, Debug)]
 pub struct Gossip<O = Vec<u8>> {
@@ -80,8 +86,11 @@ pub struct Gossip<O = Vec<u8>> {
     batch: Vec<WireOperation<O>>,
     batch_bytes: usize,
     announcements: Vec<Announcement>,
-    flushed_ms: Option<u64>,
+    /// Until when operations wait for company.
+    paused_until_ms: u64,
     flush_at_ms: Option<u64>,
+    /// Until when announcements wait for company.
+    lazy_from_ms: u64,
     lazy_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
     outputs: Outputs<GossipOutput<O>>,
@@ -107,8 +116,9 @@ impl<O: Payload> Gossip<O> {
             batch: Vec::new(),
             batch_bytes: 0,
             announcements: Vec::new(),
-            flushed_ms: None,
+            paused_until_ms: 0,
             flush_at_ms: None,
+            lazy_from_ms: 0,
             lazy_at_ms: None,
             announce_at_ms: None,
             outputs: Outputs::default(),
@@ -220,9 +230,7 @@ impl<O: Payload> Gossip<O> {
         if self.batch_bytes >= OPERATIONS_TARGET_BYTES || self.batch.len() >= OPERATIONS_MAX {
             self.flush(now);
         } else if self.flush_at_ms.is_none() {
-            let flushed_ms = self.flushed_ms;
-            let next_ms = flushed_ms.map_or(0, |at_ms| at_ms.saturating_add(self.config.flush_ms));
-            self.flush_at_ms = Some(now.monotonic_ms.max(next_ms));
+            self.flush_at_ms = Some(now.monotonic_ms.max(self.paused_until_ms));
         }
     }
 
@@ -305,7 +313,7 @@ impl<O: Payload> Gossip<O> {
             self.flush(now);
         }
         if is_due(self.lazy_at_ms) {
-            self.flush_lazy();
+            self.flush_lazy(now);
         }
         if is_due(self.missing.next_due_ms()) {
             self.ask_for_missing(now);
@@ -366,13 +374,13 @@ impl<O: Payload> Gossip<O> {
     /// Sends the batch on its ways.
     fn flush(&mut self, now: Now) {
         self.flush_at_ms = None;
-        self.flushed_ms = Some(now.monotonic_ms);
         self.batch_bytes = 0;
         let batch = mem::take(&mut self.batch);
         let up = self.links.values().filter_map(|state| state.slot);
         let up = Slots(up.fold(0, |all, slot| all | 1 << slot));
         let routes = batch.iter().map(|operation| self.route(now, operation, up));
         let routes: Vec<Route> = routes.collect();
+        let mut frames = 0;
         for (link, state) in &mut self.links {
             let slot = state.slot;
             let chosen = batch
@@ -387,11 +395,21 @@ impl<O: Payload> Gossip<O> {
                 frame: Frame::Ops(pushed),
                 cost_bytes,
             });
+            frames += u64::from(send.is_some());
             self.outputs.extend(send);
         }
+        self.pause(now, frames);
         // Its memory serves the next batch.
         self.batch = batch;
         self.batch.clear();
+    }
+
+    /// Lets operations wait for company after a flush of so many frames.
+    fn pause(&mut self, now: Now, frames: u64) {
+        let flush_ms = self.config.flush_ms;
+        let pause_ms = flush_ms.saturating_mul(frames.max(1));
+        let pause_ms = pause_ms.min(PAUSE_MAX_MS.max(flush_ms));
+        self.paused_until_ms = now.monotonic_ms.saturating_add(pause_ms);
     }
 
     /// Decides where an operation goes, and announces it to all others that lack it.

@@ -10,6 +10,7 @@
 //! over the whole batch, ids and signatures alike, so no randomness is needed from outside and a
 //! batch gives the same verdict every time.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
@@ -26,10 +27,18 @@ pub const BATCH_MAX: usize = 256;
 
 /// Whether a key may be an author's: a canonical point that is not of small order.
 pub fn is_acceptable_key(key: &AuthorKey) -> bool {
-    let compressed = CompressedEdwardsY(key.0);
-    compressed
-        .decompress()
-        .is_some_and(|point| !point.is_small_order() && point.compress() == compressed)
+    // Where x is 0, the sign of x could be written in two ways; but both such points are of small
+    // order. So all other encodings of a point differ in y, by the modulus.
+    is_reduced(&key.0)
+        && CompressedEdwardsY(key.0)
+            .decompress()
+            .is_some_and(|point| !point.is_small_order())
+}
+
+/// Whether the y of an encoded point is less than the modulus, 2^255 - 19.
+fn is_reduced(encoded: &[u8; 32]) -> bool {
+    let [lowest, middle @ .., highest] = encoded;
+    *lowest < 0xed || highest & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }
 
 /// Checks the signatures of many operations; each gets its own verdict, in the same order.
@@ -55,8 +64,12 @@ fn verify_batch(batch: Vec<Operation>, verdicts: &mut Vec<Result<Verified, Opera
         verifier.queue(item(operation));
     }
     let all_good = verifier.verify(BatchFactors::new(&batch)).is_ok();
+    // The operations of a batch have few authors.
+    let mut acceptable = BTreeMap::new();
     verdicts.extend(batch.into_iter().map(|operation| {
-        if !is_acceptable_key(&operation.body().author) {
+        let author = operation.body().author;
+        let is_acceptable = acceptable.entry(author);
+        if !*is_acceptable.or_insert_with(|| is_acceptable_key(&author)) {
             return Err(OperationError::Key);
         }
         if all_good || item(&operation).verify_single().is_ok() {
@@ -154,6 +167,30 @@ mod tests {
         let digest = genesis.digest();
         let received = Operation::decode(signed.wire(), &genesis, &digest).expect("own operation");
         assert_eq!(verify(alloc::vec![received]), [Ok(signed)]);
+    }
+
+    #[test]
+    fn a_key_is_accepted_if_its_point_is_encoded_in_the_same_way() {
+        let rule = |encoded: &CompressedEdwardsY| {
+            encoded
+                .decompress()
+                .is_some_and(|point| !point.is_small_order() && point.compress() == *encoded)
+        };
+        let mut accepted = 0;
+        for lowest in 0..=u8::MAX {
+            for (rest, highest) in [(0, 0), (0, 0x80), (0xff, 0x7f), (0xff, 0xff), (0xff, 0x7e)] {
+                let mut encoded = [rest; 32];
+                (encoded[0], encoded[31]) = (lowest, highest);
+                let is_accepted = is_acceptable_key(&AuthorKey(encoded));
+                assert_eq!(
+                    is_accepted,
+                    rule(&CompressedEdwardsY(encoded)),
+                    "{encoded:?}"
+                );
+                accepted += usize::from(is_accepted);
+            }
+        }
+        assert!(accepted > 400, "about half of all encodings are points");
     }
 
     #[test]

@@ -195,3 +195,48 @@ fn a_trade_and_an_end_are_told_as_events_to_their_owner() {
     });
     assert_eq!(filled["order"], order.as_str(), "{filled}");
 }
+
+#[test]
+fn orders_of_a_script_share_operations_and_are_answered_in_their_order() {
+    let mut node = Node::start(Plan::named("node"));
+    let prices = 101..=200;
+    let script: String = prices
+        .clone()
+        .map(|price| format!("buy 1 @ {price}\n"))
+        .collect();
+    node.send_bytes(script.as_bytes());
+    // What is asked behind the orders sees them all.
+    node.send("orders");
+    let replies: Vec<Value> = (0..100).map(|_| node.reply()).collect();
+    let orders = node.reply();
+    let shown: Vec<String> = list(&orders, "orders")
+        .iter()
+        .map(|row| text(row, "price"))
+        .collect();
+    let placed: Vec<String> = prices.map(|price| price.to_string()).collect();
+    assert_eq!(shown, placed, "{orders}");
+    for (reply, row) in replies.iter().zip(list(&orders, "orders")) {
+        assert_eq!(reply["order"], row["order"], "{reply}");
+    }
+    let operations = node.ok("digest")["operations"].as_u64();
+    assert!(
+        operations.is_some_and(|operations| operations < 50),
+        "{operations:?} operations for 100 orders"
+    );
+}
+
+#[test]
+fn a_book_is_shown_with_its_own_digest_while_it_changes() {
+    let [mut first, mut second, _third] = chain_of_three();
+    let mut earlier = Vec::new();
+    for price in 1..=10 {
+        first.ok(&format!("sell 1 @ {price}"));
+        let book = first.ok("book");
+        let best = text(&book, "digest");
+        assert_eq!(first.ok("book")["digest"], best.as_str(), "nothing changed");
+        wait_for_asks(&mut second, price);
+        assert_eq!(second.ok("book")["digest"], best.as_str(), "{book}");
+        assert!(!earlier.contains(&best), "every book has another: {book}");
+        earlier.push(best);
+    }
+}

@@ -30,6 +30,12 @@ use crate::wire::{
 /// How many hops fewer an announcement must promise to change a tree that works.
 const SHORTER_BY: u8 = 1;
 
+/// How long announcements wait for each frame of them that was sent before, in milliseconds, and
+/// how long at the most: where much is announced it comes in few frames, later. A guess: less than
+/// `graft_ms`, which a lost operation waits for anyway.
+const PAUSE_PER_FRAME_MS: u64 = 15;
+const PAUSE_MAX_MS: u64 = 150;
+
 /// Bytes of one announcement.
 const ANNOUNCEMENT_BYTES: usize = 9;
 
@@ -131,9 +137,14 @@ impl<O: Payload> Gossip<O> {
     fn prune(&mut self, now: Now, link: Option<LinkId>, author: Prefix) {
         if let Some(state) = link.and_then(|link| self.links.get_mut(&link)) {
             state.prune(author);
-            let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
-            self.lazy_at_ms.get_or_insert(due_ms);
+            self.set_lazy_timer(now);
         }
+    }
+
+    fn set_lazy_timer(&mut self, now: Now) {
+        let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
+        let due_ms = due_ms.max(self.lazy_from_ms);
+        self.lazy_at_ms.get_or_insert(due_ms);
     }
 
     fn spare(&mut self, link: LinkId, author: &Prefix) {
@@ -296,8 +307,9 @@ impl<O: Payload> Gossip<O> {
     }
 
     /// Sends announcements and prunes.
-    pub(super) fn flush_lazy(&mut self) {
+    pub(super) fn flush_lazy(&mut self, now: Now) {
         self.lazy_at_ms = None;
+        let mut frames = 0;
         let mut announcements = mem::take(&mut self.announcements);
         for it in &mut announcements {
             let holders = self.seen.get_prefix_mut(&it.id.0);
@@ -311,6 +323,7 @@ impl<O: Payload> Gossip<O> {
                 state.missed = state.missed.saturating_add(ids.len() as u64);
             } else if !ids.is_empty() {
                 let cost_bytes = ids.len() * ANNOUNCEMENT_BYTES;
+                frames += 1;
                 state.outbox_bytes += cost_bytes;
                 self.outputs.push_back(GossipOutput::Send {
                     link: *link,
@@ -329,6 +342,8 @@ impl<O: Payload> Gossip<O> {
         }
         announcements.clear();
         self.announcements = announcements;
+        let pause_ms = PAUSE_MAX_MS.min(PAUSE_PER_FRAME_MS * frames);
+        self.lazy_from_ms = now.monotonic_ms.saturating_add(pause_ms);
     }
 
     /// Adds an announcement; a full frame does not wait.
@@ -337,10 +352,9 @@ impl<O: Payload> Gossip<O> {
             return;
         }
         self.announcements.push(announcement);
-        let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
-        self.lazy_at_ms.get_or_insert(due_ms);
+        self.set_lazy_timer(now);
         if self.announcements.len() >= NAMED_MAX {
-            self.flush_lazy();
+            self.flush_lazy(now);
         }
     }
 }

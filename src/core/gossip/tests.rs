@@ -123,7 +123,7 @@ fn the_first_arrival_is_new_and_all_others_are_copies() {
 }
 
 #[test]
-fn the_first_operation_goes_out_at_once_and_the_next_after_the_flush_time() {
+fn the_first_operation_goes_out_at_once_and_the_next_after_a_time_for_each_frame() {
     let mut gossip = node(3);
     gossip.handle_applied(at(10), vec![operation(1)], None);
     assert_eq!(gossip.next_deadline_ms(), Some(10));
@@ -132,13 +132,14 @@ fn the_first_operation_goes_out_at_once_and_the_next_after_the_flush_time() {
     assert_eq!(sent(&outputs(&mut gossip)), all(vec![1]));
     gossip.handle_applied(at(11), vec![operation(2)], None);
     gossip.handle_applied(at(11), vec![operation(3)], None);
-    assert_eq!(gossip.next_deadline_ms(), Some(12));
-    gossip.handle_timeout(at(11));
+    // Three frames of 2 ms each.
+    assert_eq!(gossip.next_deadline_ms(), Some(16));
+    gossip.handle_timeout(at(15));
     assert!(outputs(&mut gossip).is_empty());
-    gossip.handle_timeout(at(12));
+    gossip.handle_timeout(at(16));
     assert_eq!(sent(&outputs(&mut gossip)), all(vec![2, 3]));
     assert_eq!(gossip.next_deadline_ms(), None);
-    let copy = gossip.handle_operation(at(12), link(1), arriving(1, 2));
+    let copy = gossip.handle_operation(at(16), link(1), arriving(1, 2));
     assert_eq!(
         copy,
         Arrival::Copy,
@@ -195,7 +196,7 @@ fn a_full_frame_does_not_wait() {
 fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     let mut gossip = node(2);
     for number in 0..15 {
-        let now = at(2 * u64::from(number));
+        let now = at(PAUSE_MAX_MS * u64::from(number));
         gossip.handle_applied(now, vec![operation(number)], None);
         gossip.handle_timeout(now);
         gossip.handle_written(link(1), 10);
@@ -213,8 +214,8 @@ fn a_full_link_misses_operations_and_is_told_once_it_has_room() {
     gossip.handle_written(link(2), 10);
     assert_eq!(told(&outputs(&mut gossip)), [(2, 5)]);
     assert_eq!(gossip.behind(link(2)), 0);
-    gossip.handle_applied(at(50), vec![operation(50)], None);
-    gossip.handle_timeout(at(50));
+    gossip.handle_applied(at(500), vec![operation(50)], None);
+    gossip.handle_timeout(at(500));
     assert_eq!(sent(&outputs(&mut gossip)), [(1, vec![50]), (2, vec![50])]);
 }
 
@@ -450,8 +451,9 @@ proptest! {
                 prop_assert!(state.outbox_bytes <= 2_560 + 9 * 256);
             }
         }
-        gossip.handle_timeout(at(now_ms + 2));
-        gossip.handle_timeout(at(now_ms + 2 + CONFIG.lazy_ms));
+        // When every pause is over.
+        gossip.handle_timeout(at(now_ms + 1_000));
+        gossip.handle_timeout(at(now_ms + 2_000));
         ledger.observe(&outputs(&mut gossip));
         for to in ledger.owed.keys() {
             ledger.check(*to, gossip.behind(link(*to)));

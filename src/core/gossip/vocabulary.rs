@@ -34,8 +34,8 @@ pub struct Arriving {
 /// How gossip behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GossipConfig {
-    /// How long an operation waits for others to share its frame, in milliseconds, once another
-    /// one went out so shortly before.
+    /// How long an operation waits for others to share its frame, in milliseconds, for each frame
+    /// that went out so shortly before; at most [`super::PAUSE_MAX_MS`].
     pub flush_ms: u64,
     /// Most bytes handed to a link's writer and not written.
     pub outbox_max_bytes: usize,

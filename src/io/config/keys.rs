@@ -372,7 +372,7 @@ pub(super) const KEYS: &[Key] = &[
         "gossip.flush_ms",
         milliseconds(0, 1_000),
         "2",
-        "Longest wait of an operation for others to share its frame",
+        "How long operations wait for company, for each frame sent just before; most 20 ms",
     ),
     key(
         "sync.interval_ms",

@@ -272,7 +272,7 @@ pub enum LatePolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GossipSettings {
-    /// Longest wait of an operation for others to share its frame, 0 to 1,000 ms.
+    /// How long operations wait for company, for each frame sent just before, 0 to 1,000 ms.
     pub flush_ms: u64,
 }
 

@@ -359,7 +359,7 @@ fn links_beyond_the_slots_are_flooded() {
     let authors = vec![author(4)];
     gossip.handle_prune(link(last), &Prune { authors });
     outputs(&mut gossip);
-    pass(&mut gossip, 10, last, 8, 2);
+    pass(&mut gossip, 100, last, 8, 2);
     let to: Vec<u64> = sent(&outputs(&mut gossip)).iter().map(|it| it.0).collect();
     assert!(to.contains(&last), "it has no place in a set of links");
 }
