@@ -17,6 +17,7 @@
 //! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 mod errors;
+mod heads;
 mod output;
 
 use alloc::collections::VecDeque;
@@ -38,7 +39,6 @@ use crate::replica::Replica;
 use crate::settlement::{Scene, Settlement, SettlementConfig, WaitingTrade, Wish};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
 use crate::view::{Change, Digests};
-use crate::wire::Head;
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
@@ -46,9 +46,6 @@ pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 /// Restored operations between two merges: confirmations look orders up in what is not merged yet,
 /// one by one, so a whole history in one merge would take time in proportion to its square.
 const RESTORE_MERGE_EVERY: usize = 1_024;
-
-/// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
-const OWN_HEADS_MAX: usize = 16;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
@@ -71,7 +68,7 @@ enum WriteGate {
     /// Peers may know own operations that the store lost.
     AskingPeers {
         until_ms: u64,
-        /// Heads of the own chain that peers have shown, at most [`OWN_HEADS_MAX`].
+        /// Heads of the own chain that peers have shown, at most [`heads::OWN_HEADS_MAX`].
         shown: Vec<OpId>,
     },
 }
@@ -253,15 +250,6 @@ impl<E: Engine> Exchange<E> {
                 shown: Vec::new(),
             },
         };
-    }
-
-    /// A peer has shown these heads; those of the own chain are waited for.
-    pub fn handle_heads(&mut self, heads: &[Head]) {
-        if let WriteGate::AskingPeers { shown, .. } = &mut self.write_gate {
-            let room = OWN_HEADS_MAX.saturating_sub(shown.len());
-            let own = heads.iter().filter(|head| head.author == self.author);
-            shown.extend(own.map(|head| head.id).take(room));
-        }
     }
 
     /// Whether the node may write now; if not, until when it waits at the most.
