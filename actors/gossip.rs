@@ -609,7 +609,7 @@ impl Handler<FindGap> for GossipActor {
     type Result = ();
 
     fn handle(&mut self, gap: FindGap, context: &mut Context<Self>) {
-        self.sync.handle_gap(self.node.clock.now(), gap.0);
+        self.sync.request(self.node.clock.now(), gap.0);
         self.drive(context);
     }
 }

@@ -281,12 +281,8 @@ impl<E: Engine> Exchange<E> {
     /// Operations came in over a link, in any order, their signatures checked.
     pub fn receive(&mut self, now: Now, source: Source, operations: Vec<Verified>) {
         self.seen = now;
-        let mut gap = false;
         for operation in operations {
-            gap |= self.consider(now, source, operation);
-        }
-        if gap {
-            self.outputs.push_back(Output::Gap(source.link));
+            self.consider(now, source, operation);
         }
     }
 
@@ -306,11 +302,10 @@ impl<E: Engine> Exchange<E> {
         Ok(admission)
     }
 
-    /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
-    fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
+    /// Applies, parks or keeps an operation.
+    fn consider(&mut self, now: Now, source: Source, operation: Verified) {
         let mut ready = VecDeque::new();
         let mut next = Some((operation, source));
-        let mut gap = false;
         while let Some((operation, source)) = next {
             let id = operation.id();
             match self.admit(&operation) {
@@ -323,10 +318,12 @@ impl<E: Engine> Exchange<E> {
                     self.delivery.park(operation, source);
                 }
                 Ok(Admission::Missing(missing)) => {
-                    gap |= missing
-                        .iter()
-                        .any(|ancestor| !self.delivery.contains_stem(ancestor));
+                    let is_sent = |ancestor| self.delivery.contains_stem(ancestor);
+                    let is_gap = !missing.iter().all(is_sent);
                     self.delivery.wait(operation, source, &missing);
+                    if is_gap {
+                        self.delivery.note_gap(now);
+                    }
                 }
                 Ok(Admission::Ready) => {
                     self.apply_foreign(now, source, operation);
@@ -335,7 +332,6 @@ impl<E: Engine> Exchange<E> {
             }
             next = ready.pop_front();
         }
-        gap
     }
 
     /// Applies an operation that came in.
@@ -398,13 +394,11 @@ impl<E: Engine> Exchange<E> {
     /// Brings what was applied into the books; call it at every tick or when nothing else is due.
     pub fn handle_tick(&mut self, now: Now) {
         self.seen = now;
-        let mut gaps = Vec::new();
         for (operation, source) in self.delivery.unpark(now) {
-            if self.consider(now, source, operation) && !gaps.contains(&source.link) {
-                gaps.push(source.link);
-            }
+            self.consider(now, source, operation);
         }
-        self.outputs.extend(gaps.into_iter().map(Output::Gap));
+        let gap = self.delivery.take_gap(now);
+        self.outputs.extend(gap.map(Output::Gap));
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
         self.settle(now);
@@ -477,7 +471,8 @@ impl<E: Engine> Exchange<E> {
             Ok(()) => at_ms,
             Err(until_ms) => at_ms.max(until_ms),
         });
-        [unpark, self.replica.next_merge_ms(), settle]
+        let gap = self.delivery.next_gap_ms();
+        [unpark, gap, self.replica.next_merge_ms(), settle]
             .into_iter()
             .flatten()
             .min()

@@ -6,7 +6,8 @@
 //! alone:
 //!
 //! - of no heads, 32 zero bytes;
-//! - of at most [`LEAF_HEADS_MAX`], `BLAKE3("H" ‖ id …)`, by author, then id;
+//! - of at most [`LEAF_HEADS_MAX`], `BLAKE3("H" ‖ id …)`, by author, then id (an id is a hash of what
+//!   its author wrote, so it stands for the author too);
 //! - of more, `BLAKE3("B" ‖ (digit ‖ digest of that part) …)`, ascending, with a part for each digit
 //!   that follows the longest path which all of them have in common.
 //!

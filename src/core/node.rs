@@ -473,7 +473,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
-            Output::Gap(link) => self.sync.handle_gap(now, link),
+            Output::Gap(link) => self.sync.request(now, link),
             Output::Invalid { link, id, error } => {
                 self.gossip.handle_not_applied(&[id], Some(link));
                 let reason = alloc::format!("operation {}: {error}", id.short());

@@ -54,6 +54,7 @@
 //! The set itself belongs to another actor. This machine asks it by outputs with a [`Ticket`] and
 //! takes the answers as inputs; an answer that comes too late finds its ticket void.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -79,7 +80,7 @@ struct Link {
     started_ms: Option<u64>,
     /// Where the next round begins.
     resume: Place,
-    round: Option<Round>,
+    round: Option<Box<Round>>,
     serving: Option<Serving>,
 }
 
@@ -158,8 +159,8 @@ pub struct Sync<O = Vec<u8>> {
     config: SyncConfig,
     links: BTreeMap<LinkId, Link>,
     last_number: u64,
-    /// When a round begins for what waits, and with which link.
-    gap: Option<(u64, LinkId)>,
+    /// When something is due. It is asked for at every input of a node, and seldom changes.
+    due_ms: Option<u64>,
     outputs: Outputs<SyncOutput<O>>,
 }
 
@@ -170,7 +171,7 @@ impl<O: Payload> Sync<O> {
             config,
             links: BTreeMap::new(),
             last_number: 0,
-            gap: None,
+            due_ms: None,
             outputs: Outputs::default(),
         }
     }
@@ -185,7 +186,7 @@ impl<O: Payload> Sync<O> {
             serving: None,
         };
         self.links.insert(link, state);
-        self.handle_timeout(now);
+        self.act(now);
     }
 
     /// A session ended. If a pull was under way, the other links are asked instead.
@@ -194,7 +195,7 @@ impl<O: Payload> Sync<O> {
         if lost.is_some_and(|round| round.knows_of_more()) {
             self.request_others(now, link);
         }
-        self.handle_timeout(now);
+        self.act(now);
     }
 
     /// Something is missing that this link may have: a round begins as soon as the pause allows.
@@ -203,16 +204,7 @@ impl<O: Payload> Sync<O> {
         if let Some(state) = self.links.get_mut(&link) {
             state.hasten(now, pause_ms);
         }
-        self.handle_timeout(now);
-    }
-
-    /// This link has delivered an operation whose ancestors are missing. Most are on their way:
-    /// what is pushed comes by a tree for each author, so it comes out of order. A round begins
-    /// later, and with one link for all that is missing by then.
-    pub fn handle_gap(&mut self, now: Now, link: LinkId) {
-        let due_ms = now.monotonic_ms.saturating_add(self.config.gap_ms);
-        let due_ms = self.gap.map_or(due_ms, |(at_ms, _)| at_ms);
-        self.gap = Some((due_ms, link));
+        self.act(now);
     }
 
     /// Takes a frame of a peer; those that do not concern synchronisation are ignored.
@@ -260,6 +252,7 @@ impl<O: Payload> Sync<O> {
             && state.started_ms.is_some()
         {
             state.due_ms = due_ms;
+            self.plan();
         }
     }
 
@@ -347,26 +340,33 @@ impl<O: Payload> Sync<O> {
 
     /// Begins rounds that are due and gives up steps that take too long.
     pub fn handle_timeout(&mut self, now: Now) {
-        let gap = self.gap.take_if(|(at_ms, _)| *at_ms <= now.monotonic_ms);
-        let pause_ms = self.config.pause_ms;
-        if let Some(state) = gap.and_then(|(_, link)| self.links.get_mut(&link)) {
-            state.hasten(now, pause_ms);
+        if self.due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
+            self.act(now);
         }
+    }
+
+    /// The same when something may have become due just now.
+    fn act(&mut self, now: Now) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             self.give_up_if_late(now, link);
             self.begin_if_due(now, link);
         }
+        self.plan();
     }
 
     /// The monotonic time at which [`Sync::handle_timeout`] has something to do.
     pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Finds out when something is due, after a change.
+    fn plan(&mut self) {
         let deadline = |link: &Link| match &link.round {
             Some(round) => round.deadline_ms,
             None => link.due_ms,
         };
-        let gap_ms = self.gap.map(|(at_ms, _)| at_ms);
-        self.links.values().map(deadline).chain(gap_ms).min()
+        self.due_ms = self.links.values().map(deadline).min();
     }
 
     /// The next thing to do; ask until there is none.
@@ -386,7 +386,7 @@ impl<O: Payload> Sync<O> {
     }
 
     fn give_up_if_late(&mut self, now: Now, link: LinkId) {
-        let round = self.links.get(&link).and_then(|state| state.round.as_ref());
+        let round = self.links.get(&link).and_then(|it| it.round.as_deref());
         let late = round.filter(|round| round.deadline_ms <= now.monotonic_ms);
         let Some(knows_of_more) = late.map(Round::knows_of_more) else {
             return;
@@ -408,7 +408,7 @@ impl<O: Payload> Sync<O> {
         state.started_ms = Some(now.monotonic_ms);
         state.due_ms = now.monotonic_ms.saturating_add(interval_ms);
         let resumed = core::mem::take(&mut state.resume);
-        state.round = Some(Round {
+        state.round = Some(Box::new(Round {
             number: 0,
             deadline_ms: now.monotonic_ms,
             step: Step::Beginning,
@@ -419,7 +419,7 @@ impl<O: Payload> Sync<O> {
             received: 0,
             gained: 0,
             is_complete: true,
-        });
+        }));
         if let Some(number) = self.advance(now, link, Step::Beginning) {
             let ticket = Ticket { link, number };
             self.outputs.push_back(SyncOutput::ReadRoot { ticket });
@@ -429,7 +429,11 @@ impl<O: Payload> Sync<O> {
     /// Looks at the next branches, or fetches what was found, or ends the round.
     fn go_on(&mut self, now: Now, link: LinkId) {
         let pages_max = self.config.branches_pages_max;
-        let Some(round) = self.links.get_mut(&link).and_then(|it| it.round.as_mut()) else {
+        let Some(round) = self
+            .links
+            .get_mut(&link)
+            .and_then(|it| it.round.as_deref_mut())
+        else {
             return;
         };
         let is_full = round.pages >= pages_max;
@@ -453,7 +457,7 @@ impl<O: Payload> Sync<O> {
 
     /// Ends a round that has nothing to fetch: it is through, or has asked enough.
     fn end(&mut self, now: Now, link: LinkId) {
-        let Some(round) = self.links.get(&link).and_then(|it| it.round.as_ref()) else {
+        let Some(round) = self.links.get(&link).and_then(|it| it.round.as_deref()) else {
             return;
         };
         if let Some(next) = round.walk.peek() {
@@ -511,6 +515,7 @@ impl<O: Payload> Sync<O> {
             received: round.received,
             gained: round.gained,
         });
+        self.plan();
     }
 
     fn handle_branches(
@@ -637,19 +642,21 @@ impl<O: Payload> Sync<O> {
 
     /// The round of a link if it waits for the answer to this question.
     fn waiting_round(&mut self, link: LinkId, number: u64) -> Option<&mut Round> {
-        let round = self.links.get_mut(&link)?.round.as_mut()?;
+        let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
         (round.number == number).then_some(round)
     }
 
     /// Moves a round to its next step; returns the number of the new question.
     fn advance(&mut self, now: Now, link: LinkId, step: Step) -> Option<u64> {
         let deadline_ms = self.deadline_ms(now);
-        let round = self.links.get_mut(&link)?.round.as_mut()?;
+        let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
         self.last_number += 1;
         round.number = self.last_number;
         round.deadline_ms = deadline_ms;
         round.step = step;
-        Some(round.number)
+        let number = round.number;
+        self.plan();
+        Some(number)
     }
 }
 

@@ -180,10 +180,7 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
 fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
     let genesis = crate::network::genesis("equal");
     let (key, passed_on) = writer(&genesis);
-    for (shown, may_write) in [
-        (Vec::new(), true),
-        (vec![nothing()], false),
-    ] {
+    for (shown, may_write) in [(Vec::new(), true), (vec![nothing()], false)] {
         let mut copy = new_node(&genesis, &key);
         copy.restore(passed_on[0].wire()).expect("readable");
         copy.handle_restored(now(10), OwnChain::MayBeLonger);

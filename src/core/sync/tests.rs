@@ -770,29 +770,3 @@ fn a_deep_fork_converges_though_pages_consist_of_copies() {
     assert!(world.is_equal());
     assert_eq!(world.nodes[0].set.order.len(), 320);
 }
-
-#[test]
-fn what_waits_is_asked_for_after_a_while_and_of_one_link() {
-    let mut sync: Sync = Sync::new(SyncConfig::default());
-    for number in [1, 2] {
-        sync.handle_link_up(at(0), LinkId(number));
-        // The first round runs out.
-        sync.handle_timeout(at(10_000));
-    }
-    while sync.poll_output().is_some() {}
-    let begun = |sync: &mut Sync| {
-        let outputs = core::iter::from_fn(|| sync.poll_output());
-        let asked = outputs.filter_map(|output| match output {
-            SyncOutput::ReadRoot { ticket } => Some(ticket.link),
-            _ => None,
-        });
-        asked.collect::<Vec<_>>()
-    };
-    sync.handle_gap(at(20_000), LinkId(1));
-    sync.handle_gap(at(20_500), LinkId(2));
-    sync.handle_timeout(at(20_999));
-    assert_eq!(begun(&mut sync), []);
-    assert_eq!(sync.next_deadline_ms(), Some(21_000));
-    sync.handle_timeout(at(21_000));
-    assert_eq!(begun(&mut sync), [LinkId(2)]);
-}

@@ -63,14 +63,17 @@ impl Side {
     }
 }
 
-/// A head whose author begins with these eight bytes and whose id is of this byte.
+/// A head whose author begins with these eight bytes and whose id begins with this byte. As with
+/// operations, the id tells the author too.
 fn head(author: u64, id: u8) -> Head {
     let mut key = [5; 32];
     key[..8].copy_from_slice(&author.to_be_bytes());
+    let mut hash = [id; 32];
+    hash[1..9].copy_from_slice(&author.to_be_bytes());
     Head {
         author: AuthorKey(key),
         seq: 0,
-        id: OpId([id; 32]),
+        id: OpId(hash),
     }
 }
 
