@@ -414,8 +414,10 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
     }
 
-    /// Does what follows from an input.
+    /// Does what follows from an input. What gossip does at once needs no call of its own.
     fn drive(&mut self, now: Now) {
+        self.move_outputs(now);
+        self.gossip.handle_timeout(now);
         self.move_outputs(now);
         self.plan_timeout(now);
     }

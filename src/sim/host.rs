@@ -408,7 +408,11 @@ impl Host {
             step.tally.note_applied(&id, host, step.now_us);
         }
         self.disk.append(operation);
-        let due_us = step.now_us + if is_own { DISK_US } else { DISK_LAZY_US };
+        let due_us = if is_own {
+            step.now_us + DISK_US
+        } else {
+            step.now_us / MS * MS + DISK_LAZY_US
+        };
         let due_us = self.disk_due_us.map_or(due_us, |at_us| at_us.min(due_us));
         self.disk_due_us = Some(due_us);
     }
