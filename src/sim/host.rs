@@ -14,6 +14,7 @@ use bitfitech_core::board::Board;
 use bitfitech_core::dag::OpIndex;
 use bitfitech_core::delivery::Delivery;
 use bitfitech_core::exchange::{Exchange, OwnChain};
+use bitfitech_core::gossip::GossipConfig;
 use bitfitech_core::handshake::LocalNode;
 use bitfitech_core::node::{Node, NodeOutput};
 use bitfitech_core::op::Verified;
@@ -283,7 +284,9 @@ impl Host {
             _ => Signatures::Checked,
         };
         let gate = ParcelGate { signatures };
-        let node = Node::new(now, step.world.node_config, exchange, gate);
+        let mut config = step.world.node_config;
+        config.gossip.secret = GossipConfig::secret_of(&self.key);
+        let node = Node::new(now, config, exchange, gate);
         if let Some(board) = &mut self.board {
             **board = Board::new(self.local.key, step.world.genesis.markets.len());
             let changes = node.exchange().replica().snapshot();

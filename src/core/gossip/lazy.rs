@@ -6,7 +6,8 @@
 //! cannot turn links away with invented or forged ones.
 //!
 //! *Announce.* Where a node does not push, it says what it has: eight bytes of the id and the
-//! number of hops, `lazy_ms` later and all in one frame, and not to peers who have it by then.
+//! number of hops, all in one frame, and not to peers who have it by then. It waits `lazy_ms` and
+//! by chance up to `lazy_spread_ms` longer, so that of two peers mostly one tells the other.
 //!
 //! *Graft.* What was announced and does not come is asked for ([`super::missing`]), which also
 //! makes the link eager again. So a tree mends itself where a link is silent or went down: who does
@@ -22,6 +23,7 @@ use super::flow::FAULTS_MAX;
 use super::missing::Due;
 use super::passage::{Origin, Passage, Slots, Stage};
 use super::{Arriving, Gossip, GossipOutput};
+use crate::random::mix;
 use crate::types::{LinkId, Now};
 use crate::wire::{
     Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix, Prune,
@@ -131,9 +133,18 @@ impl<O: Payload> Gossip<O> {
     fn prune(&mut self, now: Now, link: Option<LinkId>, author: Prefix) {
         if let Some(state) = link.and_then(|link| self.links.get_mut(&link)) {
             state.prune(author);
-            let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
-            self.lazy_at_ms.get_or_insert(due_ms);
+            self.plan_lazy(now);
         }
+    }
+
+    /// Something lazy waits: unless it is planned, it goes out after a time that differs between
+    /// nodes.
+    fn plan_lazy(&mut self, now: Now) {
+        let draw = mix(self.config.secret ^ now.monotonic_ms);
+        let spread_ms = draw % self.config.lazy_spread_ms.saturating_add(1);
+        let wait_ms = self.config.lazy_ms.saturating_add(spread_ms);
+        let due_ms = now.monotonic_ms.saturating_add(wait_ms);
+        self.lazy_at_ms.get_or_insert(due_ms);
     }
 
     fn spare(&mut self, link: LinkId, author: &Prefix) {
@@ -339,8 +350,7 @@ impl<O: Payload> Gossip<O> {
             return;
         }
         self.announcements.push(announcement);
-        let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
-        self.lazy_at_ms.get_or_insert(due_ms);
+        self.plan_lazy(now);
         if self.announcements.len() >= NAMED_MAX {
             self.flush_lazy();
         }

@@ -16,6 +16,7 @@ pub(super) const CONFIG: GossipConfig = GossipConfig {
     full_max_ms: 1_000,
     announce_ms: 50,
     lazy_ms: 20,
+    lazy_spread_ms: 0,
     graft_ms: 100,
     hop_worth_ms: 30,
     trees_max: 100,

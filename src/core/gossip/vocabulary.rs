@@ -43,8 +43,11 @@ pub struct GossipConfig {
     pub full_max_ms: u64,
     /// How long operations that came by synchronisation wait before they are announced.
     pub announce_ms: u64,
-    /// How long announcements and prunes wait for company, in milliseconds.
+    /// How long announcements and prunes wait for company at least, in milliseconds.
     pub lazy_ms: u64,
+    /// How much longer they may wait, in milliseconds: each time by chance, so that of two peers
+    /// one announces and the other one knows by then.
+    pub lazy_spread_ms: u64,
     /// How long an announced operation may be on its way before it is asked for, and then how long
     /// each peer that is asked may take, in milliseconds.
     pub graft_ms: u64,
@@ -87,6 +90,7 @@ impl Default for GossipConfig {
             full_max_ms: 30_000,
             announce_ms: 100,
             lazy_ms: 50,
+            lazy_spread_ms: 150,
             graft_ms: 250,
             hop_worth_ms: 30,
             trees_max: 8_192,

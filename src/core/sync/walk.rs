@@ -16,7 +16,7 @@ use crate::wire::{
 const CHILDREN_MAX: usize = 16;
 
 /// About how many branches wait; 2,048 more where a peer's paths are as long as can be.
-pub(super) const WAITING_MAX: usize = 4_096;
+pub(super) const BRANCHES_WAITING_MAX: usize = 4_096;
 
 /// What two nodes have in a few branches, compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Walk {
     /// The branches to ask about next; none if all were looked at, or if the heads that were found
     /// have to be fetched first.
     pub(super) fn next(&mut self) -> Vec<BranchDigest> {
-        let waiting_room = WAITING_MAX.saturating_sub(self.waiting.len()) / CHILDREN_MAX;
+        let waiting_room = BRANCHES_WAITING_MAX.saturating_sub(self.waiting.len()) / CHILDREN_MAX;
         let found_room = WANTS_MAX.saturating_sub(self.found.len()) / LEAF_HEADS_MAX;
         let count = BRANCHES_MAX.min(waiting_room.max(1)).min(found_room);
         let at = self.waiting.len().saturating_sub(count);

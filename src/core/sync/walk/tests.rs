@@ -107,7 +107,7 @@ fn walk(here: &mut Side, there: &mut Side) -> Outcome {
         let shown = there.differing(&branches);
         assert_eq!(check_branches(&branches, &shown), Ok(()));
         walk.handle_comparison(here.compare(&shown));
-        assert!(walk.waiting.len() <= WAITING_MAX + 2_048);
+        assert!(walk.waiting.len() <= BRANCHES_WAITING_MAX + 2_048);
         outcome.questions += 1;
         let ask = Frame::<Vec<u8>>::GetBranches(GetBranches {
             request: 1,
@@ -219,7 +219,7 @@ fn a_peer_that_divides_everything_keeps_what_waits_bounded() {
             branches,
             heads: Vec::new(),
         });
-        assert!(walk.waiting.len() <= WAITING_MAX + 2_048);
+        assert!(walk.waiting.len() <= BRANCHES_WAITING_MAX + 2_048);
     }
 }
 
