@@ -34,9 +34,8 @@ pub use crate::gossip_messages::{
     SessionUp, Written,
 };
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{
-    ClockOffset, Compare, FindMissing, FindWants, MatcherActor, ReadBranches, ReadRoot,
-};
+use crate::matcher::{ClockOffset, FindMissing, FindWants, MatcherActor};
+use crate::matcher_heads::{Compare, ReadBranches, ReadRoot};
 use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;

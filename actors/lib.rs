@@ -37,6 +37,7 @@ pub mod listener;
 pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
+mod matcher_heads;
 mod matcher_sightings;
 pub mod matcher_submission;
 mod membership;

@@ -22,10 +22,9 @@ use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::Verified;
 use bitfitech_core::settlement::{self, SettlementConfig};
-use bitfitech_core::sync::Comparison;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
-use bitfitech_core::wire::{Branch, BranchDigest, Head, WantEntry};
+use bitfitech_core::wire::{Head, WantEntry};
 use bitfitech_io::config::LatePolicy;
 use tokio::sync::oneshot;
 
@@ -78,26 +77,6 @@ pub struct LinkDown(pub LinkId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ClockOffset(pub i64);
-
-/// A query: the digest of all heads.
-#[derive(Message)]
-#[rtype(result = "BranchDigest")]
-pub struct ReadRoot;
-
-/// A query: those of these branches of a peer that are different here, as they are here.
-#[derive(Message)]
-#[rtype(result = "Vec<Branch>")]
-pub struct ReadBranches(pub Vec<BranchDigest>);
-
-/// A query: what is different here in the branches that a peer has shown.
-#[derive(Message)]
-#[rtype(result = "Comparison")]
-pub struct Compare {
-    /// What the peer was asked about.
-    pub asked: Vec<BranchDigest>,
-    /// Those that are different there.
-    pub shown: Vec<Branch>,
-}
 
 /// A query: an entry for each of these heads that is unknown.
 #[derive(Message)]
@@ -602,31 +581,6 @@ impl Handler<Submit> for MatcherActor {
                 .await
                 .unwrap_or_else(|_| Err(matcher_submission::lost()))
         })
-    }
-}
-
-impl Handler<ReadRoot> for MatcherActor {
-    type Result = MessageResult<ReadRoot>;
-
-    fn handle(&mut self, _read: ReadRoot, _context: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.exchange.heads_root())
-    }
-}
-
-impl Handler<ReadBranches> for MatcherActor {
-    type Result = MessageResult<ReadBranches>;
-
-    fn handle(&mut self, read: ReadBranches, _context: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.exchange.differing_branches(&read.0))
-    }
-}
-
-impl Handler<Compare> for MatcherActor {
-    type Result = MessageResult<Compare>;
-
-    fn handle(&mut self, compare: Compare, _context: &mut Context<Self>) -> Self::Result {
-        let Compare { asked, shown } = compare;
-        MessageResult(self.exchange.compare_branches(&asked, &shown))
     }
 }
 

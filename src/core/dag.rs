@@ -402,8 +402,8 @@ impl Dag {
         }
     }
 
-    /// Puts an operation at the end of its branch, or begins a new branch with it. Tells whose it is
-    /// and which head is none any more.
+    /// Puts an operation at the end of its branch, or begins a new branch with it. Tells whose it
+    /// is and which head is none any more.
     fn extend_chain(
         &mut self,
         body: &Body,

@@ -20,8 +20,8 @@
 //! ```
 //!
 //! *Summary.* The heads are the newest operations of all branches of all authors' chains, in a trie
-//! of digests ([`crate::head_trie`]). Where two nodes have the same, a round is one question and one
-//! answer of a few bytes, and whoever answered so need not ask for a while. Else only branches that
+//! of digests ([`crate::head_trie`]). Where two nodes have the same, a round is one question and
+//! one answer of a few bytes, and whoever answered so need not ask for a while. Else only branches that
 //! differ are looked at. Heads are compared by id, never by number, which cannot tell branches.
 //! Equal sets have equal heads and every missing operation lies on the chain, of its own author,
 //! that ends in an unknown head: if the head were known, so were all that it leans on. So the
@@ -46,8 +46,8 @@
 //! prepared, at a time; other requests are dropped, for an honest peer waits for its answer.
 //! Answers that nobody waits for are dropped too.
 //!
-//! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors that
-//! come later. Then they wait in the buffer for causal delivery or are dropped there; since a round
+//! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
+//! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a round
 //! that gained anything is followed by another, they are asked for again until a round gains
 //! nothing.
 //!

@@ -127,7 +127,7 @@ pub struct Branches {
 pub struct Branch {
     /// The asked path, or if it is divided the longest one that all heads there begin with.
     pub path: BranchPath,
-    /// The parts into which it is divided by the next digit, ascending; none if there are few heads.
+    /// The parts into which the next digit divides it, ascending; none if there are few heads.
     #[serde(deserialize_with = "bounded::list::<_, _, 16>")]
     pub children: Vec<ChildDigest>,
     /// Its heads by author, then id, if they are few.

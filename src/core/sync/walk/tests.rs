@@ -155,7 +155,8 @@ proptest! {
     ) {
         let mut there = Side::new(&heads);
         let mut walk = Walk::new(BranchPath(from.clone()));
-        let mut waiting = vec![BranchDigest { path: BranchPath::default(), digest: Digest([1; 32]) }];
+        let path = BranchPath::default();
+        let mut waiting = vec![BranchDigest { path, digest: Digest([1; 32]) }];
         let mut found = Vec::new();
         let mut nothing = Side::new(&BTreeSet::new());
         while !waiting.is_empty() {
