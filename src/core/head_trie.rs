@@ -1,9 +1,9 @@
 //! A trie of digests over all heads, by which two nodes find out cheaply where their sets differ.
 //!
-//! Equal sets of operations have equal heads ([`crate::sync`]), so it is enough to compare these. A
-//! head stands at the 128 hexadecimal digits of its author's key and its id. A *branch* is all
-//! heads that begin with the same digits, its *path*. The digest of a branch is a function of its heads
-//! alone:
+//! Equal sets of operations have equal heads ([`crate::sync`]), so it is enough to compare these.
+//! A head stands at the 128 hexadecimal digits of its author's key and its id. A *branch* is all
+//! heads that begin with the same digits, its *path*. The digest of a branch is a function of its
+//! heads alone:
 //!
 //! - of no heads, 32 zero bytes;
 //! - of at most [`LEAF_HEADS_MAX`], `BLAKE3("H" ‖ id …)`, by author, then id (an id is a hash of
@@ -12,11 +12,11 @@
 //!   digit that follows the longest path which all of them have in common.
 //!
 //! *Why not a sum.* A sum or exclusive-or of hashes of the heads would be cheaper to keep, but a
-//! liar who writes many heads can find two sets of his own with one sum in far less than the 2^128 steps
-//! that a collision of BLAKE3 costs, show one to each of two nodes, and so keep them different for
-//! ever. In a tree of hashes equal digests mean equal heads. He can lie about his own digests only:
-//! then a peer looks for differences that are not there, in bounded steps, or does not look for
-//! what the liar alone has and hides.
+//! liar who writes many heads can find two sets of his own with one sum in far less than the 2^128
+//! steps that a collision of BLAKE3 costs, show one to each of two nodes, and so keep them
+//! different for ever. In a tree of hashes equal digests mean equal heads. He can lie about his
+//! own digests only: then a peer looks for differences that are not there, in bounded steps, or
+//! does not look for what the liar alone has and hides.
 //!
 //! *Cost.* A new head of a known author takes the place of the one before, and the digests on its
 //! path are forgotten. They are made again when somebody asks: at most each of them once, however

@@ -19,14 +19,14 @@
 //!    GetBranches {part, digest} …  ->        … the next branches that differ
 //! ```
 //!
-//! *Summary.* The heads are the newest operations of all branches of all authors' chains, in a trie
-//! of digests ([`crate::head_trie`]). Where two nodes have the same, a round is one question and
-//! one answer of a few bytes, and whoever answered so need not ask for a while. Else only branches that
-//! differ are looked at. Heads are compared by id, never by number, which cannot tell branches.
-//! Equal sets have equal heads and every missing operation lies on the chain, of its own author,
-//! that ends in an unknown head: if the head were known, so were all that it leans on. So the
-//! responder walks chains and follows no references to other authors; these are on chains of their
-//! own.
+//! *Summary.* The heads are the newest operations of all branches of all authors' chains, in a
+//! trie of digests ([`crate::head_trie`]). Where two nodes have the same, a round is one question
+//! and one answer of a few bytes, and whoever answered so need not ask for a while. Else only
+//! branches that differ are looked at. Heads are compared by id, never by number, which cannot
+//! tell branches. Equal sets have equal heads and every missing operation lies on the chain, of
+//! its own author, that ends in an unknown head: if the head were known, so were all that it leans
+//! on. So the responder walks chains and follows no references to other authors; these are on
+//! chains of their own.
 //!
 //! *The responder keeps nothing.* Each Want says where the asking side stands, so a pull goes on
 //! after a crash of either side, over another link or with another peer. Where the asking side has
@@ -47,8 +47,8 @@
 //! Answers that nobody waits for are dropped too.
 //!
 //! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
-//! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a round
-//! that gained anything is followed by another, they are asked for again until a round gains
+//! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
+//! round that gained anything is followed by another, they are asked for again until a round gains
 //! nothing.
 //!
 //! The set itself belongs to another actor. This machine asks it by outputs with a [`Ticket`] and
