@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn what_has_not_waited_long_is_not_asked_for_yet() {
+        let mut delivery = Delivery::default();
+        wait(&mut delivery, 0, 1, ONE);
+        wait(&mut delivery, 900, 2, TWO);
+        delivery.release(&OpId([1; 32]));
+        assert_eq!(delivery.take_gap(at(1_000)), None);
+        assert_eq!(delivery.take_gap(at(2_000)), Some(TWO));
+    }
+
+    #[test]
     fn an_operation_that_waits_on_costs_one_question_the_oldest_first() {
         let mut delivery = Delivery::default();
         wait(&mut delivery, 0, 1, TWO);
