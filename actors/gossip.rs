@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use bitfitech_core::gossip::{
     Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation,
 };
@@ -22,7 +22,7 @@ use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, ke
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
 use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
-use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
+use bitfitech_core::types::{AuthorKey, LinkId, Now, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops};
 
 use crate::admission::admit;
@@ -35,7 +35,8 @@ pub use crate::gossip_messages::{
     SessionUp, Written,
 };
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{ClockOffset, FindMissing, FindWants, ReadHeads};
+use crate::matcher::{ClockOffset, FindMissing, FindWants, MatcherActor};
+use crate::matcher_heads::{Compare, ReadBranches, ReadRoot};
 use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
@@ -363,11 +364,26 @@ impl GossipActor {
     fn handle_sync_output(&mut self, output: SyncOutput, context: &mut Context<Self>) {
         match output {
             SyncOutput::Send { link, frame } => self.send(link, frame, 0),
-            SyncOutput::ReadHeads {
+            SyncOutput::ReadRoot { ticket } => {
+                self.ask_matcher(ReadRoot, context, move |sync, now, root| {
+                    sync.handle_root_read(now, ticket, root);
+                });
+            }
+            SyncOutput::ReadBranches { ticket, asked } => {
+                self.ask_matcher(ReadBranches(asked), context, move |sync, now, branches| {
+                    sync.handle_branches_read(now, ticket, branches);
+                });
+            }
+            SyncOutput::Compare {
                 ticket,
-                after,
-                heads_max,
-            } => self.read_heads(ticket, ReadHeads { after, heads_max }, context),
+                asked,
+                shown,
+            } => {
+                let compare = Compare { asked, shown };
+                self.ask_matcher(compare, context, move |sync, now, compared| {
+                    sync.handle_compared(now, ticket, compared);
+                });
+            }
             SyncOutput::ReadMissing {
                 ticket,
                 wants,
@@ -381,7 +397,11 @@ impl GossipActor {
                 };
                 self.read_missing(ticket, find, max_bytes, context);
             }
-            SyncOutput::FindWants { ticket, heads } => self.find_wants(ticket, heads, context),
+            SyncOutput::FindWants { ticket, heads } => {
+                self.ask_matcher(FindWants(heads), context, move |sync, now, wants| {
+                    sync.handle_wants_found(now, ticket, wants);
+                });
+            }
             SyncOutput::Deliver { ticket, operations } => {
                 let link = ticket.link;
                 if let Ok(operations) = self.decode(link, &operations) {
@@ -412,31 +432,24 @@ impl GossipActor {
         }
     }
 
-    fn read_heads(&self, ticket: Ticket, read: ReadHeads, context: &mut Context<Self>) {
-        let matcher = self.node.refs.matcher.clone();
-        let asking = async move { matcher.query(read, QUERY_MS).await };
-        context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
-            // A question without answer runs out at the peer.
-            if let Ok((heads, more)) = answer {
-                actor.sync.handle_heads_read(ticket, heads, more);
-                actor.drive(context);
-            }
-        }));
-    }
-
-    fn find_wants(
+    /// Asks the owner of the set, and gives the answer to the machine. A question without answer
+    /// runs out, here or at the peer.
+    fn ask_matcher<Q>(
         &self,
-        ticket: Ticket,
-        heads: Vec<bitfitech_core::wire::Head>,
+        question: Q,
         context: &mut Context<Self>,
-    ) {
+        answer: impl FnOnce(&mut Sync, Now, Q::Result) + 'static,
+    ) where
+        Q: Message + Send + 'static,
+        Q::Result: Send,
+        MatcherActor: Handler<Q>,
+    {
         let matcher = self.node.refs.matcher.clone();
-        let asking = async move { matcher.query(FindWants(heads), QUERY_MS).await };
-        context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
-            // A round without answer runs out.
-            if let Ok(wants) = answer {
+        let asking = async move { matcher.query(question, QUERY_MS).await };
+        context.spawn(asking.into_actor(self).map(move |result, actor, context| {
+            if let Ok(result) = result {
                 let now = actor.node.clock.now();
-                actor.sync.handle_wants_found(now, ticket, wants);
+                answer(&mut actor.sync, now, result);
                 actor.drive(context);
             }
         }));
@@ -635,7 +648,7 @@ impl Handler<FindGap> for GossipActor {
     type Result = ();
 
     fn handle(&mut self, gap: FindGap, context: &mut Context<Self>) {
-        self.sync.handle_gap(self.node.clock.now(), gap.0);
+        self.sync.request(self.node.clock.now(), gap.0);
         self.drive(context);
     }
 }

@@ -38,6 +38,7 @@ pub mod listener;
 pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
+mod matcher_heads;
 mod matcher_journal;
 mod matcher_pace;
 mod matcher_sightings;

@@ -24,7 +24,7 @@ use bitfitech_core::op::Verified;
 use bitfitech_core::settlement::{self, SettlementConfig};
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
-use bitfitech_core::wire::{Head, HeadCursor, WantEntry};
+use bitfitech_core::wire::{Head, WantEntry};
 use bitfitech_io::config::LatePolicy;
 use tokio::sync::oneshot;
 
@@ -84,16 +84,6 @@ pub struct LinkDown(pub LinkId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ClockOffset(pub i64);
-
-/// A query: the next heads behind a cursor, and whether there are more.
-#[derive(Message)]
-#[rtype(result = "(Vec<Head>, bool)")]
-pub struct ReadHeads {
-    /// Where to begin.
-    pub after: Option<HeadCursor>,
-    /// Most heads.
-    pub heads_max: usize,
-}
 
 /// A query: an entry for each of these heads that is unknown.
 #[derive(Message)]
@@ -570,22 +560,10 @@ impl Handler<Submit> for MatcherActor {
     }
 }
 
-impl Handler<ReadHeads> for MatcherActor {
-    type Result = MessageResult<ReadHeads>;
-
-    fn handle(&mut self, read: ReadHeads, _context: &mut Context<Self>) -> Self::Result {
-        let mut heads = self.exchange.dag().heads(read.after, read.heads_max + 1);
-        let more = heads.len() > read.heads_max;
-        heads.truncate(read.heads_max);
-        MessageResult((heads, more))
-    }
-}
-
 impl Handler<FindWants> for MatcherActor {
     type Result = MessageResult<FindWants>;
 
     fn handle(&mut self, find: FindWants, _context: &mut Context<Self>) -> Self::Result {
-        self.exchange.handle_heads(&find.0);
         MessageResult(self.exchange.dag().wants_for(&find.0))
     }
 }

@@ -349,7 +349,7 @@ pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Ans
     match query {
         ClockQuery::Own => {
             let mut known = BTreeMap::new();
-            for head in dag.heads(None, usize::MAX) {
+            for head in dag.heads() {
                 let count = known.entry(head.author).or_insert(0);
                 *count = (*count).max(head.seq + 1);
             }

@@ -203,7 +203,7 @@ fn rates(settings: &LimitSettings) -> PeerRates {
 fn load(raw: &RawFrame, frame: Option<&Frame>) -> Load {
     let bytes = raw.payload.len() as u64;
     match frame {
-        Some(Frame::Page(_) | Frame::Heads(_)) => Load::default(),
+        Some(Frame::Page(_) | Frame::Branches(_)) => Load::default(),
         Some(Frame::Ops(pushed)) => Load {
             bytes,
             operations: pushed.operations.len() as u64,
@@ -212,7 +212,7 @@ fn load(raw: &RawFrame, frame: Option<&Frame>) -> Load {
         Some(
             Frame::Ping(_)
             | Frame::Behind(_)
-            | Frame::GetHeads(_)
+            | Frame::GetBranches(_)
             | Frame::Want(_)
             | Frame::Graft(_)
             | Frame::GetPeers(_),

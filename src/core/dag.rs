@@ -11,15 +11,15 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Bound;
 
 use crate::chunks::Chunks;
+use crate::head_trie::HeadTrie;
 use crate::matching::{IdTable, Owner, Slot, Tag, TagKey};
 use crate::op::{Body, Operation};
 use crate::order_log::{Position, bucket_of};
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
-use crate::wire::{Head, HeadCursor, LOCATOR_MAX, WantEntry};
+use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
 
 /// Position of an operation in the order of application, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,8 +126,8 @@ pub struct Dag {
     chains: Chunks<Chain>,
     /// Chains by the keys of their authors.
     by_author: IdTable,
-    /// The same in the order of the keys.
-    owner_of: BTreeMap<AuthorKey, Owner>,
+    /// The heads of all branches, by author, then id.
+    heads: HeadTrie<OpIndex>,
     latest_time: HybridTime,
 }
 
@@ -143,7 +143,7 @@ impl Dag {
             by_stem: IdTable::new(),
             chains: Chunks::new(),
             by_author: IdTable::new(),
-            owner_of: BTreeMap::new(),
+            heads: HeadTrie::default(),
             latest_time: HybridTime::default(),
         }
     }
@@ -166,14 +166,13 @@ impl Dag {
     /// How many bytes of memory it takes, about.
     pub fn memory_bytes(&self) -> usize {
         let trunks = (0..self.chains.len()).map(|at| self.chains[at].trunk.capacity());
-        let sorted = self.owner_of.len() * size_of::<(AuthorKey, Owner)>() * 3 / 2;
         self.entries.memory_bytes()
             + self.ancestors.memory_bytes()
             + self.by_stem.memory_bytes()
             + self.by_author.memory_bytes()
             + self.chains.memory_bytes()
             + trunks.sum::<usize>() * size_of::<OpIndex>()
-            + sorted
+            + self.heads.memory_bytes()
     }
 
     /// Where an operation is.
@@ -369,7 +368,7 @@ impl Dag {
             let counterpart = self.find_stem(&stem).expect("the operation is ready");
             self.ancestors.push(counterpart);
         }
-        let author = self.extend_chain(body, prev, index);
+        let (author, replaced) = self.extend_chain(body, prev, index);
         let (id, seq, time) = (operation.id(), body.seq, body.time);
         assert!(self.find(&id).is_none(), "operation {id} applied twice");
         self.entries.push(Entry {
@@ -383,18 +382,40 @@ impl Dag {
         let tag = self.key.tag(&id.stem().padded());
         self.by_stem.insert(tag, Slot(index.0));
         self.latest_time = self.latest_time.max(time);
+        self.note_head(author, replaced, index);
         index
     }
 
-    /// Puts an operation at the end of its branch, or begins a new branch with it.
-    fn extend_chain(&mut self, body: &Body, prev: Option<OpIndex>, index: OpIndex) -> Owner {
+    /// Puts a new head among the heads, in place of the one that it continues, if it does.
+    fn note_head(&mut self, author: Owner, replaced: Option<OpIndex>, index: OpIndex) {
+        let (entries, chains) = (&self.entries, &self.chains);
+        let look_up = |at: OpIndex| head_at(entries, chains, at);
+        match replaced {
+            Some(old) if chains[author.0 as usize].fork.is_none() => {
+                self.heads.replace(old, index, &look_up);
+            }
+            Some(old) => {
+                self.heads.remove(old, &look_up);
+                self.heads.insert(index, &look_up);
+            }
+            None => self.heads.insert(index, &look_up),
+        }
+    }
+
+    /// Puts an operation at the end of its branch, or begins a new branch with it. Tells whose it
+    /// is and which head is none any more.
+    fn extend_chain(
+        &mut self,
+        body: &Body,
+        prev: Option<OpIndex>,
+        index: OpIndex,
+    ) -> (Owner, Option<OpIndex>) {
         let next_owner = Owner(u32::try_from(self.chains.len()).expect("fewer than 2^32 authors"));
         let owner = self.owner(&body.author).unwrap_or(next_owner);
         if owner == next_owner {
             let key = body.author;
             self.by_author
                 .insert(self.author_tag(&key), Slot(next_owner.0));
-            self.owner_of.insert(key, next_owner);
             self.chains.push(Chain {
                 key,
                 trunk: Vec::new(),
@@ -413,13 +434,12 @@ impl Dag {
                 heads: chain.trunk.last().copied().into_iter().collect(),
             }));
         }
-        if let Some(fork) = &mut chain.fork {
-            if let Some(prev) = prev {
-                fork.heads.remove(&prev);
-            }
-            fork.heads.insert(index);
-        }
-        owner
+        let Some(fork) = &mut chain.fork else {
+            return (owner, prev);
+        };
+        let replaced = prev.filter(|prev| fork.heads.remove(prev));
+        fork.heads.insert(index);
+        (owner, replaced)
     }
 
     /// The chain of an author.
@@ -432,34 +452,38 @@ impl Dag {
         core::iter::successors(Some(index), |at| self.prev(*at))
     }
 
-    /// The next `limit` branch heads behind `after`, by author, then by id.
-    pub fn heads(&self, after: Option<HeadCursor>, limit: usize) -> Vec<Head> {
-        let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.author));
-        let mut heads = Vec::new();
-        for (author, owner) in self.owner_of.range((from, Bound::Unbounded)) {
-            let of_author = self.chains[owner.0 as usize].heads().map(|head| Head {
-                author: *author,
-                seq: self.seq(head),
-                id: self.id(head),
-            });
-            let is_behind = |head: &Head| {
-                after.is_none_or(|cursor| (head.author, head.id) > (cursor.author, cursor.id))
-            };
-            let before = heads.len();
-            heads.extend(of_author.filter(is_behind));
-            heads[before..].sort_unstable_by_key(|head: &Head| head.id);
-            if heads.len() >= limit {
-                heads.truncate(limit);
-                break;
+    /// The heads of all branches, by author, then by id.
+    pub fn heads(&self) -> impl Iterator<Item = Head> {
+        let heads = self.heads.heads().into_iter();
+        heads.map(|at| head_at(&self.entries, &self.chains, at))
+    }
+
+    /// What is here of a branch of the heads.
+    pub fn branch_digest(&mut self, path: BranchPath) -> BranchDigest {
+        let (entries, chains) = (&self.entries, &self.chains);
+        let look_up = |at: OpIndex| head_at(entries, chains, at);
+        let digest = self.heads.digest(&path, &look_up);
+        BranchDigest { path, digest }
+    }
+
+    /// Those of a peer's branches that are different here, as they are here.
+    pub fn differing(&mut self, asked: &[BranchDigest]) -> Vec<Branch> {
+        let (entries, chains) = (&self.entries, &self.chains);
+        let look_up = |at: OpIndex| head_at(entries, chains, at);
+        let heads = &mut self.heads;
+        let mut differing = Vec::new();
+        for BranchDigest { path, digest } in asked {
+            if heads.digest(path, &look_up) != *digest {
+                differing.push(heads.branch(path, &look_up));
             }
         }
-        heads
+        differing
     }
 
     /// A digest of the set: the heads of all branches, which name all that lies behind them.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("bitfitech set 1");
-        for head in self.heads(None, usize::MAX) {
+        for head in self.heads() {
             hasher.update(&head.author.0);
             hasher.update(&head.seq.to_be_bytes());
             hasher.update(&head.id.0);
@@ -541,5 +565,15 @@ impl Dag {
             .iter()
             .for_each(|(owner, count)| clock.raise(&self.key(*owner), *count));
         clock
+    }
+}
+
+/// The head that an operation is.
+fn head_at(entries: &Chunks<Entry>, chains: &Chunks<Chain>, at: OpIndex) -> Head {
+    let entry = &entries[at.get()];
+    Head {
+        author: chains[entry.author.0 as usize].key,
+        seq: entry.seq,
+        id: entry.id,
     }
 }

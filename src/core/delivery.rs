@@ -5,6 +5,9 @@
 //! is *parked* until its time comes: it may be honest and its author's clock wrong, so it is not
 //! refused. Both are bounded; what falls out at the bound comes back through a later
 //! synchronisation, for nobody counts it as received.
+//!
+//! What comes by different trees comes out of order, so most of what is missing is on its way. Only
+//! for what still waits [`GAP_MS`] later is its link to be asked, once for each operation.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -23,6 +26,11 @@ pub const WAITING_PER_LINK_MAX: usize = WAITING_MAX / 8;
 
 /// Most parked operations. A guess: some 5 MB.
 pub const PARKED_MAX: usize = 16_384;
+
+/// How long an operation may wait for what it leans on before a link is asked for that, and least
+/// time between such questions, in milliseconds. A guess: what is on its way by another tree has
+/// come by then.
+pub const GAP_MS: u64 = 1_000;
 
 /// An operation without all of its ancestors.
 struct Waiting {
@@ -46,6 +54,17 @@ pub struct Delivery {
     parked: BTreeMap<(HybridTime, OpId), (Verified, Source)>,
     parked_ids: BTreeSet<OpId>,
     evicted: u64,
+    gap: Option<Gap>,
+    /// For what came before these numbers the links were asked that brought it.
+    asked_before: BTreeMap<LinkId, u64>,
+}
+
+/// When to look whether something that waits now still does.
+#[derive(Clone, Copy)]
+struct Gap {
+    at_ms: u64,
+    /// What waits now has a smaller number.
+    before: u64,
 }
 
 impl Delivery {
@@ -111,6 +130,36 @@ impl Delivery {
                 missing: missing.len(),
             },
         );
+    }
+
+    /// An operation has to wait for something that nobody has sent.
+    pub fn note_gap(&mut self, now: Now) {
+        let before = self.next_number;
+        let at_ms = now.monotonic_ms.saturating_add(GAP_MS);
+        self.gap.get_or_insert(Gap { at_ms, before });
+    }
+
+    /// When [`Delivery::take_gap`] may have something to say, on the monotonic clock.
+    pub fn next_gap_ms(&self) -> Option<u64> {
+        self.gap.map(|gap| gap.at_ms)
+    }
+
+    /// The link that delivered the oldest of what has waited for long and was not asked for yet: it
+    /// is to be asked for all that it has.
+    pub fn take_gap(&mut self, now: Now) -> Option<LinkId> {
+        let gap = self.gap.take_if(|gap| gap.at_ms <= now.monotonic_ms)?;
+        let oldest = self.of_link.iter().filter_map(|(link, of_link)| {
+            let asked_before = self.asked_before.get(link).copied().unwrap_or(0);
+            let first = of_link.range(asked_before..).next();
+            first.map(|(number, _)| (*number, *link))
+        });
+        let (number, link) = oldest.min()?;
+        self.note_gap(now);
+        if number >= gap.before {
+            return None;
+        }
+        self.asked_before.insert(link, gap.before);
+        Some(link)
     }
 
     /// Takes an operation out of the waiting ones.
@@ -198,6 +247,7 @@ impl Delivery {
     /// A link is gone: what it delivered, and perhaps nobody can complete any more, is forgotten.
     /// So is what it delivered ahead of time, which would else wait at its cost for ever.
     pub fn forget_link(&mut self, link: LinkId) {
+        self.asked_before.remove(&link);
         let of_link = self.of_link.get(&link).cloned().unwrap_or_default();
         for id in of_link.values() {
             self.take_waiting(id);
@@ -210,5 +260,71 @@ impl Delivery {
             }
             stays
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::tests::sign_sample;
+    use crate::types::at;
+    use alloc::vec;
+    use ed25519_zebra::SigningKey;
+
+    const ONE: LinkId = LinkId(1);
+    const TWO: LinkId = LinkId(2);
+
+    /// Lets an operation of this author wait for one that nobody has.
+    fn wait(delivery: &mut Delivery, now_ms: u64, author: u8, link: LinkId) -> OpId {
+        let operation = sign_sample(&SigningKey::from([author; 32]), 1);
+        let id = operation.id();
+        let missing = vec![OpId([author; 32]).stem()];
+        delivery.wait(operation, Source::push(link), &missing);
+        delivery.note_gap(at(now_ms));
+        id
+    }
+
+    #[test]
+    fn what_comes_in_time_is_not_asked_for() {
+        let mut delivery = Delivery::default();
+        let id = wait(&mut delivery, 0, 1, ONE);
+        assert_eq!(delivery.next_gap_ms(), Some(GAP_MS));
+        assert_eq!(delivery.release(&OpId([1; 32])).len(), 1);
+        assert!(!delivery.contains(&id));
+        assert_eq!(delivery.take_gap(at(GAP_MS)), None);
+        assert_eq!(delivery.next_gap_ms(), None, "nothing waits");
+    }
+
+    #[test]
+    fn what_has_not_waited_long_is_not_asked_for_yet() {
+        let mut delivery = Delivery::default();
+        wait(&mut delivery, 0, 1, ONE);
+        wait(&mut delivery, 900, 2, TWO);
+        delivery.release(&OpId([1; 32]));
+        assert_eq!(delivery.take_gap(at(1_000)), None);
+        assert_eq!(delivery.take_gap(at(2_000)), Some(TWO));
+    }
+
+    #[test]
+    fn an_operation_that_waits_on_costs_one_question_the_oldest_first() {
+        let mut delivery = Delivery::default();
+        wait(&mut delivery, 0, 1, TWO);
+        wait(&mut delivery, 10, 2, ONE);
+        wait(&mut delivery, 20, 3, TWO);
+        wait(&mut delivery, 30, 4, ONE);
+        let mut asked = Vec::new();
+        for now_ms in 0..20_000 {
+            let link = delivery.take_gap(at(now_ms));
+            asked.extend(link.map(|link| (now_ms, link)));
+        }
+        assert_eq!(asked, [(1_000, TWO), (2_000, ONE), (3_000, TWO)]);
+        assert_eq!(
+            delivery.next_gap_ms(),
+            None,
+            "what comes later arms it again"
+        );
+        delivery.forget_link(TWO);
+        wait(&mut delivery, 20_000, 5, TWO);
+        assert_eq!(delivery.take_gap(at(21_000)), Some(TWO));
     }
 }

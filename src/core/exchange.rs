@@ -17,6 +17,7 @@
 //! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
 
 mod errors;
+mod heads;
 mod output;
 mod settling;
 
@@ -39,7 +40,6 @@ use crate::replica::Replica;
 use crate::settlement::{Settlement, SettlementConfig, WaitingTrade};
 use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
 use crate::view::{Change, Digests};
-use crate::wire::Head;
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
@@ -47,9 +47,6 @@ pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 /// Restored operations between two merges: confirmations look orders up in what is not merged yet,
 /// one by one, so a whole history in one merge would take time in proportion to its square.
 const RESTORE_MERGE_EVERY: usize = 1_024;
-
-/// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
-const OWN_HEADS_MAX: usize = 16;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
@@ -72,7 +69,7 @@ enum WriteGate {
     /// Peers may know own operations that the store lost.
     AskingPeers {
         until_ms: u64,
-        /// Heads of the own chain that peers have shown, at most [`OWN_HEADS_MAX`].
+        /// Heads of the own chain that peers have shown, at most [`heads::OWN_HEADS_MAX`].
         shown: Vec<OpId>,
     },
 }
@@ -259,15 +256,6 @@ impl<E: Engine> Exchange<E> {
         };
     }
 
-    /// A peer has shown these heads; those of the own chain are waited for.
-    pub fn handle_heads(&mut self, heads: &[Head]) {
-        if let WriteGate::AskingPeers { shown, .. } = &mut self.write_gate {
-            let room = OWN_HEADS_MAX.saturating_sub(shown.len());
-            let own = heads.iter().filter(|head| head.author == self.author);
-            shown.extend(own.map(|head| head.id).take(room));
-        }
-    }
-
     /// Whether the node may write now; if not, until when it waits at the most.
     ///
     /// # Errors
@@ -297,12 +285,8 @@ impl<E: Engine> Exchange<E> {
     /// Operations came in over a link, in any order, their signatures checked.
     pub fn receive(&mut self, now: Now, source: Source, operations: Vec<Verified>) {
         self.seen = now;
-        let mut gap = false;
         for operation in operations {
-            gap |= self.consider(now, source, operation);
-        }
-        if gap {
-            self.outputs.push_back(Output::Gap(source.link));
+            self.consider(now, source, operation);
         }
     }
 
@@ -322,11 +306,10 @@ impl<E: Engine> Exchange<E> {
         Ok(admission)
     }
 
-    /// Applies, parks or keeps an operation; whether ancestors are missing that nobody has sent.
-    fn consider(&mut self, now: Now, source: Source, operation: Verified) -> bool {
+    /// Applies, parks or keeps an operation.
+    fn consider(&mut self, now: Now, source: Source, operation: Verified) {
         let mut ready = VecDeque::new();
         let mut next = Some((operation, source));
-        let mut gap = false;
         while let Some((operation, source)) = next {
             let id = operation.id();
             match self.admit(&operation) {
@@ -339,10 +322,12 @@ impl<E: Engine> Exchange<E> {
                     self.delivery.park(operation, source);
                 }
                 Ok(Admission::Missing(missing)) => {
-                    gap |= missing
-                        .iter()
-                        .any(|ancestor| !self.delivery.contains_stem(ancestor));
+                    let is_sent = |ancestor| self.delivery.contains_stem(ancestor);
+                    let is_gap = !missing.iter().all(is_sent);
                     self.delivery.wait(operation, source, &missing);
+                    if is_gap {
+                        self.delivery.note_gap(now);
+                    }
                 }
                 Ok(Admission::Ready) => {
                     self.apply_foreign(now, source, operation);
@@ -351,7 +336,6 @@ impl<E: Engine> Exchange<E> {
             }
             next = ready.pop_front();
         }
-        gap
     }
 
     /// Applies an operation that came in.
@@ -414,13 +398,11 @@ impl<E: Engine> Exchange<E> {
     /// Brings what was applied into the books; call it at every tick or when nothing else is due.
     pub fn handle_tick(&mut self, now: Now) {
         self.seen = now;
-        let mut gaps = Vec::new();
         for (operation, source) in self.delivery.unpark(now) {
-            if self.consider(now, source, operation) && !gaps.contains(&source.link) {
-                gaps.push(source.link);
-            }
+            self.consider(now, source, operation);
         }
-        self.outputs.extend(gaps.into_iter().map(Output::Gap));
+        let gap = self.delivery.take_gap(now);
+        self.outputs.extend(gap.map(Output::Gap));
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
         self.settle(now);
@@ -440,7 +422,8 @@ impl<E: Engine> Exchange<E> {
             Ok(()) => at_ms.max(self.settle_from_ms),
             Err(until_ms) => at_ms.max(until_ms),
         });
-        [unpark, self.replica.next_merge_ms(), settle]
+        let gap = self.delivery.next_gap_ms();
+        [unpark, gap, self.replica.next_merge_ms(), settle]
             .into_iter()
             .flatten()
             .min()

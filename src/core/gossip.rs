@@ -93,6 +93,8 @@ pub struct Gossip<O = Vec<u8>> {
     lazy_from_ms: u64,
     lazy_at_ms: Option<u64>,
     announce_at_ms: Option<u64>,
+    /// No link is given up for being full before.
+    full_at_ms: Option<u64>,
     outputs: Outputs<GossipOutput<O>>,
 }
 
@@ -121,6 +123,7 @@ impl<O: Payload> Gossip<O> {
             lazy_from_ms: 0,
             lazy_at_ms: None,
             announce_at_ms: None,
+            full_at_ms: None,
             outputs: Outputs::default(),
         }
     }
@@ -308,6 +311,12 @@ impl<O: Payload> Gossip<O> {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
+        if self
+            .next_deadline_ms()
+            .is_none_or(|at_ms| at_ms > now.monotonic_ms)
+        {
+            return;
+        }
         let is_due = |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
         if is_due(self.flush_at_ms) {
             self.flush(now);
@@ -323,22 +332,22 @@ impl<O: Payload> Gossip<O> {
             let links: Vec<LinkId> = self.links.keys().copied().collect();
             links.into_iter().for_each(|link| self.announce_gap(link));
         }
-        self.give_up_full_links(now);
+        if is_due(self.full_at_ms) {
+            self.give_up_full_links(now);
+        }
     }
 
-    /// The monotonic time at which [`Gossip::handle_timeout`] has something to do.
+    /// The monotonic time at which [`Gossip::handle_timeout`] has something to do, or a little
+    /// earlier.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        let full = self
-            .links
-            .values()
-            .filter_map(|link| link.full_until_ms(self.config.full_max_ms));
         let timers = [
             self.flush_at_ms,
             self.lazy_at_ms,
             self.missing.next_due_ms(),
             self.announce_at_ms,
+            self.full_at_ms,
         ];
-        timers.into_iter().flatten().chain(full).min()
+        timers.into_iter().flatten().min()
     }
 
     /// The next thing to do; ask until there is none.
@@ -397,6 +406,8 @@ impl<O: Payload> Gossip<O> {
             });
             frames += u64::from(send.is_some());
             self.outputs.extend(send);
+            let full_ms = state.full_until_ms(self.config.full_max_ms);
+            self.full_at_ms = self.full_at_ms.into_iter().chain(full_ms).min();
         }
         self.pause(now, frames);
         // Its memory serves the next batch.
@@ -472,6 +483,9 @@ impl<O: Payload> Gossip<O> {
                 goodbye: Link::goodbye(),
             });
         }
+        let full = self.links.values();
+        let full = full.filter_map(|state| state.full_until_ms(full_max_ms));
+        self.full_at_ms = full.min();
     }
 }
 

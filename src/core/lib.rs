@@ -29,6 +29,7 @@ pub mod few;
 pub mod genesis;
 pub mod gossip;
 pub mod handshake;
+pub mod head_trie;
 pub mod hex;
 pub mod krpc;
 mod leases;

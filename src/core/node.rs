@@ -36,7 +36,7 @@ use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutp
 use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
-use crate::wire::{Frame, Goodbye, GoodbyeCode, HeadCursor, OPERATIONS_MAX, Ops, WantEntry};
+use crate::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops, WantEntry};
 
 mod gate;
 
@@ -414,8 +414,10 @@ impl<E: Engine, G: Gate> Node<E, G> {
         }
     }
 
-    /// Does what follows from an input.
+    /// Does what follows from an input. What gossip does at once needs no call of its own.
     fn drive(&mut self, now: Now) {
+        self.move_outputs(now);
+        self.gossip.handle_timeout(now);
         self.move_outputs(now);
         self.plan_timeout(now);
     }
@@ -473,7 +475,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
-            Output::Gap(link) => self.sync.handle_gap(now, link),
+            Output::Gap(link) => self.sync.request(now, link),
             Output::Invalid { link, id, error } => {
                 self.gossip.handle_not_applied(&[id], Some(link));
                 let reason = alloc::format!("operation {}: {error}", id.short());
@@ -514,11 +516,22 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 frame,
                 cost_bytes: 0,
             }),
-            SyncOutput::ReadHeads {
+            SyncOutput::ReadRoot { ticket } => {
+                let root = self.exchange.heads_root();
+                self.sync.handle_root_read(now, ticket, root);
+            }
+            SyncOutput::ReadBranches { ticket, asked } => {
+                let branches = self.exchange.differing_branches(&asked);
+                self.sync.handle_branches_read(now, ticket, branches);
+            }
+            SyncOutput::Compare {
                 ticket,
-                after,
-                heads_max,
-            } => self.read_heads(ticket, after, heads_max),
+                asked,
+                shown,
+            } => {
+                let compared = self.exchange.compare_branches(&asked, &shown);
+                self.sync.handle_compared(now, ticket, compared);
+            }
             SyncOutput::ReadMissing {
                 ticket,
                 wants,
@@ -526,7 +539,6 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 max_bytes,
             } => self.find_missing(ticket, &wants, from, max_bytes),
             SyncOutput::FindWants { ticket, heads } => {
-                self.exchange.handle_heads(&heads);
                 let wants = self.exchange.dag().wants_for(&heads);
                 self.sync.handle_wants_found(now, ticket, wants);
             }
@@ -555,13 +567,6 @@ impl<E: Engine, G: Gate> Node<E, G> {
             frame,
             cost_bytes: 0,
         });
-    }
-
-    fn read_heads(&mut self, ticket: Ticket, after: Option<HeadCursor>, heads_max: usize) {
-        let mut heads = self.exchange.dag().heads(after, heads_max + 1);
-        let more = heads.len() > heads_max;
-        heads.truncate(heads_max);
-        self.sync.handle_heads_read(ticket, heads, more);
     }
 
     fn find_missing(&mut self, ticket: Ticket, wants: &[WantEntry], from: u64, bytes_max: usize) {

@@ -125,6 +125,8 @@ pub(crate) struct OrderTable {
     originals: BTreeMap<Slot, Lots>,
     /// How many open orders each author has, by his local number.
     open_of: Vec<u32>,
+    /// How many there are in all.
+    open: u64,
     /// How many seats are taken.
     len: usize,
     /// Seats that the present merge has touched, as they were before it.
@@ -142,6 +144,7 @@ impl OrderTable {
             seats: Chunks::new(),
             originals: BTreeMap::new(),
             open_of: Vec::new(),
+            open: 0,
             len: 0,
             before: Vec::new(),
         }
@@ -316,6 +319,11 @@ impl OrderTable {
         self.open_of.get(owner.0 as usize).copied().unwrap_or(0)
     }
 
+    /// Whether any author has open orders, as last reported.
+    pub(crate) fn has_open(&self) -> bool {
+        self.open > 0
+    }
+
     /// How many orders there are.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -437,6 +445,8 @@ impl OrderTable {
             }
             self.open_of[owner] += is_open(&after);
             self.open_of[owner] -= is_open(&before);
+            self.open += u64::from(is_open(&after));
+            self.open -= u64::from(is_open(&before));
             if after.is_taken && after != before {
                 changes.push(Change::Order(self.row(&after)));
             } else if before.is_taken && !after.is_taken {

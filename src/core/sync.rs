@@ -7,20 +7,26 @@
 //!
 //! ```text
 //! this node                                  peer
-//!    GetHeads {after: none}        ->           reads its heads
-//!                                  <-        Heads {heads, more}
+//!    GetBranches {root, digest}    ->           is it the same here?
+//!                                  <-        Branches {digests of its parts}
+//!    which of them are different here?
+//!    GetBranches {part, digest} …  ->
+//!                                  <-        Branches {heads}
 //!    which heads are unknown? where do their authors' chains here end?
 //!    Want {head, locator} …        ->           walks from the head back to the locator
 //!                                  <-        Page {operations, remaining, next}
 //!    applies them; while some remain: which heads are still unknown? Want …
-//!    GetHeads {after: last head}   ->        … the next page of heads
+//!    GetBranches {part, digest} …  ->        … the next branches that differ
 //! ```
 //!
-//! *Summary.* The heads are the newest operations of all branches of all authors' chains, sorted.
-//! Heads are compared by id, never by number, which cannot tell branches. Equal sets have equal
-//! heads and every missing operation lies on the chain, of its own author, that ends in an unknown
-//! head: if the head were known, so were all that it leans on. So the responder walks chains and
-//! follows no references to other authors; these are on chains of their own.
+//! *Summary.* The heads are the newest operations of all branches of all authors' chains, in a
+//! trie of digests ([`crate::head_trie`]). Where two nodes have the same, a round is one question
+//! and one answer of a few bytes, and whoever answered so need not ask for a while. Else only
+//! branches that differ are looked at. Heads are compared by id, never by number, which cannot
+//! tell branches. Equal sets have equal heads and every missing operation lies on the chain, of
+//! its own author, that ends in an unknown head: if the head were known, so were all that it leans
+//! on. So the responder walks chains and follows no references to other authors; these are on
+//! chains of their own.
 //!
 //! *The responder keeps nothing.* Each Want says where the asking side stands, so a pull goes on
 //! after a crash of either side, over another link or with another peer. Where the asking side has
@@ -31,32 +37,42 @@
 //! *Trust.* Heads are claims. What counts as progress is the number of operations that the set of
 //! applied operations *gained*, as its owner reports it. A round takes at most `idle_pages_max`
 //! pages that gain nothing, so a peer that repeats itself, promises more for ever or invents heads
-//! costs a few megabytes per interval. Pages of heads must ascend, or the session ends, and one
-//! round takes at most `heads_pages_max` of them. After either limit the next round goes on where
-//! this one stopped, so that an honest peer with very many copies or heads is heard to the end.
+//! costs a few megabytes per interval. Branches must be what was asked for, sorted, and below the
+//! asked ones, or the session ends, and one round asks for them at most `branches_pages_max` times.
+//! After either limit the next round goes on where this one stopped, so that an honest peer with
+//! very many copies or heads is heard to the end. False digests make a node look for what is not
+//! there, in so many steps; a false root hides what only the liar has.
 //! Every step has a time limit. At most one round per link runs, and one answer per link is
 //! prepared, at a time; other requests are dropped, for an honest peer waits for its answer.
 //! Answers that nobody waits for are dropped too.
 //!
-//! Operations of one page of heads may lean on authors of another page. They wait in the buffer for
-//! causal delivery or are dropped there; since a round that gained anything is followed by another,
-//! they are asked for again until a round gains nothing.
+//! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
+//! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
+//! round that gained anything is followed by another, they are asked for again until a round gains
+//! nothing.
 //!
 //! The set itself belongs to another actor. This machine asks it by outputs with a [`Ticket`] and
 //! takes the answers as inputs; an answer that comes too late finds its ticket void.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::outputs::Outputs;
+use crate::random::SplitMix64;
 use crate::types::{LinkId, Now};
 use crate::wire::{
-    Frame, GetHeads, HEADS_MAX, Head, HeadCursor, HeadsPage, Page, Payload, Want, WantEntry,
+    Branch, BranchDigest, BranchPath, Branches, Frame, GetBranches, Head, Page, Payload, Want,
+    WantEntry,
 };
 
 mod vocabulary;
+mod walk;
 
 pub use vocabulary::{Missing, RoundEnd, SyncConfig, SyncOutput, SyncViolation, Ticket};
+pub use walk::Comparison;
+
+use walk::{Walk, check_branches};
 
 #[derive(Clone, Debug)]
 struct Link {
@@ -64,16 +80,16 @@ struct Link {
     started_ms: Option<u64>,
     /// Where the next round begins.
     resume: Place,
-    round: Option<Round>,
+    round: Option<Box<Round>>,
     serving: Option<Serving>,
 }
 
 /// How far a round has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Place {
-    /// The page of heads after this one,
-    after: Option<HeadCursor>,
-    /// and of its operations those from here in the peer's order.
+    /// The branches of heads from this one on,
+    branch: BranchPath,
+    /// and of the operations of the first of them those from here in the peer's order.
     from: u64,
 }
 
@@ -84,7 +100,10 @@ struct Round {
     number: u64,
     deadline_ms: u64,
     step: Step,
-    /// Pages of heads done.
+    walk: Walk,
+    /// Where the next heads to be fetched go on in the peer's order.
+    from: u64,
+    /// Questions about branches.
     pages: u32,
     /// Pages of operations that gained nothing.
     idle_pages: u32,
@@ -95,9 +114,13 @@ struct Round {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Waits for the peer's heads.
-    Heads { place: Place },
-    /// Waits for the owner's answer which of them are unknown.
+    /// Waits for the owner's digest of everything.
+    Beginning,
+    /// Waits for the peer's branches.
+    Asking { asked: Vec<BranchDigest> },
+    /// Waits for the owner's answer what is different in them.
+    Comparing,
+    /// Waits for the owner's answer which heads are unknown, and from where on.
     Finding { heads: Heads },
     /// Waits for the peer's operations.
     Pulling { heads: Heads },
@@ -105,12 +128,20 @@ enum Step {
     Delivering { heads: Heads, remaining: u64 },
 }
 
-/// A page of the peer's heads, kept while its operations are pulled.
+/// Unknown heads of the peer, kept while their operations are pulled.
 #[derive(Clone, Debug)]
 struct Heads {
     place: Place,
     heads: Vec<Head>,
-    more: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// All heads in one digest.
+    Everything,
+    /// Something else.
+    Part,
 }
 
 /// An answer that is being prepared.
@@ -118,6 +149,7 @@ struct Heads {
 struct Serving {
     number: u64,
     request: u64,
+    asked: Asked,
     deadline_ms: u64,
 }
 
@@ -127,8 +159,8 @@ pub struct Sync<O = Vec<u8>> {
     config: SyncConfig,
     links: BTreeMap<LinkId, Link>,
     last_number: u64,
-    /// When a round begins for what waits, and with which link.
-    gap: Option<(u64, LinkId)>,
+    /// When something is due. It is asked for at every input of a node, and seldom changes.
+    due_ms: Option<u64>,
     outputs: Outputs<SyncOutput<O>>,
 }
 
@@ -139,7 +171,7 @@ impl<O: Payload> Sync<O> {
             config,
             links: BTreeMap::new(),
             last_number: 0,
-            gap: None,
+            due_ms: None,
             outputs: Outputs::default(),
         }
     }
@@ -154,7 +186,7 @@ impl<O: Payload> Sync<O> {
             serving: None,
         };
         self.links.insert(link, state);
-        self.handle_timeout(now);
+        self.act(now);
     }
 
     /// A session ended. If a pull was under way, the other links are asked instead.
@@ -163,7 +195,7 @@ impl<O: Payload> Sync<O> {
         if lost.is_some_and(|round| round.knows_of_more()) {
             self.request_others(now, link);
         }
-        self.handle_timeout(now);
+        self.act(now);
     }
 
     /// Something is missing that this link may have: a round begins as soon as the pause allows.
@@ -172,16 +204,7 @@ impl<O: Payload> Sync<O> {
         if let Some(state) = self.links.get_mut(&link) {
             state.hasten(now, pause_ms);
         }
-        self.handle_timeout(now);
-    }
-
-    /// This link has delivered an operation whose ancestors are missing. Most are on their way:
-    /// what is pushed comes by a tree for each author, so it comes out of order. A round begins
-    /// later, and with one link for all that is missing by then.
-    pub fn handle_gap(&mut self, now: Now, link: LinkId) {
-        let due_ms = now.monotonic_ms.saturating_add(self.config.gap_ms);
-        let due_ms = self.gap.map_or(due_ms, |(at_ms, _)| at_ms);
-        self.gap = Some((due_ms, link));
+        self.act(now);
     }
 
     /// Takes a frame of a peer; those that do not concern synchronisation are ignored.
@@ -196,42 +219,74 @@ impl<O: Payload> Sync<O> {
     ) -> Result<(), SyncViolation> {
         match frame {
             Frame::Behind(_) => self.request(now, link),
-            Frame::GetHeads(ask) => self.serve_heads(now, link, ask),
+            Frame::GetBranches(ask) => self.serve_branches(now, link, ask),
             Frame::Want(want) => self.serve_operations(now, link, want),
-            Frame::Heads(page) => return self.handle_heads(now, link, page),
+            Frame::Branches(shown) => return self.handle_branches(now, link, shown),
             Frame::Page(page) => self.handle_page(now, link, page),
             _ => {}
         }
         Ok(())
     }
 
-    /// The answer to [`SyncOutput::ReadHeads`]: the first heads after the cursor in order, and
-    /// whether there are more.
-    pub fn handle_heads_read(&mut self, ticket: Ticket, mut heads: Vec<Head>, more: bool) {
-        let more = more || heads.len() > HEADS_MAX;
-        heads.truncate(HEADS_MAX);
-        if let Some(request) = self.take_serving(ticket) {
-            self.send(
-                ticket.link,
-                Frame::Heads(HeadsPage {
-                    request,
-                    heads,
-                    more,
-                }),
-            );
+    /// The answer to [`SyncOutput::ReadBranches`]: those that differ, as they are here.
+    pub fn handle_branches_read(&mut self, now: Now, ticket: Ticket, branches: Vec<Branch>) {
+        let link = ticket.link;
+        let Some(serving) = self.take_serving(ticket) else {
+            return;
+        };
+        if serving.asked == Asked::Everything && branches.is_empty() {
+            self.handle_equal(now, link);
+        }
+        let request = serving.request;
+        self.send(link, Frame::Branches(Branches { request, branches }));
+    }
+
+    /// The peer has just what is here: to ask it the same can wait, and a little longer than it
+    /// waits itself, or both ends would ask at the same time for ever.
+    fn handle_equal(&mut self, now: Now, link: LinkId) {
+        let longer_ms = SplitMix64(self.last_number ^ link.0.rotate_left(32)).any()
+            % (self.config.interval_ms / 4).max(1);
+        let pause_ms = self.config.interval_ms.saturating_add(longer_ms);
+        let due_ms = now.monotonic_ms.saturating_add(pause_ms);
+        if let Some(state) = self.links.get_mut(&link)
+            && state.started_ms.is_some()
+        {
+            state.due_ms = due_ms;
+            self.plan();
         }
     }
 
     /// The answer to [`SyncOutput::ReadMissing`].
     pub fn handle_missing_read(&mut self, ticket: Ticket, missing: Missing<O>) {
-        if let Some(request) = self.take_serving(ticket) {
+        if let Some(serving) = self.take_serving(ticket) {
             let page = Page {
-                request,
+                request: serving.request,
                 operations: missing.operations,
                 remaining: missing.remaining,
                 next: missing.next,
             };
             self.send(ticket.link, Frame::Page(page));
+        }
+    }
+
+    /// The answer to [`SyncOutput::ReadRoot`].
+    pub fn handle_root_read(&mut self, now: Now, ticket: Ticket, root: BranchDigest) {
+        let round = self.waiting_round(ticket.link, ticket.number);
+        if let Some(round) = round.filter(|round| matches!(round.step, Step::Beginning)) {
+            round.walk.handle_comparison(Comparison {
+                branches: Vec::from([root]),
+                heads: Vec::new(),
+            });
+            self.go_on(now, ticket.link);
+        }
+    }
+
+    /// The answer to [`SyncOutput::Compare`].
+    pub fn handle_compared(&mut self, now: Now, ticket: Ticket, compared: Comparison) {
+        let round = self.waiting_round(ticket.link, ticket.number);
+        if let Some(round) = round.filter(|round| matches!(round.step, Step::Comparing)) {
+            round.walk.handle_comparison(compared);
+            self.go_on(now, ticket.link);
         }
     }
 
@@ -245,7 +300,7 @@ impl<O: Payload> Sync<O> {
         };
         let heads = heads.take();
         if wants.is_empty() {
-            self.next_heads(now, ticket.link, &heads);
+            self.go_on(now, ticket.link);
             return;
         }
         let from = heads.place.from;
@@ -275,7 +330,7 @@ impl<O: Payload> Sync<O> {
         round.idle_pages += u32::from(gained == 0);
         round.is_complete &= gained > 0 || remaining > 0;
         if remaining == 0 {
-            self.next_heads(now, ticket.link, &heads);
+            self.go_on(now, ticket.link);
         } else if round.idle_pages < idle_pages_max {
             self.find_wants(now, ticket.link, heads);
         } else {
@@ -285,26 +340,33 @@ impl<O: Payload> Sync<O> {
 
     /// Begins rounds that are due and gives up steps that take too long.
     pub fn handle_timeout(&mut self, now: Now) {
-        let gap = self.gap.take_if(|(at_ms, _)| *at_ms <= now.monotonic_ms);
-        let pause_ms = self.config.pause_ms;
-        if let Some(state) = gap.and_then(|(_, link)| self.links.get_mut(&link)) {
-            state.hasten(now, pause_ms);
+        if self.due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
+            self.act(now);
         }
+    }
+
+    /// The same when something may have become due just now.
+    fn act(&mut self, now: Now) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             self.give_up_if_late(now, link);
             self.begin_if_due(now, link);
         }
+        self.plan();
     }
 
     /// The monotonic time at which [`Sync::handle_timeout`] has something to do.
     pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Finds out when something is due, after a change.
+    fn plan(&mut self) {
         let deadline = |link: &Link| match &link.round {
             Some(round) => round.deadline_ms,
             None => link.due_ms,
         };
-        let gap_ms = self.gap.map(|(at_ms, _)| at_ms);
-        self.links.values().map(deadline).chain(gap_ms).min()
+        self.due_ms = self.links.values().map(deadline).min();
     }
 
     /// The next thing to do; ask until there is none.
@@ -324,7 +386,7 @@ impl<O: Payload> Sync<O> {
     }
 
     fn give_up_if_late(&mut self, now: Now, link: LinkId) {
-        let round = self.links.get(&link).and_then(|state| state.round.as_ref());
+        let round = self.links.get(&link).and_then(|it| it.round.as_deref());
         let late = round.filter(|round| round.deadline_ms <= now.monotonic_ms);
         let Some(knows_of_more) = late.map(Round::knows_of_more) else {
             return;
@@ -345,24 +407,76 @@ impl<O: Payload> Sync<O> {
         }
         state.started_ms = Some(now.monotonic_ms);
         state.due_ms = now.monotonic_ms.saturating_add(interval_ms);
-        let place = core::mem::take(&mut state.resume);
-        state.round = Some(Round {
+        let resumed = core::mem::take(&mut state.resume);
+        state.round = Some(Box::new(Round {
             number: 0,
             deadline_ms: now.monotonic_ms,
-            step: Step::Heads { place },
+            step: Step::Beginning,
+            walk: Walk::new(resumed.branch),
+            from: resumed.from,
             pages: 0,
             idle_pages: 0,
             received: 0,
             gained: 0,
             is_complete: true,
-        });
-        self.get_heads(now, link, place);
+        }));
+        if let Some(number) = self.advance(now, link, Step::Beginning) {
+            let ticket = Ticket { link, number };
+            self.outputs.push_back(SyncOutput::ReadRoot { ticket });
+        }
     }
 
-    fn get_heads(&mut self, now: Now, link: LinkId, place: Place) {
-        if let Some(request) = self.advance(now, link, Step::Heads { place }) {
-            let after = place.after;
-            self.send(link, Frame::GetHeads(GetHeads { request, after }));
+    /// Looks at the next branches, or fetches what was found, or ends the round.
+    fn go_on(&mut self, now: Now, link: LinkId) {
+        let pages_max = self.config.branches_pages_max;
+        let Some(round) = self
+            .links
+            .get_mut(&link)
+            .and_then(|it| it.round.as_deref_mut())
+        else {
+            return;
+        };
+        let is_full = round.pages >= pages_max;
+        let asked = if is_full {
+            Vec::new()
+        } else {
+            round.walk.next()
+        };
+        if !asked.is_empty() {
+            round.pages += 1;
+            return self.get_branches(now, link, asked);
+        }
+        let (branch, heads) = round.walk.take_found();
+        if heads.is_empty() {
+            return self.end(now, link);
+        }
+        let from = core::mem::take(&mut round.from);
+        let place = Place { branch, from };
+        self.find_wants(now, link, Heads { place, heads });
+    }
+
+    /// Ends a round that has nothing to fetch: it is through, or has asked enough.
+    fn end(&mut self, now: Now, link: LinkId) {
+        let Some(round) = self.links.get(&link).and_then(|it| it.round.as_deref()) else {
+            return;
+        };
+        if let Some(next) = round.walk.peek() {
+            let branch = next.clone();
+            return self.stop_at(now, link, Place { branch, from: 0 });
+        }
+        let end = if round.is_complete {
+            RoundEnd::Complete
+        } else {
+            RoundEnd::Incomplete
+        };
+        self.finish(now, link, end);
+    }
+
+    fn get_branches(&mut self, now: Now, link: LinkId, branches: Vec<BranchDigest>) {
+        let asked = branches.clone();
+        if let Some(request) = self.advance(now, link, Step::Asking { asked }) {
+            let ask = GetBranches { request, branches };
+            self.send(link, Frame::GetBranches(ask));
         }
     }
 
@@ -373,32 +487,6 @@ impl<O: Payload> Sync<O> {
                 ticket: Ticket { link, number },
                 heads: question,
             });
-        }
-    }
-
-    /// Goes on with the heads after these, or ends the round.
-    fn next_heads(&mut self, now: Now, link: LinkId, done: &Heads) {
-        let pages_max = self.config.heads_pages_max;
-        let Some(round) = self.links.get_mut(&link).and_then(|it| it.round.as_mut()) else {
-            return;
-        };
-        let end = if round.is_complete {
-            RoundEnd::Complete
-        } else {
-            RoundEnd::Incomplete
-        };
-        round.pages += 1;
-        let is_full = round.pages >= pages_max;
-        let last = done.heads.last().filter(|_| done.more);
-        let Some(after) = last.map(cursor_of) else {
-            return self.finish(now, link, end);
-        };
-        let after = Some(after);
-        let place = Place { after, from: 0 };
-        if is_full {
-            self.stop_at(now, link, place);
-        } else {
-            self.get_heads(now, link, place);
         }
     }
 
@@ -427,30 +515,30 @@ impl<O: Payload> Sync<O> {
             received: round.received,
             gained: round.gained,
         });
+        self.plan();
     }
 
-    fn handle_heads(
+    fn handle_branches(
         &mut self,
         now: Now,
         link: LinkId,
-        page: HeadsPage,
+        shown: Branches,
     ) -> Result<(), SyncViolation> {
-        let Some(round) = self.waiting_round(link, page.request) else {
+        let Some(round) = self.waiting_round(link, shown.request) else {
             return Ok(());
         };
-        let Step::Heads { place } = round.step else {
+        let Step::Asking { asked } = &mut round.step else {
             return Ok(());
         };
-        check_heads(place.after, &page)?;
-        let heads = Heads {
-            place,
-            heads: page.heads,
-            more: page.more,
-        };
-        if heads.heads.is_empty() {
-            self.next_heads(now, link, &heads);
-        } else {
-            self.find_wants(now, link, heads);
+        let asked = core::mem::take(asked);
+        let shown = shown.branches;
+        check_branches(&asked, &shown)?;
+        if let Some(number) = self.advance(now, link, Step::Comparing) {
+            self.outputs.push_back(SyncOutput::Compare {
+                ticket: Ticket { link, number },
+                asked,
+                shown,
+            });
         }
         Ok(())
     }
@@ -465,7 +553,7 @@ impl<O: Payload> Sync<O> {
         let mut heads = heads.take();
         if page.operations.is_empty() {
             round.is_complete = false;
-            self.next_heads(now, link, &heads);
+            self.go_on(now, link);
             return;
         }
         // A peer that goes in circles has nothing that remains.
@@ -488,19 +576,24 @@ impl<O: Payload> Sync<O> {
         });
     }
 
-    fn serve_heads(&mut self, now: Now, link: LinkId, ask: GetHeads) {
-        if let Some(ticket) = self.begin_serving(now, link, ask.request) {
-            self.outputs.push_back(SyncOutput::ReadHeads {
+    fn serve_branches(&mut self, now: Now, link: LinkId, ask: GetBranches) {
+        let is_everything = ask.branches.iter().any(|it| it.path.digits().is_empty());
+        let asked = if is_everything {
+            Asked::Everything
+        } else {
+            Asked::Part
+        };
+        if let Some(ticket) = self.begin_serving(now, link, ask.request, asked) {
+            self.outputs.push_back(SyncOutput::ReadBranches {
                 ticket,
-                after: ask.after,
-                heads_max: HEADS_MAX,
+                asked: ask.branches,
             });
         }
     }
 
     fn serve_operations(&mut self, now: Now, link: LinkId, want: Want) {
         let max_bytes = self.config.page_max_bytes;
-        if let Some(ticket) = self.begin_serving(now, link, want.request) {
+        if let Some(ticket) = self.begin_serving(now, link, want.request, Asked::Part) {
             self.outputs.push_back(SyncOutput::ReadMissing {
                 ticket,
                 wants: want.wants,
@@ -512,7 +605,13 @@ impl<O: Payload> Sync<O> {
 
     /// Takes the one place for an answer to this link. An answer that has not come in time, since
     /// the owner of the set was restarted, gives its place up.
-    fn begin_serving(&mut self, now: Now, link: LinkId, request: u64) -> Option<Ticket> {
+    fn begin_serving(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        request: u64,
+        asked: Asked,
+    ) -> Option<Ticket> {
         let deadline_ms = self.deadline_ms(now);
         let state = self.links.get_mut(&link)?;
         let busy = state.serving.filter(|it| it.deadline_ms > now.monotonic_ms);
@@ -524,16 +623,16 @@ impl<O: Payload> Sync<O> {
         state.serving = Some(Serving {
             number,
             request,
+            asked,
             deadline_ms,
         });
         Some(Ticket { link, number })
     }
 
     /// The request that this ticket answers, if it still waits.
-    fn take_serving(&mut self, ticket: Ticket) -> Option<u64> {
+    fn take_serving(&mut self, ticket: Ticket) -> Option<Serving> {
         let place = &mut self.links.get_mut(&ticket.link)?.serving;
-        let serving = place.take_if(|it| it.number == ticket.number)?;
-        Some(serving.request)
+        place.take_if(|it| it.number == ticket.number)
     }
 
     fn deadline_ms(&self, now: Now) -> u64 {
@@ -543,19 +642,21 @@ impl<O: Payload> Sync<O> {
 
     /// The round of a link if it waits for the answer to this question.
     fn waiting_round(&mut self, link: LinkId, number: u64) -> Option<&mut Round> {
-        let round = self.links.get_mut(&link)?.round.as_mut()?;
+        let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
         (round.number == number).then_some(round)
     }
 
     /// Moves a round to its next step; returns the number of the new question.
     fn advance(&mut self, now: Now, link: LinkId, step: Step) -> Option<u64> {
         let deadline_ms = self.deadline_ms(now);
-        let round = self.links.get_mut(&link)?.round.as_mut()?;
+        let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
         self.last_number += 1;
         round.number = self.last_number;
         round.deadline_ms = deadline_ms;
         round.step = step;
-        Some(round.number)
+        let number = round.number;
+        self.plan();
+        Some(number)
     }
 }
 
@@ -581,34 +682,10 @@ impl Heads {
     /// Moves the page into the next step.
     fn take(&mut self) -> Self {
         Self {
-            place: self.place,
+            place: core::mem::take(&mut self.place),
             heads: core::mem::take(&mut self.heads),
-            more: self.more,
         }
     }
-}
-
-fn cursor_of(head: &Head) -> HeadCursor {
-    HeadCursor {
-        author: head.author,
-        id: head.id,
-    }
-}
-
-/// Checks that a page goes on from the asked place.
-fn check_heads(after: Option<HeadCursor>, page: &HeadsPage) -> Result<(), SyncViolation> {
-    let mut last = after;
-    for head in &page.heads {
-        let cursor = cursor_of(head);
-        if last.is_some_and(|last| last >= cursor) {
-            return Err(SyncViolation::HeadsOrder);
-        }
-        last = Some(cursor);
-    }
-    if page.heads.is_empty() && page.more {
-        return Err(SyncViolation::HeadsEmpty);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -15,12 +15,14 @@
 //! | 4, 5 | Ping, Pong | number; is answered with the same number |
 //! | 6 | Ops | operations pushed as they are applied |
 //! | 7 | Behind | the sender left operations out on this link: synchronise |
-//! | 8, 9 | GetHeads, Heads | asks for, gives a page of branch heads |
 //! | 10, 11 | Want, Page | asks for, gives operations that lead to heads |
 //! | 12 | Announce | operations that the sender has and does not push on this link |
 //! | 13 | Prune | operations of these authors are to be announced, not pushed |
 //! | 14 | Graft | they are to be pushed again |
 //! | 16, 17 | GetPeers, Peers | asks for, gives addresses of nodes |
+//! | 18, 19 | GetBranches, Branches | asks for, gives digests of heads, and heads, that differ |
+//!
+//! Kinds 8 and 9 were lists of heads until version 2 and are not used again.
 //!
 //! A node skips kinds that it does not know, so that later versions can add frames without a
 //! change of version; that is also why a payload has no room for optional extras. The layouts of
@@ -41,17 +43,23 @@ use serde::{Deserialize, Serialize};
 use crate::types::{AuthorKey, Digest, OpId};
 
 mod bounded;
+mod branches;
 mod broadcast;
 mod peers;
 
+pub use branches::{
+    BRANCHES_MAX, Branch, BranchDigest, BranchPath, Branches, ChildDigest, GetBranches, Head,
+    LEAF_HEADS_MAX, PATH_MAX,
+};
 pub use broadcast::{Announce, Graft, NAMED_MAX, Ops, Prefix, Prune};
 pub use peers::{GetPeers, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
 /// Least version of this protocol that this code speaks. Version 1 flooded: its Ops had no hops.
-pub const PROTOCOL_VERSION_MIN: u16 = 2;
+/// Version 2 compared whole lists of heads.
+pub const PROTOCOL_VERSION_MIN: u16 = 3;
 
 /// Greatest version of this protocol that this code speaks.
-pub const PROTOCOL_VERSION_MAX: u16 = 2;
+pub const PROTOCOL_VERSION_MAX: u16 = 3;
 
 /// Most bytes of kind and payload of one frame: what `limits.max_message_kb` is by default. The
 /// largest frames that this code writes are a full [`Want`] (630 KiB) and batches of operations.
@@ -71,9 +79,6 @@ pub const OPERATIONS_MAX: usize = 4096;
 /// Bytes of operations that a sender puts into one frame. A quarter of the limit, so that a small
 /// frame behind it on the same link waits 20 ms at 100 Mbit/s, not 80.
 pub const OPERATIONS_TARGET_BYTES: usize = 256 * 1024;
-
-/// Most heads of one page, about 80 KiB. As many as [`WANTS_MAX`], so that one Want can answer it.
-pub const HEADS_MAX: usize = 1024;
 
 /// Most entries of one Want: with full locators 630 KiB, within [`FRAME_MAX_BYTES`].
 pub const WANTS_MAX: usize = 1024;
@@ -127,10 +132,6 @@ pub enum Frame<O = Vec<u8>> {
     Ops(Ops<O>),
     /// The sender left operations out because this link was full.
     Behind(Behind),
-    /// Asks for a page of the other's heads.
-    GetHeads(GetHeads),
-    /// A page of the sender's heads.
-    Heads(HeadsPage),
     /// Asks for the operations that lead to some heads.
     Want(Want),
     /// Operations that answer a Want.
@@ -145,6 +146,10 @@ pub enum Frame<O = Vec<u8>> {
     GetPeers(GetPeers),
     /// Addresses of nodes.
     Peers(Peers),
+    /// Asks what the other has of branches of heads that differ.
+    GetBranches(GetBranches),
+    /// What the sender has of branches of heads.
+    Branches(Branches),
 }
 
 /// Who a node is and what it speaks.
@@ -216,49 +221,6 @@ pub struct Nonce {
 pub struct Behind {
     /// How many.
     pub missed: u64,
-}
-
-/// Asks for heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GetHeads {
-    /// Is repeated in the answer.
-    pub request: u64,
-    /// Where the page before ended; `None` for the first page.
-    pub after: Option<HeadCursor>,
-}
-
-/// A place in the list of heads, which is sorted by author, then id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct HeadCursor {
-    /// The author.
-    pub author: AuthorKey,
-    /// The id.
-    pub id: OpId,
-}
-
-/// The newest operation of one branch of an author's chain. Authors who never fork have one.
-///
-/// The id is what counts: two branches can have the same length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Head {
-    /// Whose chain.
-    pub author: AuthorKey,
-    /// Position in the chain, from 0. A claim until the operation itself is here.
-    pub seq: u64,
-    /// The operation.
-    pub id: OpId,
-}
-
-/// A page of the list of heads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeadsPage {
-    /// That of the question.
-    pub request: u64,
-    /// Strictly ascending by author, then id; all after the asked cursor.
-    #[serde(deserialize_with = "bounded::list::<_, _, HEADS_MAX>")]
-    pub heads: Vec<Head>,
-    /// Whether there are heads after the last of these.
-    pub more: bool,
 }
 
 /// Asks for operations.
@@ -490,8 +452,6 @@ impl Frame {
             Self::Ping(value) | Self::Pong(value) => encode_value(value),
             Self::Ops(value) => encode_value(value),
             Self::Behind(value) => encode_value(value),
-            Self::GetHeads(value) => encode_value(value),
-            Self::Heads(value) => encode_value(value),
             Self::Want(value) => encode_value(value),
             Self::Page(value) => encode_value(value),
             Self::Announce(value) => encode_value(value),
@@ -499,6 +459,8 @@ impl Frame {
             Self::Graft(value) => encode_value(value),
             Self::GetPeers(value) => encode_value(value),
             Self::Peers(value) => encode_value(value),
+            Self::GetBranches(value) => encode_value(value),
+            Self::Branches(value) => encode_value(value),
         };
         debug_assert!(payload.len() < FRAME_MAX_BYTES, "frame exceeds its limit");
         (self.kind(), payload)
@@ -517,8 +479,6 @@ impl Frame {
             5 => Self::Pong(decode_value(kind, payload)?),
             6 => Self::Ops(decode_value(kind, payload)?),
             7 => Self::Behind(decode_value(kind, payload)?),
-            8 => Self::GetHeads(decode_value(kind, payload)?),
-            9 => Self::Heads(decode_value(kind, payload)?),
             10 => Self::Want(decode_value(kind, payload)?),
             11 => Self::Page(decode_value(kind, payload)?),
             12 => Self::Announce(decode_value(kind, payload)?),
@@ -526,6 +486,8 @@ impl Frame {
             14 => Self::Graft(decode_value(kind, payload)?),
             16 => Self::GetPeers(decode_value(kind, payload)?),
             17 => Self::Peers(decode_value(kind, payload)?),
+            18 => Self::GetBranches(decode_value(kind, payload)?),
+            19 => Self::Branches(decode_value(kind, payload)?),
             _ => return Ok(None),
         };
         frame.check_texts()?;
@@ -545,8 +507,6 @@ impl<O> Frame<O> {
             Self::Pong(_) => 5,
             Self::Ops(_) => 6,
             Self::Behind(_) => 7,
-            Self::GetHeads(_) => 8,
-            Self::Heads(_) => 9,
             Self::Want(_) => 10,
             Self::Page(_) => 11,
             Self::Announce(_) => 12,
@@ -554,6 +514,8 @@ impl<O> Frame<O> {
             Self::Graft(_) => 14,
             Self::GetPeers(_) => 16,
             Self::Peers(_) => 17,
+            Self::GetBranches(_) => 18,
+            Self::Branches(_) => 19,
         }
     }
 
@@ -567,8 +529,6 @@ impl<O> Frame<O> {
             Self::Pong(_) => "pong",
             Self::Ops(_) => "ops",
             Self::Behind(_) => "behind",
-            Self::GetHeads(_) => "get heads",
-            Self::Heads(_) => "heads",
             Self::Want(_) => "want",
             Self::Page(_) => "page",
             Self::Announce(_) => "announce",
@@ -576,6 +536,8 @@ impl<O> Frame<O> {
             Self::Graft(_) => "graft",
             Self::GetPeers(_) => "get peers",
             Self::Peers(_) => "peers",
+            Self::GetBranches(_) => "get branches",
+            Self::Branches(_) => "branches",
         }
     }
 

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bitfitech_core::types::Digest;
 use bitfitech_core::wire::{
-    Frame, GetHeads, Goodbye, GoodbyeCode, Nonce, Refuse, RefuseCode, Want, WantEntry,
+    BranchDigest, BranchPath, Frame, GetBranches, Goodbye, GoodbyeCode, Nonce, Refuse, RefuseCode,
+    Want, WantEntry,
 };
 
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -57,6 +59,17 @@ fn pin(core: usize) {
 /// The value that 99 of 100 do not exceed.
 fn p99(sorted: &[Duration]) -> Duration {
     sorted[(sorted.len() * 99).div_ceil(100) - 1]
+}
+
+/// Asks as one that has nothing.
+fn ask_for_everything(request: u64) -> Frame {
+    Frame::GetBranches(GetBranches {
+        request,
+        branches: vec![BranchDigest {
+            path: BranchPath::default(),
+            digest: Digest([0; 32]),
+        }],
+    })
 }
 
 /// The row of a node in another's list of peers.
@@ -110,10 +123,7 @@ fn a_flood_is_slowed_down_and_delays_nobody_else() {
     let frames: Vec<Frame> = (0..64)
         .map(|nonce| match nonce % 2 {
             0 => Frame::Ping(Nonce { nonce }),
-            _ => Frame::GetHeads(GetHeads {
-                request: nonce,
-                after: None,
-            }),
+            _ => ask_for_everything(nonce),
         })
         .collect();
     let times = during(
@@ -214,12 +224,9 @@ fn who_asks_for_much_and_reads_nothing_is_let_go() {
     }
     let before_kb = first.memory_kb();
     let mut greedy = Stranger::join(&first.address(), 81);
-    greedy.send(&[Frame::GetHeads(GetHeads {
-        request: 1,
-        after: None,
-    })]);
+    greedy.send(&[ask_for_everything(1)]);
     let heads = greedy.read_until(|frame| match frame {
-        Frame::Heads(page) => Some(page.heads.clone()),
+        Frame::Branches(shown) => Some(shown.branches[0].heads.clone()),
         _ => None,
     });
     let wants = heads.expect("the heads").into_iter().map(|head| WantEntry {

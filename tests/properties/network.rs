@@ -14,6 +14,7 @@ use bitfitech_core::types::{
     Ticks,
 };
 use bitfitech_core::view::Change;
+use bitfitech_core::wire::Head;
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 use crate::deals::{KnownOrder, Signer};
@@ -338,7 +339,7 @@ impl Network {
     fn synchronise(&mut self, node: usize, from: usize) {
         let wires = self.peers[from].disk.clone();
         let operations = wires.iter().map(|wire| self.decode(wire)).collect();
-        let heads = self.peers[from].exchange.dag().heads(None, usize::MAX);
+        let heads: Vec<Head> = self.peers[from].exchange.dag().heads().collect();
         self.peers[node].exchange.handle_heads(&heads);
         self.receive(node, 0, operations);
     }

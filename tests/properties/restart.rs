@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bitfitech_core::exchange::{Output, OwnChain, RestoreError, SubmitError};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{AuthorKey, Now, Side};
-use bitfitech_core::wire::Head;
+use bitfitech_core::wire::{Branch, BranchPath, Head};
 
 use crate::facts::Facts;
 use crate::network::{BEGIN_MS, Network, decode, limit, new_node, shuffled, source};
@@ -172,6 +172,31 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
     let index = copy.dag().find(&newest).expect("applied");
     assert_eq!(copy.dag().seq(index), 3);
     assert_eq!(copy.dag().forkers().count(), 0);
+}
+
+/// A peer that has just what the copy has shows the own chain by that, one that has nothing does
+/// not.
+#[test]
+fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
+    let genesis = crate::network::genesis("equal");
+    let (key, passed_on) = writer(&genesis);
+    for (shown, may_write) in [(Vec::new(), true), (vec![nothing()], false)] {
+        let mut copy = new_node(&genesis, &key);
+        copy.restore(passed_on[0].wire()).expect("readable");
+        copy.handle_restored(now(10), OwnChain::MayBeLonger);
+        let root = copy.heads_root();
+        copy.compare_branches(&[root], &shown);
+        assert_eq!(copy.may_write(now(11)).is_ok(), may_write);
+    }
+}
+
+/// What a peer without operations shows.
+fn nothing() -> Branch {
+    Branch {
+        path: BranchPath::default(),
+        children: Vec::new(),
+        heads: Vec::new(),
+    }
 }
 
 /// A node that wrote three operations, its key and what it passed on.

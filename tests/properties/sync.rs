@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bitfitech_core::dag::{Admission, Dag, OpIndex};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{OpId, Side};
-use bitfitech_core::wire::{Head, HeadCursor};
+use bitfitech_core::wire::{BranchPath, Head};
 
 use crate::network::{Network, limit};
 use crate::refuted::first_of;
@@ -23,28 +23,35 @@ fn graph(operations: &[Verified]) -> Dag {
     dag
 }
 
-/// All heads, page by page.
-fn heads_in_pages(dag: &Dag, page_len: usize) -> Vec<Head> {
-    let mut heads: Vec<Head> = Vec::new();
-    loop {
-        let cursor = heads.last().map(|last| HeadCursor {
-            author: last.author,
-            id: last.id,
-        });
-        let page = dag.heads(cursor, page_len);
-        assert!(page.len() <= page_len, "a page is longer than it may be");
-        if page.is_empty() {
-            return heads;
+/// The heads of the other that are unknown, found by walking through the branches that differ.
+fn unknown_heads(own: &mut Dag, other: &mut Dag) -> Vec<Head> {
+    let mut unknown = Vec::new();
+    let mut asked = vec![own.branch_digest(BranchPath::default())];
+    while !asked.is_empty() {
+        let shown = other.differing(&asked);
+        asked.clear();
+        for branch in shown {
+            let heads = branch.heads.iter();
+            unknown.extend(heads.filter(|head| own.find(&head.id).is_none()));
+            for child in &branch.children {
+                let here = own.branch_digest(branch.path.child(child.digit));
+                asked.extend(Some(here).filter(|here| here.digest != child.digest));
+            }
         }
-        heads.extend(page);
     }
+    let naive = other.heads().filter(|head| own.find(&head.id).is_none());
+    let mut sorted = unknown.clone();
+    sorted.sort_unstable_by_key(Head::key);
+    assert_eq!(sorted, naive.collect::<Vec<_>>());
+    unknown
 }
 
 /// Pulls into `own` what `other` has, in one pass over pages of so many operations.
-fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
+fn pull(own: &mut Dag, other: &mut Dag, all: &[Verified], page_len: usize) {
     let mut from = OpIndex(0);
     loop {
-        let wants = own.wants_for(&heads_in_pages(other, 3));
+        let unknown = unknown_heads(own, other);
+        let wants = own.wants_for(&unknown);
         let page = other.missing(&wants, from, page_len);
         assert!(page.operations.len() <= page_len);
         assert!(page.operations.is_sorted());
@@ -75,38 +82,36 @@ fn pull(own: &mut Dag, other: &Dag, all: &[Verified], page_len: usize) {
         .filter_map(|at| u32::try_from(at).ok())
         .filter(|at| own.find(&other.id(OpIndex(*at))).is_none());
     assert_eq!(lacking.count(), 0, "a pass leaves something out");
-    assert!(own.wants_for(&heads_in_pages(other, 2)).is_empty());
+    assert!(unknown_heads(own, other).is_empty());
 }
 
 #[test]
 fn graphs_that_exchange_pages_become_equal() {
     for_all_scenarios(48, |scenario| {
         let mut network = Network::run(&scenario);
-        let before: Vec<Dag> = network
+        let before: Vec<Vec<Verified>> = network
             .peers
             .iter()
-            .map(|peer| graph(&peer.applied))
+            .map(|peer| peer.applied.clone())
             .collect();
-        let mut all: Vec<Verified> = network
-            .peers
-            .iter()
-            .flat_map(|peer| peer.applied.clone())
-            .collect();
+        let mut all: Vec<Verified> = before.concat();
         network.publish_all();
         all.extend(network.published.clone());
         let page_len = 1 + (scenario.shuffle % 7) as usize;
         for (first, peer) in network.peers.iter().enumerate() {
             for second in &before[first + 1..] {
+                let mut second = graph(second);
                 let mut one = graph(&peer.applied);
-                pull(&mut one, second, &all, page_len);
+                pull(&mut one, &mut second, &all, page_len);
                 let mut other = Dag::new(BUCKET_MS, &[7; 32]);
-                pull(&mut other, second, &all, page_len);
+                pull(&mut other, &mut second, &all, page_len);
                 assert_eq!(other.digest(), second.digest());
-                pull(&mut other, &one, &all, page_len);
+                pull(&mut other, &mut one, &all, page_len);
                 assert_eq!(one.len(), other.len());
                 assert_eq!(one.digest(), other.digest());
-                let heads = (heads_in_pages(&one, 1), heads_in_pages(&other, usize::MAX));
-                assert_eq!(heads.0, heads.1);
+                assert!(one.heads().eq(other.heads()));
+                let root = one.branch_digest(BranchPath::default());
+                assert!(other.differing(&[root]).is_empty());
             }
         }
     });

@@ -68,7 +68,15 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "vector_clock",
         "wire",
     ],
-    &["dag", "matching", "op", "order_log", "signature", "view"],
+    &[
+        "dag",
+        "head_trie",
+        "matching",
+        "op",
+        "order_log",
+        "signature",
+        "view",
+    ],
     &[
         "address_book",
         "board",

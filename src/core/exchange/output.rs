@@ -29,7 +29,8 @@ pub enum Output {
     Written(OpId),
     /// The state has changed.
     Changed(Vec<Change>),
-    /// This link delivered operations whose ancestors are missing: synchronise with it.
+    /// This link delivered an operation whose ancestors have been missing for a while: synchronise
+    /// with it.
     Gap(LinkId),
     /// This link delivered an operation that contradicts its ancestors.
     Invalid {

@@ -6,7 +6,7 @@
 //! cannot turn links away with invented or forged ones.
 //!
 //! *Announce.* Where a node does not push, it says what it has: eight bytes of the id and the
-//! number of hops, `lazy_ms` later and all in one frame, and not to peers who have it by then.
+//! number of hops, all in one frame, and not to peers who have it by then.
 //!
 //! *Graft.* What was announced and does not come is asked for ([`super::missing`]), which also
 //! makes the link eager again. So a tree mends itself where a link is silent or went down: who does
@@ -137,11 +137,12 @@ impl<O: Payload> Gossip<O> {
     fn prune(&mut self, now: Now, link: Option<LinkId>, author: Prefix) {
         if let Some(state) = link.and_then(|link| self.links.get_mut(&link)) {
             state.prune(author);
-            self.set_lazy_timer(now);
+            self.plan_lazy(now);
         }
     }
 
-    fn set_lazy_timer(&mut self, now: Now) {
+    /// Something lazy waits: unless it is planned, it goes out after a moment.
+    fn plan_lazy(&mut self, now: Now) {
         let due_ms = now.monotonic_ms.saturating_add(self.config.lazy_ms);
         let due_ms = due_ms.max(self.lazy_from_ms);
         self.lazy_at_ms.get_or_insert(due_ms);
@@ -242,6 +243,8 @@ impl<O: Payload> Gossip<O> {
             });
             self.outputs.extend(send);
         }
+        let full_ms = state.full_until_ms(self.config.full_max_ms);
+        self.full_at_ms = self.full_at_ms.into_iter().chain(full_ms).min();
         state.missed = state.missed.saturating_add(absent);
         self.announce_gap(link);
     }
@@ -352,7 +355,7 @@ impl<O: Payload> Gossip<O> {
             return;
         }
         self.announcements.push(announcement);
-        self.set_lazy_timer(now);
+        self.plan_lazy(now);
         if self.announcements.len() >= NAMED_MAX {
             self.flush_lazy(now);
         }

@@ -88,6 +88,9 @@ impl MissingTable {
     /// An operation has come, or is given up.
     pub(super) fn remove(&mut self, id: &Prefix) -> Option<Missing> {
         let entry = self.entries.remove(id)?;
+        if self.entries.is_empty() {
+            self.due_ms = None;
+        }
         if let Some(opened) = self.opened.get_mut(&entry.opener) {
             *opened -= 1;
             if *opened == 0 {

@@ -43,7 +43,7 @@ pub struct GossipConfig {
     pub full_max_ms: u64,
     /// How long operations that came by synchronisation wait before they are announced.
     pub announce_ms: u64,
-    /// How long announcements and prunes wait for company, in milliseconds.
+    /// How long announcements and prunes wait for company at least, in milliseconds.
     pub lazy_ms: u64,
     /// How long an announced operation may be on its way before it is asked for, and then how long
     /// each peer that is asked may take, in milliseconds.

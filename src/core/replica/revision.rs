@@ -301,6 +301,9 @@ impl<E: Engine> Replica<E> {
     /// When the next resting order expires or lapses, in Unix milliseconds: from then on an
     /// operation has to be written for the log clock to pass that time. It may lie in the past.
     pub fn next_end_ms(&self) -> Option<u64> {
+        if !self.orders.has_open() {
+            return None;
+        }
         let has_open = |owner| self.orders.open_of(owner) > 0;
         let is_open = |seat| {
             let order = self.orders.order(seat);

@@ -1,13 +1,13 @@
-//! Tests of synchronisation: single rounds, and whole worlds that must converge.
+//! Tests of synchronisation: single rounds, and in `worlds` many nodes that must converge.
 
 use alloc::vec;
 
 use proptest::collection::vec as vector;
 use proptest::prelude::*;
 
-use super::world::World;
 use super::*;
-use crate::types::{AuthorKey, OpId, at};
+use crate::types::{AuthorKey, Digest, OpId, at};
+use crate::wire::ChildDigest;
 
 const LINK: LinkId = LinkId(1);
 
@@ -35,13 +35,14 @@ fn outputs(sync: &mut Sync) -> Vec<SyncOutput> {
 fn question(outputs: &[SyncOutput]) -> u64 {
     let numbers = outputs.iter().filter_map(|output| match output {
         SyncOutput::Send { frame, .. } => match frame {
-            Frame::GetHeads(ask) => Some(ask.request),
+            Frame::GetBranches(ask) => Some(ask.request),
             Frame::Want(want) => Some(want.request),
             _ => None,
         },
-        SyncOutput::FindWants { ticket, .. } | SyncOutput::Deliver { ticket, .. } => {
-            Some(ticket.number)
-        }
+        SyncOutput::ReadRoot { ticket }
+        | SyncOutput::Compare { ticket, .. }
+        | SyncOutput::FindWants { ticket, .. }
+        | SyncOutput::Deliver { ticket, .. } => Some(ticket.number),
         _ => None,
     });
     let numbers: Vec<u64> = numbers.collect();
@@ -53,26 +54,68 @@ fn ticket(number: u64) -> Ticket {
     Ticket { link: LINK, number }
 }
 
-/// A machine with one link whose first round has asked for heads, and the number of that question.
+/// What the owner of the set has in all, as a byte.
+fn root(byte: u8) -> BranchDigest {
+    BranchDigest {
+        path: BranchPath::default(),
+        digest: Digest([byte; 32]),
+    }
+}
+
+/// Answers the question of the owner's root and returns the number of that to the peer.
+fn give_root(sync: &mut Sync, now_ms: u64, link: LinkId) -> u64 {
+    let number = question(&outputs(sync));
+    sync.handle_root_read(at(now_ms), Ticket { link, number }, root(1));
+    question(&outputs(sync))
+}
+
+/// A machine with one link whose first round has asked about the root, and the number of that
+/// question.
 fn asking() -> (Sync, u64) {
     let mut sync = Sync::new(SyncConfig::default());
     sync.handle_link_up(at(0), LINK);
-    let request = question(&outputs(&mut sync));
+    let request = give_root(&mut sync, 0, LINK);
     (sync, request)
 }
 
-fn give_heads(
+fn leaf(heads: Vec<Head>) -> Branch {
+    Branch {
+        path: BranchPath::default(),
+        children: Vec::new(),
+        heads,
+    }
+}
+
+fn divided(path: BranchPath, digits: &[u8]) -> Branch {
+    let child = |digit: &u8| ChildDigest {
+        digit: *digit,
+        digest: Digest([9; 32]),
+    };
+    Branch {
+        path,
+        children: digits.iter().map(child).collect(),
+        heads: Vec::new(),
+    }
+}
+
+fn give_branches(
     sync: &mut Sync,
     request: u64,
-    heads: Vec<Head>,
-    more: bool,
+    branches: Vec<Branch>,
 ) -> Result<(), SyncViolation> {
-    let page = HeadsPage {
-        request,
+    let shown = Frame::Branches(Branches { request, branches });
+    sync.handle_frame(at(1), LINK, shown)
+}
+
+/// The peer has just these heads, all unknown, and the machine asks what to want.
+fn give_heads(sync: &mut Sync, request: u64, heads: Vec<Head>) {
+    give_branches(sync, request, vec![leaf(heads.clone())]).expect("valid branches");
+    let compared = Comparison {
+        branches: Vec::new(),
         heads,
-        more,
     };
-    sync.handle_frame(at(1), LINK, Frame::Heads(page))
+    let number = question(&outputs(sync));
+    sync.handle_compared(at(1), ticket(number), compared);
 }
 
 fn give_page(sync: &mut Sync, request: u64, operations: Vec<Vec<u8>>, remaining: u64) {
@@ -90,7 +133,7 @@ fn give_page(sync: &mut Sync, request: u64, operations: Vec<Vec<u8>>, remaining:
 /// A machine that waits for a page of operations, and the number of its question.
 fn pulling() -> (Sync, u64) {
     let (mut sync, request) = asking();
-    give_heads(&mut sync, request, vec![head(1, 1)], false).expect("valid heads");
+    give_heads(&mut sync, request, vec![head(1, 1)]);
     let found = question(&outputs(&mut sync));
     sync.handle_wants_found(at(1), ticket(found), vec![want(head(1, 1))]);
     let request = question(&outputs(&mut sync));
@@ -105,13 +148,63 @@ fn end_of(outputs: &[SyncOutput]) -> Option<RoundEnd> {
 }
 
 #[test]
-fn equal_sets_end_a_round_with_one_question() {
+fn equal_sets_end_a_round_with_one_question_and_an_answer_of_a_few_bytes() {
     let (mut sync, request) = asking();
-    give_heads(&mut sync, request, vec![head(1, 1)], false).expect("valid heads");
-    let found = question(&outputs(&mut sync));
-    sync.handle_wants_found(at(1), ticket(found), Vec::new());
+    give_branches(&mut sync, request, Vec::new()).expect("valid branches");
+    let number = question(&outputs(&mut sync));
+    sync.handle_compared(at(1), ticket(number), Comparison::default());
     assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Complete));
     assert_eq!(sync.next_deadline_ms(), Some(30_000));
+    let ask = Frame::<Vec<u8>>::GetBranches(GetBranches {
+        request,
+        branches: vec![root(1)],
+    });
+    let answer = Frame::<Vec<u8>>::Branches(Branches {
+        request,
+        branches: Vec::new(),
+    });
+    assert!(ask.encode().1.len() < 48 && answer.encode().1.len() < 8);
+}
+
+#[test]
+fn who_was_asked_by_an_equal_peer_need_not_ask_it() {
+    let (mut sync, request) = asking();
+    give_branches(&mut sync, request, Vec::new()).expect("valid branches");
+    let number = question(&outputs(&mut sync));
+    sync.handle_compared(at(1), ticket(number), Comparison::default());
+    outputs(&mut sync);
+    for (path, shown, due_ms) in [
+        (BranchPath::default().child(3), Vec::new(), 30_000..30_001),
+        (
+            BranchPath::default(),
+            vec![leaf(vec![head(1, 1)])],
+            30_000..30_001,
+        ),
+        (BranchPath::default(), Vec::new(), 55_000..62_500),
+    ] {
+        let asked = BranchDigest { path, ..root(1) };
+        let ask = GetBranches {
+            request: 7,
+            branches: vec![asked.clone()],
+        };
+        sync.handle_frame(at(25_000), LINK, Frame::GetBranches(ask))
+            .expect("valid");
+        let made = outputs(&mut sync);
+        let [
+            SyncOutput::ReadBranches {
+                ticket,
+                asked: read,
+            },
+        ] = &made[..]
+        else {
+            panic!("{made:?}");
+        };
+        assert_eq!(read, &vec![asked]);
+        sync.handle_branches_read(at(25_000), *ticket, shown);
+        outputs(&mut sync);
+        let next_ms = sync.next_deadline_ms().expect("a round to come");
+        assert!(due_ms.contains(&next_ms), "{next_ms}");
+    }
 }
 
 #[test]
@@ -164,8 +257,8 @@ fn endless_pages_without_gain_are_cut_off_and_resumed_at_the_next_interval() {
     assert_eq!(pages, SyncConfig::default().idle_pages_max);
     assert_eq!(sync.next_deadline_ms(), Some(30_000));
     sync.handle_timeout(at(30_000));
-    let request = question(&outputs(&mut sync));
-    give_heads(&mut sync, request, vec![head(1, 1)], false).expect("valid heads");
+    let request = give_root(&mut sync, 30_000, LINK);
+    give_heads(&mut sync, request, vec![head(1, 1)]);
     let found = question(&outputs(&mut sync));
     sync.handle_wants_found(at(30_000), ticket(found), vec![want(head(1, 1))]);
     let made = outputs(&mut sync);
@@ -218,14 +311,19 @@ fn when_a_pull_is_cut_off_the_other_links_are_asked() {
         let (mut sync, _) = pulling();
         let other = LinkId(2);
         sync.handle_link_up(at(1), other);
-        let request = question(&outputs(&mut sync));
-        let empty = HeadsPage {
+        let request = give_root(&mut sync, 1, other);
+        let equal = Branches {
             request,
-            heads: Vec::new(),
-            more: false,
+            branches: Vec::new(),
         };
-        let result = sync.handle_frame(at(1), other, Frame::Heads(empty));
+        let result = sync.handle_frame(at(1), other, Frame::Branches(equal));
         assert_eq!(result, Ok(()));
+        let number = question(&outputs(&mut sync));
+        let ticket = Ticket {
+            link: other,
+            number,
+        };
+        sync.handle_compared(at(1), ticket, Comparison::default());
         outputs(&mut sync);
         if is_down {
             sync.handle_link_down(at(11_000), LINK);
@@ -233,9 +331,9 @@ fn when_a_pull_is_cut_off_the_other_links_are_asked() {
             sync.handle_timeout(at(11_000));
         }
         let made = outputs(&mut sync);
-        let asked = made.iter().any(|output| {
-            matches!(output, SyncOutput::Send { link, frame: Frame::GetHeads(_) } if *link == other)
-        });
+        let asked = made.iter().any(
+            |output| matches!(output, SyncOutput::ReadRoot { ticket } if ticket.link == other),
+        );
         assert!(asked, "{made:?}");
     }
 }
@@ -245,10 +343,12 @@ fn answers_that_nobody_waits_for_are_dropped() {
     let (mut sync, request) = asking();
     give_page(&mut sync, request, vec![vec![1]], 0);
     give_page(&mut sync, request + 1, vec![vec![1]], 0);
-    give_heads(&mut sync, request + 1, vec![head(1, 1)], false).expect("ignored");
+    give_branches(&mut sync, request + 1, vec![leaf(vec![head(1, 1)])]).expect("ignored");
+    sync.handle_root_read(at(1), ticket(request), root(1));
+    sync.handle_compared(at(1), ticket(request), Comparison::default());
     sync.handle_wants_found(at(1), ticket(request), vec![want(head(1, 1))]);
     sync.handle_delivered(at(1), ticket(request), 1);
-    sync.handle_heads_read(ticket(request), vec![head(1, 1)], false);
+    sync.handle_branches_read(at(1), ticket(request), Vec::new());
     let missing = Missing {
         operations: vec![vec![1]],
         remaining: 0,
@@ -276,61 +376,137 @@ fn a_repeated_answer_counts_once() {
 }
 
 #[test]
-fn pages_of_heads_that_do_not_ascend_end_the_session() {
-    for heads in [
-        vec![head(1, 1), head(1, 1)],
-        vec![head(2, 1), head(1, 1)],
-        vec![head(1, 2), head(1, 1)],
+fn branches_that_cannot_be_end_the_session() {
+    let all = BranchPath::default();
+    let both = Branch {
+        heads: vec![head(1, 1)],
+        ..divided(all.clone(), &[1, 2])
+    };
+    for (branches, violation) in [
+        (
+            vec![leaf(vec![head(1, 1), head(1, 1)])],
+            SyncViolation::Branch,
+        ),
+        (
+            vec![leaf(vec![head(2, 1), head(1, 1)])],
+            SyncViolation::Branch,
+        ),
+        (
+            vec![leaf(vec![head(1, 2), head(1, 1)])],
+            SyncViolation::Branch,
+        ),
+        (vec![divided(all.clone(), &[1])], SyncViolation::Branch),
+        (vec![divided(all.clone(), &[2, 1])], SyncViolation::Branch),
+        (vec![divided(all.clone(), &[2, 2])], SyncViolation::Branch),
+        (vec![divided(all.clone(), &[2, 16])], SyncViolation::Branch),
+        (vec![both], SyncViolation::Branch),
+        (
+            vec![Branch {
+                path: all.child(1),
+                ..leaf(Vec::new())
+            }],
+            SyncViolation::Branch,
+        ),
+        (
+            vec![leaf(Vec::new()), leaf(Vec::new())],
+            SyncViolation::NotAsked,
+        ),
     ] {
         let (mut sync, request) = asking();
-        let result = give_heads(&mut sync, request, heads, false);
-        assert_eq!(result, Err(SyncViolation::HeadsOrder));
+        let result = give_branches(&mut sync, request, branches.clone());
+        assert_eq!(result, Err(violation), "{branches:?}");
     }
-    let (mut sync, request) = asking();
-    let result = give_heads(&mut sync, request, Vec::new(), true);
-    assert_eq!(result, Err(SyncViolation::HeadsEmpty));
 }
 
 #[test]
-fn a_page_of_heads_must_lie_beyond_the_asked_place() {
+fn a_branch_must_lie_within_one_that_was_asked_for() {
     let (mut sync, request) = asking();
-    give_heads(&mut sync, request, vec![head(5, 5)], true).expect("valid heads");
-    let found = question(&outputs(&mut sync));
-    sync.handle_wants_found(at(1), ticket(found), Vec::new());
+    let all = BranchPath::default();
+    give_branches(&mut sync, request, vec![divided(all.clone(), &[1, 5])]).expect("valid");
+    let number = question(&outputs(&mut sync));
+    let part = |digit| BranchDigest {
+        path: all.child(digit),
+        ..root(1)
+    };
+    let compared = Comparison {
+        branches: vec![part(1), part(5)],
+        heads: Vec::new(),
+    };
+    sync.handle_compared(at(1), ticket(number), compared);
     let request = question(&outputs(&mut sync));
-    let result = give_heads(&mut sync, request, vec![head(5, 5)], false);
-    assert_eq!(result, Err(SyncViolation::HeadsOrder));
+    let shown = |digit, heads| Branch {
+        path: all.child(digit),
+        ..leaf(heads)
+    };
+    for (branches, result) in [
+        (
+            vec![shown(5, Vec::new()), shown(1, Vec::new())],
+            Err(SyncViolation::NotAsked),
+        ),
+        (vec![shown(2, Vec::new())], Err(SyncViolation::NotAsked)),
+        (
+            vec![shown(1, vec![head(0x20, 1)])],
+            Err(SyncViolation::Branch),
+        ),
+        (
+            vec![shown(1, vec![head(0x10, 1)]), shown(5, Vec::new())],
+            Ok(()),
+        ),
+    ] {
+        let mut sync = sync.clone();
+        assert_eq!(give_branches(&mut sync, request, branches), result);
+    }
 }
 
 #[test]
-fn endless_heads_are_taken_in_portions_that_continue() {
+fn endless_branches_are_looked_at_in_portions_that_continue() {
     let config = SyncConfig {
-        heads_pages_max: 3,
+        branches_pages_max: 3,
         ..SyncConfig::default()
     };
     let mut sync = Sync::new(config);
     sync.handle_link_up(at(0), LINK);
-    for page in 1..=3 {
-        let request = question(&outputs(&mut sync));
-        give_heads(&mut sync, request, vec![head(page, 1)], true).expect("valid heads");
-        let found = question(&outputs(&mut sync));
-        sync.handle_wants_found(at(1), ticket(found), Vec::new());
+    let mut request = give_root(&mut sync, 0, LINK);
+    let mut path = BranchPath::default();
+    for _ in 0..3 {
+        give_branches(&mut sync, request, vec![divided(path.clone(), &[4, 5])]).expect("valid");
+        let number = question(&outputs(&mut sync));
+        let part = |digit| BranchDigest {
+            path: path.child(digit),
+            ..root(2)
+        };
+        // Only the second part is different.
+        let compared = Comparison {
+            branches: vec![part(5)],
+            heads: Vec::new(),
+        };
+        sync.handle_compared(at(1), ticket(number), compared);
+        path = path.child(5);
+        let made = outputs(&mut sync);
+        if end_of(&made).is_none() {
+            request = question(&made);
+        }
     }
-    assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Incomplete));
+    assert_eq!(sync.next_deadline_ms(), Some(30_000), "the round has ended");
     sync.handle_timeout(at(30_000));
+    let request = give_root(&mut sync, 30_000, LINK);
+    let all = BranchPath::default();
+    give_branches(&mut sync, request, vec![divided(all.clone(), &[4, 5, 6])]).expect("valid");
+    let number = question(&outputs(&mut sync));
+    let parts = [4, 5, 6].map(|digit| BranchDigest {
+        path: all.child(digit),
+        ..root(2)
+    });
+    let compared = Comparison {
+        branches: parts.to_vec(),
+        heads: Vec::new(),
+    };
+    sync.handle_compared(at(30_000), ticket(number), compared);
     let made = outputs(&mut sync);
     assert!(
-        matches!(
-            made[..],
-            [SyncOutput::Send {
-                frame: Frame::GetHeads(GetHeads {
-                    after: Some(after),
-                    ..
-                }),
-                ..
-            }] if after == cursor_of(&head(3, 1))
-        ),
-        "{made:?}"
+        matches!(&made[..], [SyncOutput::Send { frame: Frame::GetBranches(ask), .. }]
+            if ask.branches == parts[1..]),
+        "what lies before the place is not looked at again: {made:?}"
     );
 }
 
@@ -343,13 +519,13 @@ fn hints_start_rounds_no_faster_than_the_pause() {
         let hint = Frame::Behind(crate::wire::Behind { missed: 1 });
         sync.handle_frame(at(now_ms), LINK, hint).expect("valid");
         for output in outputs(&mut sync) {
-            if let SyncOutput::Send {
-                frame: Frame::GetHeads(ask),
-                ..
-            } = output
-            {
+            if let SyncOutput::ReadRoot { ticket } = output {
                 rounds += 1;
-                give_heads(&mut sync, ask.request, Vec::new(), false).expect("valid heads");
+                sync.handle_root_read(at(now_ms), ticket, root(1));
+                let request = question(&outputs(&mut sync));
+                give_branches(&mut sync, request, Vec::new()).expect("valid branches");
+                let number = question(&outputs(&mut sync));
+                sync.handle_compared(at(now_ms), self::ticket(number), Comparison::default());
             }
         }
     }
@@ -360,9 +536,9 @@ fn hints_start_rounds_no_faster_than_the_pause() {
 fn one_answer_at_a_time_is_prepared_for_a_link() {
     let (mut sync, _) = asking();
     let ask = |request| {
-        Frame::GetHeads(GetHeads {
+        Frame::GetBranches(GetBranches {
             request,
-            after: None,
+            branches: vec![root(2)],
         })
     };
     for request in 0..100 {
@@ -376,17 +552,17 @@ fn one_answer_at_a_time_is_prepared_for_a_link() {
             .expect("valid");
     }
     let made = outputs(&mut sync);
-    let [SyncOutput::ReadHeads { ticket, .. }] = made[..] else {
+    let [SyncOutput::ReadBranches { ticket, .. }] = made[..] else {
         panic!("{made:?}");
     };
-    sync.handle_heads_read(ticket, vec![head(1, 1)], false);
-    sync.handle_heads_read(ticket, vec![head(1, 1)], false);
+    let branches = vec![leaf(vec![head(1, 1)])];
+    sync.handle_branches_read(at(1), ticket, branches.clone());
+    sync.handle_branches_read(at(1), ticket, branches.clone());
     let answer = SyncOutput::Send {
         link: LINK,
-        frame: Frame::Heads(HeadsPage {
+        frame: Frame::Branches(Branches {
             request: 0,
-            heads: vec![head(1, 1)],
-            more: false,
+            branches,
         }),
     };
     assert_eq!(outputs(&mut sync), vec![answer]);
@@ -400,147 +576,12 @@ fn one_answer_at_a_time_is_prepared_for_a_link() {
     );
 }
 
-#[test]
-fn garbage_in_locators_only_costs_copies() {
-    let mut world = World::new(1, 1);
-    for _ in 0..10 {
-        world.write(0, 0, 0);
-    }
-    let set = &world.nodes[0].set;
-    let (heads, _) = set.heads(None, 100);
-    let garbage = WantEntry {
-        author: heads[0].author,
-        head: heads[0].id,
-        locator: vec![OpId([9; 32]); 16],
-    };
-    let missing = set.missing(&[garbage], 0, usize::MAX);
-    assert_eq!((missing.operations.len(), missing.remaining), (10, 0));
-    let unknown = set.missing(&[want(head(1, 1))], 0, usize::MAX);
-    assert!(unknown.operations.is_empty());
-}
-
-#[test]
-fn a_late_joiner_catches_up_over_one_link_in_pages() {
-    let mut world = World::new(3, 7);
-    for number in 0..200 {
-        world.write(number % 2, 0, 0);
-        if number == 100 {
-            world.connect(0, 1);
-        }
-        world.run_for(10);
-    }
-    world.run_for(2_000);
-    world.connect(1, 2);
-    world.run_for(60_000);
-    assert!(world.is_equal());
-    assert_eq!(world.nodes[2].set.order.len(), 200);
-    assert_eq!(
-        world.nodes[2].ops_received, 0,
-        "history comes by pages only"
-    );
-}
-
-#[test]
-fn a_healed_partition_floods_beyond_the_bridge_within_seconds() {
-    let mut world = World::new(6, 3);
-    for (left, right) in [(0, 1), (1, 2), (3, 4), (4, 5)] {
-        world.connect(left, right);
-    }
-    for number in 0..60 {
-        world.write(number % 6, 0, 0);
-        world.run_for(20);
-    }
-    world.run_for(5_000);
-    assert!(!world.is_equal());
-    world.connect(2, 3);
-    world.run_for(12_000);
-    assert!(world.is_equal(), "without waiting for an interval of 30 s");
-}
-
-#[test]
-fn at_rest_only_heads_are_compared() {
-    let mut world = World::new(4, 5);
-    for (left, right) in [(0, 1), (1, 2), (2, 3), (3, 0)] {
-        world.connect(left, right);
-    }
-    for number in 0..40 {
-        world.write(number % 4, 0, 0);
-        world.run_for(5);
-    }
-    world.run_for(30_000);
-    assert!(world.is_equal());
-    world.finished.clear();
-    world.run_for(300_000);
-    assert!(
-        world
-            .finished
-            .iter()
-            .all(|it| it.1 == RoundEnd::Complete && it.2 == 0)
-    );
-    let rounds = world.finished.len();
-    assert!(
-        (72..=88).contains(&rounds),
-        "{rounds} rounds of 8 link ends in 10 intervals"
-    );
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Write { node: usize, steps_back: usize },
-    Connect(usize, usize),
-    Disconnect(prop::sample::Index),
-    Wait(u64),
-}
-
-const NODES: u8 = 5;
-
-fn any_step() -> impl Strategy<Value = Step> {
-    let node = 0..usize::from(NODES);
-    // Four in five continue the newest operation, the others fork.
-    let back = prop_oneof![4 => Just(0_usize), 1 => 1..4_usize];
-    prop_oneof![
-        6 => (node.clone(), back).prop_map(|(node, steps_back)| Step::Write { node, steps_back }),
-        2 => (node.clone(), node).prop_map(|(left, right)| Step::Connect(left, right)),
-        1 => any::<prop::sample::Index>().prop_map(Step::Disconnect),
-        3 => (0..400_u64).prop_map(Step::Wait),
-    ]
-}
-
-fn play(world: &mut World, steps: Vec<Step>) {
-    for step in steps {
-        match step {
-            Step::Write { node, steps_back } => world.write(node, steps_back, 0),
-            Step::Connect(left, right) => world.connect(left, right),
-            Step::Disconnect(which) if !world.links.is_empty() => {
-                let links: Vec<LinkId> = world.links.keys().copied().collect();
-                world.disconnect(links[which.index(links.len())]);
-            }
-            Step::Disconnect(_) => {}
-            Step::Wait(duration_ms) => world.run_for(duration_ms),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn after_healing_and_quiet_all_sets_are_equal(
-        seed: u64, steps in vector(any_step(), 0..120),
-    ) {
-        let mut world = World::new(NODES, seed);
-        play(&mut world, steps);
-        // A line, the worst of the connected graphs.
-        for node in 1..usize::from(NODES) {
-            world.connect(node - 1, node);
-        }
-        world.run_for(120_000);
-        prop_assert!(world.is_equal());
-    }
-
-    #[test]
     fn arbitrary_frames_never_panic_and_leave_one_round_a_link(
-        frames in vector((1..12_u8, vector(any::<u8>(), 0..40), 0..40_u64), 0..60),
+        frames in vector((1..20_u8, vector(any::<u8>(), 0..40), 0..40_u64), 0..60),
     ) {
         let (mut sync, _) = asking();
         let mut now_ms = 0;
@@ -555,70 +596,4 @@ proptest! {
     }
 }
 
-#[test]
-fn liars_on_every_node_do_not_hinder_the_others_and_cost_little() {
-    let mut world = World::new(3, 11);
-    (0..3).for_each(|node| world.connect_liar(node));
-    world.connect(0, 1);
-    world.connect(1, 2);
-    for number in 0..30 {
-        world.write(number % 3, 0, 0);
-        world.run_for(50);
-    }
-    world.run_for(60_000);
-    assert!(world.is_equal());
-    assert_eq!(world.nodes[0].set.order.len(), 30);
-    // Three rounds on each of three links, at most 17 pages and as many pages of heads in each.
-    assert!((20..=400).contains(&world.lies), "{} lies", world.lies);
-}
-
-#[test]
-fn a_deep_fork_converges_though_pages_consist_of_copies() {
-    let mut world = World::new(2, 13);
-    world.nodes[1].key = world.nodes[0].key;
-    for _ in 0..20 {
-        world.write(0, 0, 0);
-    }
-    world.connect(0, 1);
-    world.run_for(20_000);
-    assert!(world.is_equal());
-    let links: Vec<LinkId> = world.links.keys().copied().collect();
-    links.into_iter().for_each(|link| world.disconnect(link));
-    for _ in 0..150 {
-        world.write(0, 0, 0);
-        world.write(1, 0, 0);
-    }
-    world.connect(0, 1);
-    world.run_for(240_000);
-    assert!(world.is_equal());
-    assert_eq!(world.nodes[0].set.order.len(), 320);
-}
-
-#[test]
-fn what_waits_is_asked_for_after_a_while_and_of_one_link() {
-    let mut sync: Sync = Sync::new(SyncConfig::default());
-    for number in [1, 2] {
-        sync.handle_link_up(at(0), LinkId(number));
-        // The first round runs out.
-        sync.handle_timeout(at(10_000));
-    }
-    while sync.poll_output().is_some() {}
-    let begun = |sync: &mut Sync| {
-        let outputs = core::iter::from_fn(|| sync.poll_output());
-        let asked = outputs.filter_map(|output| match output {
-            SyncOutput::Send {
-                link,
-                frame: Frame::GetHeads(_),
-            } => Some(link),
-            _ => None,
-        });
-        asked.collect::<Vec<_>>()
-    };
-    sync.handle_gap(at(20_000), LinkId(1));
-    sync.handle_gap(at(20_500), LinkId(2));
-    sync.handle_timeout(at(20_999));
-    assert_eq!(begun(&mut sync), []);
-    assert_eq!(sync.next_deadline_ms(), Some(21_000));
-    sync.handle_timeout(at(21_000));
-    assert_eq!(begun(&mut sync), [LinkId(2)]);
-}
+mod worlds;

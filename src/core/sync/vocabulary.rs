@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::types::LinkId;
-use crate::wire::{Frame, Head, HeadCursor, OPERATIONS_TARGET_BYTES, WantEntry};
+use crate::wire::{Branch, BranchDigest, Frame, Head, OPERATIONS_TARGET_BYTES, WantEntry};
 
 /// How synchronisation behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +13,10 @@ pub struct SyncConfig {
     pub interval_ms: u64,
     /// Least time between the starts of two rounds with a link, in milliseconds.
     pub pause_ms: u64,
-    /// How long an operation may wait for what it leans on before a round begins, and least time
-    /// between such rounds with any links, in milliseconds.
-    pub gap_ms: u64,
     /// Longest time that one step of a round may take, in milliseconds.
     pub answer_timeout_ms: u64,
-    /// Most pages of heads of one round.
-    pub heads_pages_max: u32,
+    /// Most questions about branches of heads of one round.
+    pub branches_pages_max: u32,
     /// Most pages of operations of one round that gain nothing.
     pub idle_pages_max: u32,
     /// Bytes of operations in one answer.
@@ -28,15 +25,14 @@ pub struct SyncConfig {
 
 impl Default for SyncConfig {
     /// Guesses: a lost operation is found within half a minute, a peer's hint acted on within half
-    /// a second, what is on its way by another tree is given a second, 65,536 branches are compared
-    /// in one round, and 4 MiB of copies are taken.
+    /// a second, 4,096 branches with up to 65,536 heads are looked at in one round, and 4 MiB of
+    /// copies are taken.
     fn default() -> Self {
         Self {
             interval_ms: 30_000,
             pause_ms: 500,
-            gap_ms: 1_000,
             answer_timeout_ms: 10_000,
-            heads_pages_max: 64,
+            branches_pages_max: 64,
             idle_pages_max: 16,
             page_max_bytes: OPERATIONS_TARGET_BYTES,
         }
@@ -74,14 +70,28 @@ pub enum SyncOutput<O = Vec<u8>> {
         /// The frame.
         frame: Frame<O>,
     },
-    /// Read heads for a peer, answer with [`super::Sync::handle_heads_read`].
-    ReadHeads {
+    /// Read the digest of all heads, answer with [`super::Sync::handle_root_read`].
+    ReadRoot {
         /// Goes back with the answer.
         ticket: Ticket,
-        /// Only heads after this one, by author, then id.
-        after: Option<HeadCursor>,
-        /// Most heads.
-        heads_max: usize,
+    },
+    /// Find out which of a peer's branches are different here, answer with
+    /// [`super::Sync::handle_branches_read`].
+    ReadBranches {
+        /// Goes back with the answer.
+        ticket: Ticket,
+        /// What the peer has.
+        asked: Vec<BranchDigest>,
+    },
+    /// Find out what is different in these branches, answer with
+    /// [`super::Sync::handle_compared`].
+    Compare {
+        /// Goes back with the answer.
+        ticket: Ticket,
+        /// What the peer was asked about.
+        asked: Vec<BranchDigest>,
+        /// Those of them that are different there; the others are equal.
+        shown: Vec<Branch>,
     },
     /// Read operations for a peer, answer with [`super::Sync::handle_missing_read`].
     ReadMissing {
@@ -145,17 +155,19 @@ pub struct Missing<O = Vec<u8>> {
 /// Why a peer's frame breaks the protocol; the session has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncViolation {
-    /// The heads do not ascend by author and id, or begin before the asked place.
-    HeadsOrder,
-    /// There are no heads but more to come.
-    HeadsEmpty,
+    /// A branch of heads was not asked for, or not at this place in the answer.
+    NotAsked,
+    /// A branch of heads is neither divided nor few heads, is not sorted, or has heads of another.
+    Branch,
 }
 
 impl fmt::Display for SyncViolation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::HeadsOrder => "a page of heads must ascend by author and id, after those before",
-            Self::HeadsEmpty => "a page of heads that promises more must not be empty",
+            Self::NotAsked => "branches of heads must be those that were asked for, in that order",
+            Self::Branch => {
+                "a branch of heads must be divided in two or more or be few heads, in order"
+            }
         })
     }
 }

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation};
+use crate::head_trie::HeadTrie;
 use crate::random::SplitMix64;
-use crate::types::{AuthorKey, OpId, Source};
-use crate::wire::{LOCATOR_MAX, OPERATION_MAX_BYTES};
+use crate::types::{AuthorKey, Digest, OpId, Source};
+use crate::wire::{ChildDigest, LOCATOR_MAX, OPERATION_MAX_BYTES};
 
 /// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
@@ -84,27 +85,62 @@ impl ToySet {
         true
     }
 
-    pub(crate) fn heads(&self, after: Option<HeadCursor>, heads_max: usize) -> (Vec<Head>, bool) {
+    pub(crate) fn heads(&self) -> Vec<Head> {
         let before: BTreeSet<OpId> = self.order.iter().filter_map(|it| it.2.prev).collect();
-        let mut heads: Vec<Head> = self
-            .order
+        let heads = self.order.iter().filter(|(id, _, _)| !before.contains(id));
+        let heads = heads.map(|(id, _, operation)| Head {
+            author: operation.author,
+            seq: operation.seq,
+            id: *id,
+        });
+        let mut heads: Vec<Head> = heads.collect();
+        heads.sort_by_key(Head::key);
+        heads
+    }
+
+    /// The trie of the heads, made anew, and what it looks up.
+    fn trie(&self) -> (HeadTrie<usize>, Vec<Head>) {
+        let heads = self.heads();
+        let mut trie = HeadTrie::default();
+        (0..heads.len()).for_each(|at| trie.insert(at, &|at| heads[at]));
+        (trie, heads)
+    }
+
+    fn digest(&self, path: BranchPath) -> BranchDigest {
+        let (mut trie, heads) = self.trie();
+        let digest = trie.digest(&path, &|at| heads[at]);
+        BranchDigest { path, digest }
+    }
+
+    fn differing(&self, asked: &[BranchDigest]) -> Vec<Branch> {
+        let (mut trie, heads) = self.trie();
+        let differing = asked
             .iter()
-            .filter(|(id, _, _)| !before.contains(id))
-            .map(|(id, _, operation)| Head {
-                author: operation.author,
-                seq: operation.seq,
-                id: *id,
-            })
-            .filter(|head| after.is_none_or(|after| cursor_of(head) > after))
-            .collect();
-        heads.sort_by_key(cursor_of);
-        let more = heads.len() > heads_max;
-        heads.truncate(heads_max);
-        (heads, more)
+            .filter(|it| self.digest(it.path.clone()) != **it);
+        differing
+            .map(|it| trie.branch(&it.path, &|at| heads[at]))
+            .collect()
+    }
+
+    fn compare(&self, shown: &[Branch]) -> Comparison {
+        let children = shown.iter().flat_map(|branch| {
+            let path = |child: &ChildDigest| branch.path.child(child.digit);
+            branch
+                .children
+                .iter()
+                .map(move |child| (path(child), child.digest))
+        });
+        let own = children.map(|(path, digest)| (self.digest(path), digest));
+        let different = own.filter(|(own, digest)| own.digest != *digest);
+        let heads = shown.iter().flat_map(|branch| branch.heads.iter().copied());
+        Comparison {
+            branches: different.map(|(own, _)| own).collect(),
+            heads: heads.filter(|head| !self.contains(&head.id)).collect(),
+        }
     }
 
     pub(crate) fn wants_for(&self, heads: &[Head]) -> Vec<WantEntry> {
-        let (own, _) = self.heads(None, usize::MAX);
+        let own = self.heads();
         let unknown = heads.iter().filter(|head| !self.contains(&head.id));
         let entry = |head: &Head| WantEntry {
             author: head.author,
@@ -245,7 +281,9 @@ fn link_of(source: Option<Source>) -> Option<LinkId> {
 enum Event {
     Frame(u8, Vec<u8>),
     Written(usize),
-    ReadHeads(Ticket, Option<HeadCursor>),
+    ReadRoot(Ticket),
+    ReadBranches(Ticket, Vec<BranchDigest>),
+    Compare(Ticket, Vec<Branch>),
     ReadMissing(Ticket, Vec<WantEntry>, u64, usize),
     FindWants(Ticket, Vec<Head>),
     Deliver(Ticket, Vec<Vec<u8>>),
@@ -403,10 +441,17 @@ impl World {
                 self.receive(node, link, frame.expect("nodes send known frames"));
             }
             Event::Written(cost_bytes) => state.gossip.handle_written(link, cost_bytes),
-            Event::ReadHeads(ticket, after) => {
-                // A small page makes rounds of several pages common.
-                let (heads, more) = state.set.heads(after, 3);
-                state.sync.handle_heads_read(ticket, heads, more);
+            Event::ReadRoot(ticket) => {
+                let root = state.set.digest(BranchPath::default());
+                state.sync.handle_root_read(now, ticket, root);
+            }
+            Event::ReadBranches(ticket, asked) => {
+                let branches = state.set.differing(&asked);
+                state.sync.handle_branches_read(now, ticket, branches);
+            }
+            Event::Compare(ticket, shown) => {
+                let compared = state.set.compare(&shown);
+                state.sync.handle_compared(now, ticket, compared);
             }
             Event::ReadMissing(ticket, wants, from, max_bytes) => {
                 let missing = state.set.missing(&wants, from, max_bytes);
@@ -494,9 +539,11 @@ impl World {
                 assert!(0 < received && received <= total);
                 return;
             }
-            SyncOutput::ReadHeads { ticket, after, .. } => {
-                (ticket, Event::ReadHeads(ticket, after))
+            SyncOutput::ReadRoot { ticket } => (ticket, Event::ReadRoot(ticket)),
+            SyncOutput::ReadBranches { ticket, asked } => {
+                (ticket, Event::ReadBranches(ticket, asked))
             }
+            SyncOutput::Compare { ticket, shown, .. } => (ticket, Event::Compare(ticket, shown)),
             SyncOutput::ReadMissing {
                 ticket,
                 wants,
@@ -526,22 +573,43 @@ impl World {
         self.collect(node);
     }
 
-    /// Shows invented heads and answers every Want with garbage and the promise of more.
+    /// Shows invented branches and heads, and answers every Want with garbage and the promise of
+    /// more.
     fn lie(&mut self, node: usize, link: LinkId, frame: &Frame) {
+        let mut garbage = || {
+            let mut bytes = [0; 32];
+            bytes.fill_with(|| self.dice.below(256) as u8);
+            bytes
+        };
         let lie = match frame {
-            Frame::GetHeads(ask) => {
-                let first = ask
-                    .after
-                    .map_or(0, |after| after.author.0[0].saturating_add(1));
-                let invent = |byte| Head {
-                    author: AuthorKey([byte; 32]),
-                    seq: u64::MAX,
-                    id: OpId([byte; 32]),
-                };
-                Frame::Heads(HeadsPage {
+            Frame::GetBranches(ask) => {
+                let branches = ask.branches.iter().map(|it| Branch {
+                    path: it.path.clone(),
+                    children: match it.path.digits() {
+                        [] | [0, ..] => (0..16)
+                            .map(|digit| ChildDigest {
+                                digit,
+                                digest: Digest(garbage()),
+                            })
+                            .collect(),
+                        _ => Vec::new(),
+                    },
+                    heads: match it.path.digits() {
+                        [] | [0, ..] => Vec::new(),
+                        digits => {
+                            let mut key = [0; 32];
+                            key[0] = digits[0] << 4;
+                            vec![Head {
+                                author: AuthorKey(key),
+                                seq: u64::MAX,
+                                id: OpId(garbage()),
+                            }]
+                        }
+                    },
+                });
+                Frame::Branches(Branches {
                     request: ask.request,
-                    heads: (first..first.saturating_add(2)).map(invent).collect(),
-                    more: first < 100,
+                    branches: branches.collect(),
                 })
             }
             Frame::Want(want) => Frame::Page(Page {

@@ -182,3 +182,42 @@ pub(super) mod prefixes {
         }
     }
 }
+
+/// Hexadecimal digits, one in a byte.
+pub(super) mod digits {
+    use super::*;
+    use crate::wire::PATH_MAX;
+    use serde::Serializer;
+
+    /// Writes them.
+    pub(in crate::wire) fn serialize<S: Serializer>(
+        digits: &[u8],
+        encoder: S,
+    ) -> Result<S::Ok, S::Error> {
+        encoder.serialize_bytes(digits)
+    }
+
+    /// Reads them.
+    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
+        decoder: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        decoder.deserialize_bytes(DigitsVisitor)
+    }
+
+    struct DigitsVisitor;
+
+    impl Visitor<'_> for DigitsVisitor {
+        type Value = Vec<u8>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(out, "a byte string of at most {PATH_MAX} digits below 16")
+        }
+
+        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            if bytes.len() > PATH_MAX || bytes.iter().any(|digit| *digit > 15) {
+                return Err(E::invalid_length(bytes.len(), &self));
+            }
+            Ok(bytes.to_vec())
+        }
+    }
+}

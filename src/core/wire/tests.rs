@@ -62,10 +62,27 @@ fn any_hello() -> impl Strategy<Value = Hello> {
         })
 }
 
-fn any_cursor() -> impl Strategy<Value = HeadCursor> {
-    (any_id(), any_id()).prop_map(|(author, id)| HeadCursor {
-        author: AuthorKey(author),
-        id: OpId(id),
+fn any_path() -> impl Strategy<Value = BranchPath> {
+    vector(0..16_u8, 0..=PATH_MAX).prop_map(BranchPath)
+}
+
+fn any_branch_digest() -> impl Strategy<Value = BranchDigest> {
+    (any_path(), any_id()).prop_map(|(path, digest)| BranchDigest {
+        path,
+        digest: Digest(digest),
+    })
+}
+
+fn any_branch() -> impl Strategy<Value = Branch> {
+    let child = (any::<u8>(), any_id()).prop_map(|(digit, digest)| ChildDigest {
+        digit,
+        digest: Digest(digest),
+    });
+    let heads = vector(any_head(), 0..=LEAF_HEADS_MAX);
+    (any_path(), vector(child, 0..=16), heads).prop_map(|(path, children, heads)| Branch {
+        path,
+        children,
+        heads,
     })
 }
 
@@ -94,15 +111,10 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         (any_prefixes(), any_prefixes())
             .prop_map(|(authors, ids)| Frame::Graft(Graft { authors, ids })),
         any::<u64>().prop_map(|missed| Frame::Behind(Behind { missed })),
-        (any::<u64>(), option::of(any_cursor()))
-            .prop_map(|(request, after)| Frame::GetHeads(GetHeads { request, after })),
-        (any::<u64>(), vector(any_head(), 0..30), any::<bool>()).prop_map(
-            |(request, heads, more)| Frame::Heads(HeadsPage {
-                request,
-                heads,
-                more
-            })
-        ),
+        (any::<u64>(), vector(any_branch_digest(), 0..8))
+            .prop_map(|(request, branches)| Frame::GetBranches(GetBranches { request, branches })),
+        (any::<u64>(), vector(any_branch(), 0..8))
+            .prop_map(|(request, branches)| Frame::Branches(Branches { request, branches })),
         (any::<u64>(), any::<u64>(), vector(any_want(), 0..30)).prop_map(
             |(request, from, wants)| Frame::Want(Want {
                 request,
@@ -175,6 +187,7 @@ fn vectors() -> Vec<(Frame, String)> {
     all.extend(sync_vectors());
     all.extend(broadcast_vectors());
     all.extend(peer_vectors());
+    all.extend(branch_vectors());
     all
 }
 
@@ -249,32 +262,6 @@ fn sync_vectors() -> Vec<(Frame, String)> {
     let author = AuthorKey([0xaa; 32]);
     vec![
         (
-            Frame::GetHeads(GetHeads {
-                request: 1,
-                after: None,
-            }),
-            "08 9201c0".to_string(),
-        ),
-        (
-            Frame::GetHeads(GetHeads {
-                request: 1,
-                after: Some(HeadCursor { author, id: id(1) }),
-            }),
-            alloc::format!("08 920192{}{}", bin(0xaa), bin(1)),
-        ),
-        (
-            Frame::Heads(HeadsPage {
-                request: 1,
-                heads: vec![Head {
-                    author,
-                    seq: 4,
-                    id: id(2),
-                }],
-                more: true,
-            }),
-            alloc::format!("09 93019193{}04{}c3", bin(0xaa), bin(2)),
-        ),
-        (
             Frame::Want(Want {
                 request: 2,
                 from: 6,
@@ -294,6 +281,56 @@ fn sync_vectors() -> Vec<(Frame, String)> {
                 next: 7,
             }),
             "0b 940291c401ff0007".to_string(),
+        ),
+    ]
+}
+
+fn branch_vectors() -> Vec<(Frame, String)> {
+    let path = |digits: &[u8]| BranchPath(digits.to_vec());
+    let digest = |byte: u8| Digest([byte; 32]);
+    let child = |digit, byte| ChildDigest {
+        digit,
+        digest: digest(byte),
+    };
+    let head = Head {
+        author: AuthorKey([0xaa; 32]),
+        seq: 4,
+        id: OpId([2; 32]),
+    };
+    let divided = Branch {
+        path: path(&[]),
+        children: vec![child(1, 3), child(15, 4)],
+        heads: Vec::new(),
+    };
+    let few = Branch {
+        path: path(&[10, 10]),
+        children: Vec::new(),
+        heads: vec![head],
+    };
+    vec![
+        (
+            Frame::GetBranches(GetBranches {
+                request: 1,
+                branches: vec![BranchDigest {
+                    path: path(&[]),
+                    digest: digest(7),
+                }],
+            }),
+            alloc::format!("12 92019192c400{}", bin(7)),
+        ),
+        (
+            Frame::Branches(Branches {
+                request: 1,
+                branches: vec![divided],
+            }),
+            alloc::format!("13 92019193c400929201{}920f{}90", bin(3), bin(4)),
+        ),
+        (
+            Frame::Branches(Branches {
+                request: 2,
+                branches: vec![few],
+            }),
+            alloc::format!("13 92029193c4020a0a909193{}04{}", bin(0xaa), bin(2)),
         ),
     ]
 }
@@ -342,7 +379,7 @@ fn the_encoding_of_every_kind_is_pinned() {
 
 #[test]
 fn unknown_kinds_are_skipped() {
-    for kind in [0, 15, 18, 255] {
+    for kind in [0, 8, 9, 15, 20, 255] {
         assert_eq!(Frame::decode(kind, &[0xc1]), Ok(None));
     }
 }
@@ -374,22 +411,10 @@ fn a_truncated_payload_is_refused_at_every_length() {
 
 #[test]
 fn lists_are_refused_one_beyond_their_bound() {
-    let head = Head {
-        author: AuthorKey([1; 32]),
-        seq: 0,
-        id: OpId([2; 32]),
-    };
     let want = |locator: usize| WantEntry {
         author: AuthorKey([1; 32]),
         head: OpId([2; 32]),
         locator: vec![OpId([3; 32]); locator],
-    };
-    let heads = |count| {
-        Frame::Heads(HeadsPage {
-            request: 0,
-            heads: vec![head; count],
-            more: false,
-        })
     };
     let wants = |count, locator| {
         Frame::Want(Want {
@@ -420,8 +445,6 @@ fn lists_are_refused_one_beyond_their_bound() {
         (peers(PEERS_MAX, LINKS_MAX), true),
         (peers(PEERS_MAX + 1, 0), false),
         (peers(0, LINKS_MAX + 1), false),
-        (heads(HEADS_MAX), true),
-        (heads(HEADS_MAX + 1), false),
         (wants(WANTS_MAX, LOCATOR_MAX), true),
         (wants(WANTS_MAX + 1, 0), false),
         (wants(1, LOCATOR_MAX + 1), false),
@@ -430,6 +453,53 @@ fn lists_are_refused_one_beyond_their_bound() {
         (ops(1, OPERATION_MAX_BYTES), true),
         (ops(1, OPERATION_MAX_BYTES + 1), false),
         (ops(1, 0), false),
+    ] {
+        let (kind, payload) = frame.encode();
+        let decoded = Frame::decode(kind, &payload);
+        assert_eq!(decoded.is_ok(), fits, "{} {decoded:.200?}", frame.name());
+    }
+}
+
+#[test]
+fn branches_are_refused_one_beyond_their_bounds() {
+    let head = Head {
+        author: AuthorKey([1; 32]),
+        seq: 0,
+        id: OpId([2; 32]),
+    };
+    let asked = |count, length| {
+        let branch = BranchDigest {
+            path: BranchPath(vec![1; length]),
+            digest: Digest([1; 32]),
+        };
+        Frame::GetBranches(GetBranches {
+            request: 0,
+            branches: vec![branch; count],
+        })
+    };
+    let shown = |count, children, heads| {
+        let child = ChildDigest {
+            digit: 1,
+            digest: Digest([1; 32]),
+        };
+        let branch = Branch {
+            path: BranchPath(vec![1; PATH_MAX]),
+            children: vec![child; children],
+            heads: vec![head; heads],
+        };
+        Frame::Branches(Branches {
+            request: 0,
+            branches: vec![branch; count],
+        })
+    };
+    for (frame, fits) in [
+        (asked(BRANCHES_MAX, PATH_MAX), true),
+        (asked(BRANCHES_MAX + 1, 0), false),
+        (asked(1, PATH_MAX + 1), false),
+        (shown(BRANCHES_MAX, 16, LEAF_HEADS_MAX), true),
+        (shown(BRANCHES_MAX + 1, 0, 0), false),
+        (shown(1, 17, 0), false),
+        (shown(1, 0, LEAF_HEADS_MAX + 1), false),
     ] {
         let (kind, payload) = frame.encode();
         let decoded = Frame::decode(kind, &payload);
@@ -471,6 +541,11 @@ fn names_of_operations_are_bounded_and_each_has_its_hops() {
     }
     let odd = [0x91, 0xc4, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1];
     assert!(Frame::decode(13, &odd).is_err(), "no whole prefixes");
+    let mut ask = [0x92, 1, 0x91, 0x92, 0xc4, 1, 15, 0xc4, 32].to_vec();
+    ask.extend([0; 32]);
+    assert!(Frame::decode(18, &ask).is_ok());
+    ask[6] = 16;
+    assert!(Frame::decode(18, &ask).is_err(), "no digit");
 }
 
 #[test]
@@ -518,11 +593,11 @@ fn texts_are_refused_one_beyond_their_bound() {
 
 #[test]
 fn a_claimed_length_allocates_nothing() {
-    // An array of four billion heads, of which none follows, and a byte string of four gigabytes.
-    let heads = [0x93, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff];
+    // An array of four billion branches, without any, and a byte string of four gigabytes.
+    let branches = [0x92, 0x01, 0xdd, 0xff, 0xff, 0xff, 0xff];
     let bytes = [0x91, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff];
-    let refused = Frame::decode(9, &heads).expect_err("must be refused");
-    assert!(refused.to_string().contains("at most 1024"), "{refused}");
+    let refused = Frame::decode(19, &branches).expect_err("must be refused");
+    assert!(refused.to_string().contains("at most 64"), "{refused}");
     assert!(Frame::decode(6, &bytes).is_err());
 }
 
@@ -555,7 +630,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(kind in 0..19_u8, payload in vector(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_never_panic(kind in 0..21_u8, payload in vector(any::<u8>(), 0..300)) {
         let _ = Frame::decode(kind, &payload);
     }
 

@@ -73,8 +73,8 @@ impl Past<'_> {
             Change::Trade { trade, .. } => Some(trade),
             Change::Order(_) | Change::OrderGone(_) => None,
         });
-        let tentative = trades.filter(|trade| trade.status != TradeStatus::Final);
-        tentative.last().and_then(|trade| self.fault(&trade))
+        let mut tentative = trades.filter(|trade| trade.status != TradeStatus::Final);
+        tentative.next_back().and_then(|trade| self.fault(&trade))
     }
 
     fn fault(&self, trade: &TradeFacts) -> Option<String> {

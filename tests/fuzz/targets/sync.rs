@@ -2,9 +2,9 @@
 //! what it sends stays decodable.
 #![no_main]
 
-use bitfitech_core::sync::{Missing, Sync, SyncConfig, SyncOutput};
-use bitfitech_core::types::{LinkId, Now};
-use bitfitech_core::wire::{Frame, WantEntry};
+use bitfitech_core::sync::{Comparison, Missing, Sync, SyncConfig, SyncOutput};
+use bitfitech_core::types::{Digest, LinkId, Now};
+use bitfitech_core::wire::{Branch, BranchDigest, BranchPath, Frame, WantEntry};
 use libfuzzer_sys::fuzz_target;
 
 const LINK: LinkId = LinkId(1);
@@ -39,6 +39,14 @@ fn moment(monotonic_ms: u64) -> Now {
     }
 }
 
+/// A branch without heads.
+fn nothing(path: BranchPath) -> BranchDigest {
+    BranchDigest {
+        path,
+        digest: Digest([0; 32]),
+    }
+}
+
 /// Plays the owner of the set, which has nothing and wants all.
 fn answer(sync: &mut Sync<Vec<u8>>, monotonic_ms: u64) {
     let now = moment(monotonic_ms);
@@ -48,8 +56,23 @@ fn answer(sync: &mut Sync<Vec<u8>>, monotonic_ms: u64) {
                 let (kind, payload) = frame.encode();
                 assert_eq!(Frame::decode(kind, &payload), Ok(Some(frame)));
             }
-            SyncOutput::ReadHeads { ticket, .. } => {
-                sync.handle_heads_read(ticket, Vec::new(), false);
+            SyncOutput::ReadRoot { ticket } => {
+                sync.handle_root_read(now, ticket, nothing(BranchPath::default()));
+            }
+            SyncOutput::ReadBranches { ticket, .. } => {
+                sync.handle_branches_read(now, ticket, Vec::new());
+            }
+            SyncOutput::Compare { ticket, shown, .. } => {
+                let children = |branch: &Branch| {
+                    let path = branch.path.clone();
+                    let digits = branch.children.iter().map(|child| child.digit);
+                    digits.map(move |digit| nothing(path.child(digit))).collect::<Vec<_>>()
+                };
+                let compared = Comparison {
+                    branches: shown.iter().flat_map(children).collect(),
+                    heads: shown.iter().flat_map(|branch| branch.heads.clone()).collect(),
+                };
+                sync.handle_compared(now, ticket, compared);
             }
             SyncOutput::ReadMissing { ticket, from, .. } => {
                 let nothing = Missing {

@@ -1,0 +1,76 @@
+//! What an exchange tells and learns of heads when two nodes compare what they have.
+
+use alloc::vec::Vec;
+
+use super::{Exchange, WriteGate};
+use crate::matching::Engine;
+use crate::sync::Comparison;
+use crate::types::OpId;
+use crate::wire::{Branch, BranchDigest, BranchPath, Head};
+
+/// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
+pub(super) const OWN_HEADS_MAX: usize = 16;
+
+impl<E: Engine> Exchange<E> {
+    /// What this node has, all in one digest.
+    pub fn heads_root(&mut self) -> BranchDigest {
+        self.dag.branch_digest(BranchPath::default())
+    }
+
+    /// Those of a peer's branches that are different here, as they are here.
+    pub fn differing_branches(&mut self, asked: &[BranchDigest]) -> Vec<Branch> {
+        self.dag.differing(asked)
+    }
+
+    /// A peer was asked about branches and has shown those that differ there: where to look on, and
+    /// which heads are unknown.
+    pub fn compare_branches(&mut self, asked: &[BranchDigest], shown: &[Branch]) -> Comparison {
+        let mut comparison = Comparison::default();
+        let is_shown = |path: &BranchPath| shown.iter().any(|it| it.path.is_within(path));
+        for equal in asked.iter().filter(|it| !is_shown(&it.path)) {
+            self.handle_equal(&equal.path);
+        }
+        for branch in shown {
+            self.handle_heads(&branch.heads);
+            let unknown = branch.heads.iter();
+            let unknown = unknown.filter(|head| self.dag.find(&head.id).is_none());
+            comparison.heads.extend(unknown);
+            for child in &branch.children {
+                let own = self.dag.branch_digest(branch.path.child(child.digit));
+                if own.digest == child.digest {
+                    self.handle_equal(&own.path);
+                } else {
+                    comparison.branches.push(own);
+                }
+            }
+        }
+        comparison
+    }
+
+    /// A peer has the same of this branch.
+    fn handle_equal(&mut self, path: &BranchPath) {
+        if self.write_gate != WriteGate::Open && path.has_author(&self.author) {
+            let own = self.dag.heads_of(&self.author);
+            let own: Vec<OpId> = own.map(|head| self.dag.id(head)).collect();
+            self.note_own(own.into_iter());
+        }
+    }
+
+    /// A peer has shown these heads; those of the own chain are waited for.
+    pub fn handle_heads(&mut self, heads: &[Head]) {
+        let author = self.author;
+        let own = heads.iter().filter(|head| head.author == author);
+        self.note_own(own.map(|head| head.id));
+    }
+
+    fn note_own(&mut self, heads: impl Iterator<Item = OpId>) {
+        let WriteGate::AskingPeers { shown, .. } = &mut self.write_gate else {
+            return;
+        };
+        for head in heads {
+            if shown.len() < OWN_HEADS_MAX && !shown.contains(&head) {
+                shown.push(head);
+            }
+        }
+    }
+}
