@@ -97,7 +97,12 @@ impl Canary {
             Self::ForgottenRelease => "never-confirm",
             Self::ForgottenReturn => "confirm-silent",
             Self::LostFinal => "late-tick",
-            Self::LostUndo | Self::DroppedOperation | Self::GreedyPromise => return,
+            Self::GreedyPromise => {
+                // Orders wait for each other: of one that is taken in part others want the rest.
+                config.workload = Workload::Hot;
+                return;
+            }
+            Self::LostUndo | Self::DroppedOperation => return,
         };
         config.adversary = adversaries::find(liar);
         // Few liars have few occasions in a short run: with a tenth, a seed now and then has none.

@@ -20,6 +20,9 @@ use crate::random::Random;
 /// The moment lies within this many operations from the beginning: they are replayed several times.
 const OPERATIONS_MAX: usize = 300;
 
+/// Tentative trades that are confirmed, each by itself.
+const TRADES_MAX: usize = 4;
+
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     for host in evidence.sample() {
         let seed = evidence.world.config.seed;
@@ -65,7 +68,7 @@ struct Outcome {
 }
 
 impl Past<'_> {
-    /// What confirming the newest tentative trade changes beside it.
+    /// What confirming one of the newest tentative trades changes beside it.
     fn find_fault(&self) -> Option<String> {
         let exchange = self.exchange(&self.evidence.world.key(u32::MAX), &[]);
         let trades = exchange.replica().snapshot().into_iter();
@@ -73,8 +76,9 @@ impl Past<'_> {
             Change::Trade { trade, .. } => Some(trade),
             Change::Order(_) | Change::OrderGone(_) => None,
         });
-        let mut tentative = trades.filter(|trade| trade.status != TradeStatus::Final);
-        tentative.next_back().and_then(|trade| self.fault(&trade))
+        let tentative = trades.filter(|trade| trade.status != TradeStatus::Final);
+        let mut newest = tentative.rev().take(TRADES_MAX);
+        newest.find_map(|trade| self.fault(&trade))
     }
 
     fn fault(&self, trade: &TradeFacts) -> Option<String> {
