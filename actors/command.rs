@@ -3,7 +3,7 @@
 //! It takes lines from the standard input one after the other, asks the actor that knows the
 //! answer, and writes one reply per command, in the order of the input; between them it writes
 //! what happens by itself. Orders that follow each other are on their way together (see
-//! [`crate::command_pipeline`]). The streams belong to the process (see [`crate::console`]), so a
+//! `command_pipeline`). The streams belong to the process (see [`crate::console`]), so a
 //! crash of this actor costs at most the replies to the commands that were under way.
 
 use std::future::Future;
