@@ -353,19 +353,13 @@ impl MatcherActor {
         };
     }
 
-    /// Merges, writes what is wanted if it is time for it, and does what follows.
+    /// Merges, writes what is wanted, settles if it is time for it, and does what follows.
     fn settle(&mut self, context: &mut Context<Self>) {
         let now = self.now();
         self.settled = Some(Instant::now());
-        let write_from_ms = self.pace.next_ms(now);
-        self.exchange.settle_not_before(write_from_ms);
+        self.exchange.settle_not_before(self.pace.next_ms(now));
         self.exchange.handle_tick(now);
-        let wait_ms = write_from_ms.saturating_sub(now.monotonic_ms);
-        if wait_ms == 0 {
-            self.submit_waiting(now);
-        } else if !self.submissions.is_empty() {
-            self.settle_later(Duration::from_millis(wait_ms), context);
-        }
+        self.submit_waiting(now);
         self.handle_outputs(context);
         if self.orderbook == OrderbookLink::Stale {
             self.update_orderbook(Vec::new(), None);

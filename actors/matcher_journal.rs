@@ -116,10 +116,15 @@ impl MatcherActor {
     /// Adds an operation to what is to be written. `place` is its place in the set.
     pub(crate) fn record(&mut self, place: u64, operation: &Operation) {
         let now = self.now();
-        if operation.body().author == self.exchange.author() {
-            self.pace.note_own(now);
-        } else {
+        if operation.body().author != self.exchange.author() {
             self.pace.note_foreign(now, 1);
+        } else if operation
+            .body()
+            .actions
+            .iter()
+            .any(|it| it.pair().is_some())
+        {
+            self.pace.note_settled(now);
         }
         self.journal.add(place, Arc::clone(operation.wire()));
         if self.is_waited_for(operation) {
