@@ -174,18 +174,20 @@ fn confirming_a_trade_with_its_quantity_changes_nothing_else() {
 }
 
 /// When an order was cancelled by its owner, by the operations of a node: the first bucket of those
-/// cancels that stand behind the order. Those of a forker may stand before it, and do nothing.
+/// cancels that stand behind the order. Those of a forker may stand before it, and do nothing; nor
+/// does one that names another market.
 fn cancels(peer: &Peer, bucket_ms: u64) -> BTreeMap<OrderId, u64> {
     let dag = peer.exchange.dag();
     let mut cancels: BTreeMap<OrderId, u64> = BTreeMap::new();
     for operation in &peer.applied {
         for action in &operation.body().actions {
-            let Action::Cancel { order, .. } = action else {
+            let Action::Cancel { market, order } = action else {
                 continue;
             };
             let row = peer.exchange.replica().order(order);
             let is_own = row.is_some_and(|row| {
-                row.author == operation.body().author && row.ended == Some(EndReason::Cancelled)
+                let author = operation.body().author;
+                (row.author, row.market, row.ended) == (author, *market, Some(EndReason::Cancelled))
             });
             let at = dag.find(&operation.id()).expect("it is applied");
             let made = dag.find_order(order);
