@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::agreement::{check_fills, digest, wait_for_agreement};
+use crate::support::agreement::{check_fills, digest, read_agreed, wait_for_agreement};
 use crate::support::generator::Generator;
 use crate::support::node::{Node, list, text};
 use crate::support::plan::Plan;
@@ -60,27 +60,30 @@ impl Promises {
                 let row = node.reply();
                 assert_eq!(row["order"], order.as_str(), "{}: {row}", node.name());
             }
-            let trades = node.ok("trades BTC/USD 1000000");
-            let rows = list(&trades, "trades").iter();
-            let finals = rows.filter(|row| row["status"] == "final");
-            let shown: BTreeMap<String, Value> = finals
-                .map(|row| {
-                    (
-                        text(row, "id"),
-                        Value::from(vec![row["price"].clone(), row["quantity"].clone()]),
-                    )
-                })
-                .collect();
+            assert_eq!(node.ok("stats")["stats"]["forked_authors"], 0);
+        }
+        let shown: Vec<BTreeMap<String, Value>> = read_agreed(&mut nodes.each_mut(), |nodes| {
+            nodes.iter_mut().map(|node| finals_of(node)).collect()
+        });
+        for (node, shown) in nodes.iter().zip(shown) {
             for (id, terms) in &self.finals {
                 assert_eq!(shown.get(id), Some(terms), "{}: a final trade", node.name());
             }
             self.finals = shown;
-            assert_eq!(node.ok("stats")["stats"]["forked_authors"], 0);
         }
         self.orders += self.fresh.len();
         self.fresh.clear();
         check_fills(&mut nodes.each_mut());
     }
+}
+
+/// The final trades that a node shows, with their prices and quantities.
+fn finals_of(node: &mut Node) -> BTreeMap<String, Value> {
+    let trades = node.ok("trades BTC/USD 1000000");
+    let rows = list(&trades, "trades").iter();
+    let finals = rows.filter(|row| row["status"] == "final");
+    let terms = |row: &Value| Value::from(vec![row["price"].clone(), row["quantity"].clone()]);
+    finals.map(|row| (text(row, "id"), terms(row))).collect()
 }
 
 /// Three nodes on fixed ports, each of which dials those before it.

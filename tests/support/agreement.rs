@@ -55,6 +55,21 @@ pub fn wait_for_agreement(nodes: &mut [&mut Node]) -> BTreeMap<&'static str, Val
     })
 }
 
+/// Reads something of nodes that agree, as it is at one moment: again if anything moved meanwhile,
+/// for what one node has shown as final another one may be told a moment later.
+///
+/// # Panics
+/// When nodes do not agree in time, or not for as long as reading takes.
+pub fn read_agreed<T>(nodes: &mut [&mut Node], mut read: impl FnMut(&mut [&mut Node]) -> T) -> T {
+    let seen = look_until(Instant::now() + PATIENCE, || {
+        let before = wait_for_agreement(nodes);
+        let seen = read(nodes);
+        let is_still = nodes.iter_mut().all(|node| digest(node) == before);
+        is_still.then_some(seen)
+    });
+    seen.unwrap_or_else(|| panic!("nodes that agree do not come to rest in {PATIENCE:?}"))
+}
+
 /// Checks what can be recomputed from the outside: the book is not crossed, and fills add up. For
 /// networks in which no owner left another's signature unanswered: what is withheld for an answer,
 /// or refused, may stand crossed.
@@ -63,9 +78,14 @@ pub fn check_books(nodes: &mut [&mut Node]) {
     check_fills(nodes);
 }
 
-/// Checks that each order's filled quantity is the sum of its trades and not more than the order.
+/// Checks that each order's filled quantity is the sum of its trades and not more than the order,
+/// at nodes that agree.
 pub fn check_fills(nodes: &mut [&mut Node]) {
-    let trades = nodes[0].ok("trades BTC/USD 1000000");
+    let (trades, orders) = read_agreed(nodes, |nodes| {
+        let trades = nodes[0].ok("trades BTC/USD 1000000");
+        let orders = nodes.iter_mut().map(|node| node.ok("orders all"));
+        (trades, orders.collect::<Vec<Value>>())
+    });
     let mut traded: BTreeMap<String, Decimal> = BTreeMap::new();
     for trade in list(&trades, "trades") {
         let quantity = decimal(&trade["quantity"]);
@@ -73,9 +93,8 @@ pub fn check_fills(nodes: &mut [&mut Node]) {
         *traded.entry(text(trade, "buy")).or_default() += quantity;
         *traded.entry(text(trade, "sell")).or_default() += quantity;
     }
-    for node in nodes {
-        let orders = node.ok("orders all");
-        for order in list(&orders, "orders") {
+    for orders in &orders {
+        for order in list(orders, "orders") {
             let filled = traded.get(&text(order, "order")).copied();
             let shown = decimal(&order["filled"]);
             assert_eq!(shown, filled.unwrap_or_default(), "trades of {order}");
