@@ -310,11 +310,12 @@ impl GossipActor {
         if self.checking == Checking::UnderWay || self.incoming.is_empty() {
             return;
         }
-        let since = self.checked.map(|at| at.elapsed());
-        let pause = since.and_then(|since| CHECK_PAUSE.checked_sub(since));
-        let count = || self.incoming.iter().map(|it| it.operations.len());
+        let pause = self
+            .checked
+            .and_then(|at| CHECK_PAUSE.checked_sub(at.elapsed()));
+        let count: usize = self.incoming.iter().map(|it| it.operations.len()).sum();
         match pause {
-            Some(pause) if count().sum::<usize>() < CHECK_BATCH => {
+            Some(pause) if count < CHECK_BATCH => {
                 if self.checking == Checking::Idle {
                     self.checking = Checking::Waiting;
                     context.run_later(pause, |actor, context| {

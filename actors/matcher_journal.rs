@@ -116,31 +116,24 @@ impl MatcherActor {
     /// Adds an operation to what is to be written. `place` is its place in the set.
     pub(crate) fn record(&mut self, place: u64, operation: &Operation) {
         let now = self.now();
-        if operation.body().author != self.exchange.author() {
+        let body = operation.body();
+        let own = self.exchange.author();
+        let mut pairs = body.actions.iter().filter_map(Action::pair);
+        let is_waited_for = if body.author == own {
+            if pairs.next().is_some() {
+                self.pace.note_settled(now);
+            }
+            true
+        } else {
             self.pace.note_foreign(now, 1);
-        } else if operation
-            .body()
-            .actions
-            .iter()
-            .any(|it| it.pair().is_some())
-        {
-            self.pace.note_settled(now);
-        }
+            // A half or a refusal about an own order.
+            let dag = self.exchange.dag();
+            pairs.any(|(_, other)| dag.author_of_order(&other) == Some(own))
+        };
         self.journal.add(place, Arc::clone(operation.wire()));
-        if self.is_waited_for(operation) {
+        if is_waited_for {
             self.journal.hurry();
         }
-    }
-
-    /// Whether it is an own operation, or says something about an own order.
-    fn is_waited_for(&self, operation: &Operation) -> bool {
-        let own = self.exchange.author();
-        let dag = self.exchange.dag();
-        let concerns = |action: &Action| {
-            let other = action.pair().and_then(|(_, other)| dag.find_order(&other));
-            other.is_some_and(|index| dag.key(dag.author(index)) == own)
-        };
-        operation.body().author == own || operation.body().actions.iter().any(concerns)
     }
 
     /// Gives the store the next batch if it has to go, unless one is on its way.

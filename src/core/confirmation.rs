@@ -504,7 +504,7 @@ impl Confirmations {
 
     /// The last operation of a partner, if it is too late for an answer.
     fn silence(&self, half: &SignedHalf, other: &OrderId, dag: &Dag) -> Option<OpIndex> {
-        let partner = dag.key(dag.author(dag.find_order(other)?));
+        let partner = dag.author_of_order(other)?;
         let mut heads = dag.heads_of(&partner);
         heads.find(|head| dag.time(*head).unix_ms() > self.answer_until_ms(half))
     }

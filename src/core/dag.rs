@@ -186,6 +186,12 @@ impl Dag {
         self.find_stem(&order.stem())
     }
 
+    /// The author of an order, if the operation that placed it is here.
+    pub fn author_of_order(&self, order: &OrderId) -> Option<AuthorKey> {
+        let index = self.find_order(order)?;
+        Some(self.key(self.author(index)))
+    }
+
     fn find_stem(&self, stem: &OpStem) -> Option<OpIndex> {
         let tag = self.key.tag(&stem.padded());
         let is_wanted = |slot: Slot| self.entries[slot.0 as usize].id.stem() == *stem;

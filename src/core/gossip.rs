@@ -311,12 +311,6 @@ impl<O: Payload> Gossip<O> {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self
-            .next_deadline_ms()
-            .is_none_or(|at_ms| at_ms > now.monotonic_ms)
-        {
-            return;
-        }
         let is_due = |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
         if is_due(self.flush_at_ms) {
             self.flush(now);
@@ -406,9 +400,8 @@ impl<O: Payload> Gossip<O> {
             });
             frames += u64::from(send.is_some());
             self.outputs.extend(send);
-            let full_ms = state.full_until_ms(self.config.full_max_ms);
-            self.full_at_ms = self.full_at_ms.into_iter().chain(full_ms).min();
         }
+        self.plan_full();
         self.pause(now, frames);
         // Its memory serves the next batch.
         self.batch = batch;
@@ -483,8 +476,14 @@ impl<O: Payload> Gossip<O> {
                 goodbye: Link::goodbye(),
             });
         }
-        let full = self.links.values();
-        let full = full.filter_map(|state| state.full_until_ms(full_max_ms));
+        self.plan_full();
+    }
+
+    /// Finds out when the next full link is given up, after a change.
+    fn plan_full(&mut self) {
+        let full_max_ms = self.config.full_max_ms;
+        let links = self.links.values();
+        let full = links.filter_map(|state| state.full_until_ms(full_max_ms));
         self.full_at_ms = full.min();
     }
 }

@@ -27,7 +27,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::Digest;
-use crate::wire::{Branch, BranchPath, ChildDigest, Head, LEAF_HEADS_MAX, PATH_MAX};
+use crate::wire::{Branch, BranchPath, ChildDigest, Head, LEAF_HEADS_MAX};
 
 /// The digest of a branch without heads.
 const NOTHING: Digest = Digest([0; 32]);
@@ -77,8 +77,7 @@ impl<I: Copy + Eq> HeadTrie<I> {
     pub fn insert(&mut self, item: I, look_up: &impl Fn(I) -> Head) {
         let head = look_up(item);
         let near = self.root.nearest(&head).map(look_up);
-        let is_common = |at: &usize| near.is_some_and(|near| near.digit(*at) == head.digit(*at));
-        let common = (0..PATH_MAX).take_while(is_common).count();
+        let common = near.map_or(0, |near| near.common_digits(&head));
         self.root.insert(item, &head, common, look_up);
     }
 
@@ -108,48 +107,38 @@ impl<I: Copy + Eq> HeadTrie<I> {
 
     /// The digest of a branch.
     pub fn digest(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Digest {
-        let Some(node) = self.root.find(path) else {
+        let Some(node) = self.root.find(path, look_up) else {
             return NOTHING;
         };
-        match &node.below {
-            Below::Heads(items) => {
-                let heads: Vec<Head> = within(items, path, look_up).collect();
-                if heads.len() == items.len() {
-                    return node.digest(look_up);
-                }
-                leaf_digest(heads.into_iter())
+        if let Below::Heads(items) = &node.below {
+            let heads: Vec<Head> = within(items, path, look_up).collect();
+            if heads.len() < items.len() {
+                return leaf_digest(heads.into_iter());
             }
-            Below::Split(_) if node.is_within(path, look_up) => node.digest(look_up),
-            Below::Split(_) => NOTHING,
         }
+        node.digest(look_up)
     }
 
     /// A branch as a peer is told of it.
     pub fn branch(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Branch {
-        let nothing = Branch {
+        let mut branch = Branch {
             path: path.clone(),
             children: Vec::new(),
             heads: Vec::new(),
         };
-        let Some(node) = self.root.find(path) else {
-            return nothing;
+        let Some(node) = self.root.find(path, look_up) else {
+            return branch;
         };
-        if matches!(node.below, Below::Split(_)) && !node.is_within(path, look_up) {
-            return nothing;
+        let first = node.first().map(look_up);
+        match &mut node.below {
+            Below::Split(split) => {
+                let first = first.expect("what is divided has heads");
+                branch.path = BranchPath::of(&first, split.depth);
+                branch.children = split.digests(look_up).collect();
+            }
+            Below::Heads(items) => branch.heads = within(items, path, look_up).collect(),
         }
-        let first = node.first();
-        match (&mut node.below, first) {
-            (Below::Split(split), Some(first)) => Branch {
-                path: BranchPath::of(&look_up(first), split.depth),
-                children: split.digests(look_up).collect(),
-                ..nothing
-            },
-            (Below::Split(_), None) => nothing,
-            (Below::Heads(items), _) => Branch {
-                heads: within(items, path, look_up).collect(),
-                ..nothing
-            },
-        }
+        branch
     }
 
     /// How many bytes of memory it takes, about.
@@ -234,26 +223,21 @@ impl<I: Copy + Eq> Node<I> {
         }
     }
 
-    /// The lowest node that has all heads of a branch, though perhaps others too; `None` if it has
-    /// none.
-    fn find(&mut self, path: &BranchPath) -> Option<&mut Self> {
+    /// The lowest node that has all heads of a branch: either these alone, or few heads that others
+    /// may be among; `None` if there are none.
+    fn find(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Option<&mut Self> {
         let Below::Split(split) = &self.below else {
             return Some(self);
         };
         let Some(digit) = path.digits().get(split.depth) else {
-            return Some(self);
+            let first = self.first()?;
+            return path.has(&look_up(first)).then_some(self);
         };
         let at = split.child(*digit).ok()?;
         match &mut self.below {
-            Below::Split(split) => split.children[at].1.find(path),
+            Below::Split(split) => split.children[at].1.find(path, look_up),
             Below::Heads(_) => None,
         }
-    }
-
-    /// Whether a divided node is a part of this branch, given that the branch is not a part of one
-    /// of its children.
-    fn is_within(&self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> bool {
-        self.first().is_some_and(|first| path.has(&look_up(first)))
     }
 
     fn digest(&mut self, look_up: &impl Fn(I) -> Head) -> Digest {
@@ -383,9 +367,7 @@ impl<I: Copy + Eq> Node<I> {
 fn divide<I: Copy + Eq>(items: &[I], look_up: &impl Fn(I) -> Head) -> Below<I> {
     let heads: Vec<Head> = items.iter().map(|item| look_up(*item)).collect();
     let ends = heads.first().zip(heads.last());
-    let is_common =
-        |at: &usize| ends.is_some_and(|(first, last)| first.digit(*at) == last.digit(*at));
-    let depth = (0..PATH_MAX).take_while(is_common).count();
+    let depth = ends.map_or(0, |(first, last)| first.common_digits(last));
     let mut children: Vec<(u8, Node<I>)> = Vec::new();
     for (item, head) in items.iter().zip(&heads) {
         let digit = head.digit(depth);

@@ -129,7 +129,7 @@ enum Step {
 }
 
 /// Unknown heads of the peer, kept while their operations are pulled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Heads {
     place: Place,
     heads: Vec<Head>,
@@ -298,7 +298,7 @@ impl<O: Payload> Sync<O> {
         let Step::Finding { heads } = &mut round.step else {
             return;
         };
-        let heads = heads.take();
+        let heads = core::mem::take(heads);
         if wants.is_empty() {
             self.go_on(now, ticket.link);
             return;
@@ -325,7 +325,7 @@ impl<O: Payload> Sync<O> {
         let Step::Delivering { heads, remaining } = &mut round.step else {
             return;
         };
-        let (heads, remaining) = (heads.take(), *remaining);
+        let (heads, remaining) = (core::mem::take(heads), *remaining);
         round.gained = round.gained.saturating_add(gained);
         round.idle_pages += u32::from(gained == 0);
         round.is_complete &= gained > 0 || remaining > 0;
@@ -550,7 +550,7 @@ impl<O: Payload> Sync<O> {
         let Step::Pulling { heads } = &mut round.step else {
             return;
         };
-        let mut heads = heads.take();
+        let mut heads = core::mem::take(heads);
         if page.operations.is_empty() {
             round.is_complete = false;
             self.go_on(now, link);
@@ -675,16 +675,6 @@ impl Link {
             None => now.monotonic_ms,
         };
         self.due_ms = self.due_ms.min(earliest_ms.max(now.monotonic_ms));
-    }
-}
-
-impl Heads {
-    /// Moves the page into the next step.
-    fn take(&mut self) -> Self {
-        Self {
-            place: core::mem::take(&mut self.place),
-            heads: core::mem::take(&mut self.heads),
-        }
     }
 }
 

@@ -15,7 +15,6 @@ use bitfitech_core::board::Board;
 use bitfitech_core::dag::OpIndex;
 use bitfitech_core::delivery::Delivery;
 use bitfitech_core::exchange::{Exchange, OwnChain};
-use bitfitech_core::gossip::GossipConfig;
 use bitfitech_core::handshake::LocalNode;
 use bitfitech_core::node::{Node, NodeOutput};
 use bitfitech_core::op::Verified;
@@ -289,9 +288,7 @@ impl Host {
             _ => Signatures::Checked,
         };
         let gate = ParcelGate { signatures };
-        let mut config = step.world.node_config;
-        config.gossip.secret = GossipConfig::secret_of(&self.key);
-        let node = Node::new(now, config, exchange, gate);
+        let node = Node::new(now, step.world.node_config, exchange, gate);
         if let Some(board) = &mut self.board {
             **board = Board::new(self.local.key, step.world.genesis.markets.len());
             let changes = node.exchange().replica().snapshot();
@@ -422,6 +419,7 @@ impl Host {
         let due_us = if is_own {
             step.now_us + DISK_US
         } else {
+            // At a whole millisecond, as the node's timers are: the host wakes once for both.
             step.now_us / MS * MS + DISK_LAZY_US
         };
         let due_us = self.disk_due_us.map_or(due_us, |at_us| at_us.min(due_us));

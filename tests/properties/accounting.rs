@@ -82,7 +82,7 @@ fn may_be_overfilled(peer: &Peer, order: &OrderId) -> bool {
     let dag = peer.exchange.dag();
     let partners = peer.exchange.confirmations().partners(order);
     partners.chain([*order]).any(|order| {
-        let author = dag.find_order(&order).map(|at| dag.key(dag.author(at)));
+        let author = dag.author_of_order(&order);
         author.is_some_and(|author| dag.fork_of(&author).is_some())
     })
 }

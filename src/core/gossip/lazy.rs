@@ -243,9 +243,8 @@ impl<O: Payload> Gossip<O> {
             });
             self.outputs.extend(send);
         }
-        let full_ms = state.full_until_ms(self.config.full_max_ms);
-        self.full_at_ms = self.full_at_ms.into_iter().chain(full_ms).min();
         state.missed = state.missed.saturating_add(absent);
+        self.plan_full();
         self.announce_gap(link);
     }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::types::{AuthorKey, OpId};
+use crate::wire::PATH_MAX;
 
 /// Heads by number; their author begins with `author`, their id with `id`.
 fn head(author: u16, id: u16) -> Head {

@@ -44,6 +44,26 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for ListVisitor<T,
     }
 }
 
+/// Reads a byte string.
+struct ByteString<T> {
+    /// Says what is expected.
+    expecting: fn(&mut fmt::Formatter<'_>) -> fmt::Result,
+    /// What the bytes stand for; `None` if they break a bound.
+    read: fn(&[u8]) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for ByteString<T> {
+    type Value = T;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.expecting)(out)
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<T, E> {
+        (self.read)(bytes).ok_or_else(|| E::invalid_length(bytes.len(), &self))
+    }
+}
+
 /// Lists of operations: not too many, each neither empty nor too long.
 pub(super) mod operations {
     use super::*;
@@ -81,24 +101,18 @@ pub(super) mod operations {
 
     impl<'de> Deserialize<'de> for Owned {
         fn deserialize<D: Deserializer<'de>>(decoder: D) -> Result<Self, D::Error> {
-            decoder.deserialize_bytes(OperationVisitor).map(Self)
-        }
-    }
-
-    struct OperationVisitor;
-
-    impl Visitor<'_> for OperationVisitor {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(out, "a byte string of 1 to {OPERATION_MAX_BYTES} bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            if bytes.is_empty() || bytes.len() > OPERATION_MAX_BYTES {
-                return Err(E::invalid_length(bytes.len(), &self));
-            }
-            Ok(bytes.to_vec())
+            decoder
+                .deserialize_bytes(ByteString {
+                    expecting: |out| {
+                        write!(out, "a byte string of 1 to {OPERATION_MAX_BYTES} bytes")
+                    },
+                    read: |bytes| {
+                        (1..=OPERATION_MAX_BYTES)
+                            .contains(&bytes.len())
+                            .then(|| bytes.to_vec())
+                    },
+                })
+                .map(Self)
         }
     }
 }
@@ -121,24 +135,10 @@ pub(super) mod bytes {
     pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
         decoder: D,
     ) -> Result<Vec<u8>, D::Error> {
-        decoder.deserialize_bytes(BytesVisitor)
-    }
-
-    struct BytesVisitor;
-
-    impl Visitor<'_> for BytesVisitor {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(out, "a byte string of at most {OPERATIONS_MAX} bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            if bytes.len() > OPERATIONS_MAX {
-                return Err(E::invalid_length(bytes.len(), &self));
-            }
-            Ok(bytes.to_vec())
-        }
+        decoder.deserialize_bytes(ByteString {
+            expecting: |out| write!(out, "a byte string of at most {OPERATIONS_MAX} bytes"),
+            read: |bytes| (bytes.len() <= OPERATIONS_MAX).then(|| bytes.to_vec()),
+        })
     }
 }
 
@@ -161,25 +161,14 @@ pub(super) mod prefixes {
     pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
         decoder: D,
     ) -> Result<Vec<Prefix>, D::Error> {
-        decoder.deserialize_bytes(PrefixesVisitor)
-    }
-
-    struct PrefixesVisitor;
-
-    impl Visitor<'_> for PrefixesVisitor {
-        type Value = Vec<Prefix>;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(out, "a byte string of at most {NAMED_MAX} times 8 bytes")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            let (prefixes, rest) = bytes.as_chunks();
-            if prefixes.len() > NAMED_MAX || !rest.is_empty() {
-                return Err(E::invalid_length(bytes.len(), &self));
-            }
-            Ok(prefixes.iter().map(|prefix| Prefix(*prefix)).collect())
-        }
+        decoder.deserialize_bytes(ByteString {
+            expecting: |out| write!(out, "a byte string of at most {NAMED_MAX} times 8 bytes"),
+            read: |bytes| {
+                let (prefixes, rest) = bytes.as_chunks();
+                let is_good = prefixes.len() <= NAMED_MAX && rest.is_empty();
+                is_good.then(|| prefixes.iter().map(|prefix| Prefix(*prefix)).collect())
+            },
+        })
     }
 }
 
@@ -201,23 +190,12 @@ pub(super) mod digits {
     pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
         decoder: D,
     ) -> Result<Vec<u8>, D::Error> {
-        decoder.deserialize_bytes(DigitsVisitor)
-    }
-
-    struct DigitsVisitor;
-
-    impl Visitor<'_> for DigitsVisitor {
-        type Value = Vec<u8>;
-
-        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(out, "a byte string of at most {PATH_MAX} digits below 16")
-        }
-
-        fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-            if bytes.len() > PATH_MAX || bytes.iter().any(|digit| *digit > 15) {
-                return Err(E::invalid_length(bytes.len(), &self));
-            }
-            Ok(bytes.to_vec())
-        }
+        decoder.deserialize_bytes(ByteString {
+            expecting: |out| write!(out, "a byte string of at most {PATH_MAX} digits below 16"),
+            read: |bytes| {
+                let is_good = bytes.len() <= PATH_MAX && bytes.iter().all(|digit| *digit < 16);
+                is_good.then(|| bytes.to_vec())
+            },
+        })
     }
 }

@@ -43,6 +43,12 @@ impl Head {
         }
     }
 
+    /// With how many digits both begin.
+    pub(crate) fn common_digits(&self, other: &Self) -> usize {
+        let is_common = |at: &usize| self.digit(*at) == other.digit(*at);
+        (0..PATH_MAX).take_while(is_common).count()
+    }
+
     /// What heads are sorted by.
     pub fn key(&self) -> (AuthorKey, OpId) {
         (self.author, self.id)

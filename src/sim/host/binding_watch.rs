@@ -73,9 +73,7 @@ impl Host {
     /// Whether an order is of this host.
     fn is_own(&self, order: &OrderId) -> bool {
         self.node.as_ref().is_some_and(|node| {
-            let dag = node.exchange().dag();
-            let owner = dag.find_order(order).map(|at| dag.key(dag.author(at)));
-            owner == Some(self.local.key)
+            node.exchange().dag().author_of_order(order) == Some(self.local.key)
         })
     }
 }

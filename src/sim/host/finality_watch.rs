@@ -88,7 +88,7 @@ impl Host {
     pub(crate) fn is_forked(&self, order: &OrderId) -> bool {
         let dag: Option<&Dag> = self.node.as_ref().map(|node| node.exchange().dag());
         dag.is_some_and(|dag| {
-            let owner = dag.find_order(order).map(|at| dag.key(dag.author(at)));
+            let owner = dag.author_of_order(order);
             owner.is_some_and(|owner| dag.fork_of(&owner).is_some())
         })
     }

@@ -81,10 +81,12 @@ impl Past<'_> {
         newest.find_map(|trade| self.fault(&trade))
     }
 
+    /// What is different when first the buyer and then the seller too confirm a trade.
     fn fault(&self, trade: &TradeFacts) -> Option<String> {
-        for owners in [&[trade.buy][..], &[trade.buy, trade.sell]] {
-            let confirmed = self.after(trade, owners, Word::Confirms)?;
-            let alive = self.after(trade, owners, Word::IsAlive)?;
+        let (mut confirmations, mut heartbeats) = (Vec::new(), Vec::new());
+        for own in [trade.buy, trade.sell] {
+            let confirmed = self.after(trade, &own, (confirmations, Word::Confirms))?;
+            let alive = self.after(trade, &own, (heartbeats, Word::IsAlive))?;
             let parts = |it: &Digests| (it.book, it.trades, it.orders);
             if alive.stands && parts(&confirmed.digests) != parts(&alive.digests) {
                 let (id, host) = (trade.row().trade.short(), self.host.index());
@@ -92,22 +94,14 @@ impl Past<'_> {
                     "confirming trade {id} of host {host} changes others"
                 ));
             }
+            (confirmations, heartbeats) = (confirmed.written, alive.written);
         }
         None
     }
 
-    /// What follows when the owners of these orders of a trade say something, one after the other.
-    /// `None` if one of them does not lie within the plan, lies, or may not say that.
-    fn after(&self, trade: &TradeFacts, owners: &[OrderId], word: Word) -> Option<Outcome> {
-        let mut outcome: Option<Outcome> = None;
-        for own in owners {
-            let before = outcome.map_or(Vec::new(), |outcome| outcome.written);
-            outcome = Some(self.after_one(trade, own, (before, word))?);
-        }
-        outcome
-    }
-
-    fn after_one(
+    /// What follows when the owner of this order of a trade says something, after what was written
+    /// before. `None` if he does not lie within the plan, lies, or may not say that.
+    fn after(
         &self,
         trade: &TradeFacts,
         own: &OrderId,
@@ -147,7 +141,7 @@ impl Past<'_> {
     /// The key of the owner of an order, if he is an honest host that is up.
     fn key_of(&self, order: &OrderId) -> Option<SigningKey> {
         let dag = self.host.node()?.exchange().dag();
-        let owner = dag.find_order(order).map(|at| dag.key(dag.author(at)))?;
+        let owner = dag.author_of_order(order)?;
         let mut hosts = self.evidence.hosts.iter();
         let owner = hosts.find(|host| host.author() == owner)?;
         Some(self.evidence.world.key(owner.index()))

@@ -30,7 +30,7 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
     };
     let exchange = node.exchange();
     let dag = exchange.dag();
-    let owner = |order: &OrderId| dag.find_order(order).map(|at| dag.key(dag.author(at)));
+    let owner = |order: &OrderId| dag.author_of_order(order);
     let is_honest = |order: &OrderId| owner(order).is_some_and(|it| honest.contains(&it));
     let mut faults = Vec::new();
     for change in exchange.replica().snapshot() {
