@@ -52,6 +52,10 @@
 //! `on_way_ms` later and pulls what is still unknown. The first round of a session and one that
 //! is asked for because something is known to be missing do not wait.
 //!
+//! *Several sources.* Rounds with all links run at the same time, and one author's operations come
+//! over one link at a time: a round leaves out authors whom another one is pulling, and looks again
+//! when that has ended. Who serves slowly keeps nobody to himself ([`Round::is_well_served`]).
+//!
 //! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
 //! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
 //! round that gained anything is followed by another, they are asked for again until a round gains
@@ -61,12 +65,12 @@
 //! takes the answers as inputs; an answer that comes too late finds its ticket void.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::outputs::Outputs;
 use crate::random::SplitMix64;
-use crate::types::{LinkId, Now};
+use crate::types::{AuthorKey, LinkId, Now};
 use crate::wire::{
     Branch, BranchDigest, Branches, Frame, GetBranches, Page, Payload, Want, WantEntry,
 };
@@ -112,6 +116,7 @@ impl<O: Payload> Sync<O> {
             started_ms: None,
             resume: Place::default(),
             patience: Patience::Spent,
+            has_left: false,
             round: None,
             serving: None,
         };
@@ -326,7 +331,7 @@ impl<O: Payload> Sync<O> {
             return;
         };
         if let Some(heads) = self.take_waiting(link) {
-            return self.find_wants(now, link, heads);
+            return self.pull(now, link, heads);
         }
         self.finish(now, link, RoundEnd::TimedOut);
         if knows_of_more {
@@ -357,6 +362,7 @@ impl<O: Payload> Sync<O> {
         let patience = core::mem::replace(&mut state.patience, Patience::LooksAgain);
         state.round = Some(Box::new(Round {
             number: 0,
+            began_ms: now.monotonic_ms,
             deadline_ms: now.monotonic_ms,
             step: Step::Beginning,
             patience,
@@ -402,8 +408,28 @@ impl<O: Payload> Sync<O> {
         let place = Place { branch, from };
         let heads = Heads { place, heads };
         match core::mem::replace(&mut round.patience, Patience::Spent) {
-            Patience::Spent => self.find_wants(now, link, heads),
+            Patience::Spent => self.pull(now, link, heads),
             Patience::LooksAgain => self.wait(now, link, heads),
+        }
+    }
+
+    /// Fetches what is behind these heads, but for authors that come over another link just now.
+    fn pull(&mut self, now: Now, link: LinkId, mut heads: Heads) {
+        let others = self.links.iter().filter(|(other, _)| **other != link);
+        let rounds = others.filter_map(|(_, state)| state.round.as_deref());
+        let served = rounds.filter(|round| round.is_well_served(now));
+        let taken: BTreeSet<AuthorKey> = served.flat_map(Round::pulled_authors).collect();
+        let found = heads.heads.len();
+        heads.heads.retain(|head| !taken.contains(&head.author));
+        if let Some(state) = self.links.get_mut(&link)
+            && heads.heads.len() < found
+        {
+            state.has_left = true;
+        }
+        if heads.heads.is_empty() {
+            self.go_on(now, link);
+        } else {
+            self.find_wants(now, link, heads);
         }
     }
 
@@ -470,6 +496,17 @@ impl<O: Payload> Sync<O> {
         };
         if round.gained > 0 {
             state.hasten(now, pause_ms);
+        }
+        // What this round left to another one is looked for when that has ended.
+        let is_alone = self.links.values().all(|it| it.round.is_none());
+        let waiting = self
+            .links
+            .iter_mut()
+            .filter(|(other, it)| it.round.is_none() && (is_alone || **other != link));
+        for (_, state) in waiting {
+            if core::mem::take(&mut state.has_left) {
+                state.hasten(now, pause_ms);
+            }
         }
         self.outputs.push_back(SyncOutput::Finished {
             link,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::walk::Walk;
-use crate::types::Now;
+use crate::types::{AuthorKey, Now};
 use crate::wire::{BranchDigest, BranchPath, Head};
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Link {
     pub resume: Place,
     /// Of the next round.
     pub patience: Patience,
+    /// Its round left out what came over another link; when such a round ends, the next one begins.
+    pub has_left: bool,
     pub round: Option<Box<Round>>,
     pub serving: Option<Serving>,
 }
@@ -33,6 +35,7 @@ pub(super) struct Place {
 pub(super) struct Round {
     /// The question that it waits for, to the peer or to the owner of the set.
     pub number: u64,
+    pub began_ms: u64,
     pub deadline_ms: u64,
     pub step: Step,
     pub patience: Patience,
@@ -100,7 +103,32 @@ pub(super) struct Serving {
     pub deadline_ms: u64,
 }
 
+/// How long a round has its authors for itself whatever comes, in milliseconds, and by how much
+/// each operation that came prolongs that: who serves less than a thousand a second is joined by
+/// others. Guesses; a node checks tens of thousands a second.
+const ALONE_MS: u64 = 2_000;
+const ALONE_PER_OPERATION_MS: u64 = 1;
+
 impl Round {
+    /// Whether its peer serves it fast enough for no other link to be asked for the same. Else a
+    /// peer could keep all others away with an operation now and then.
+    pub(super) fn is_well_served(&self, now: Now) -> bool {
+        let earned_ms = self.received.saturating_mul(ALONE_PER_OPERATION_MS);
+        let alone_ms = ALONE_MS.saturating_add(earned_ms);
+        now.monotonic_ms < self.began_ms.saturating_add(alone_ms)
+    }
+
+    /// The authors whose operations it is fetching.
+    pub(super) fn pulled_authors(&self) -> impl Iterator<Item = AuthorKey> {
+        let heads = match &self.step {
+            Step::Finding { heads } | Step::Pulling { heads } | Step::Delivering { heads, .. } => {
+                &heads.heads[..]
+            }
+            Step::Beginning | Step::Asking { .. } | Step::Comparing | Step::Waiting { .. } => &[],
+        };
+        heads.iter().map(|head| head.author)
+    }
+
     /// Whether it was after operations that the peer claimed to have.
     pub(super) fn knows_of_more(&self) -> bool {
         matches!(self.step, Step::Pulling { .. } | Step::Delivering { .. })

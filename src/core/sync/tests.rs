@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::types::{AuthorKey, Digest, OpId, at};
-use crate::wire::{Behind, BranchPath, ChildDigest, Head};
+use crate::wire::{BranchPath, ChildDigest, Head};
 
 const LINK: LinkId = LinkId(1);
 
@@ -283,54 +283,6 @@ fn look_again(sync: &mut Sync, now_ms: u64) -> u64 {
     assert!(outputs(sync).is_empty(), "it still waits");
     sync.handle_timeout(at(due_ms));
     question(&outputs(sync))
-}
-
-/// A machine whose first round is over and whose second has found an unknown head at that time.
-fn second_round(now_ms: u64, hint: impl Fn(&mut Sync)) -> Sync {
-    let (mut sync, request) = asking();
-    give_heads(&mut sync, request, Vec::new());
-    assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Complete));
-    hint(&mut sync);
-    sync.handle_timeout(at(now_ms));
-    let request = give_root(&mut sync, now_ms, LINK);
-    give_heads_at(&mut sync, now_ms, request, vec![head(1, 1)]);
-    sync
-}
-
-#[test]
-fn what_gossip_brings_meanwhile_is_not_pulled() {
-    let behind = |sync: &mut Sync| {
-        let frame = Frame::Behind(Behind { missed: 1 });
-        sync.handle_frame(at(400), LINK, frame).expect("valid");
-    };
-    let mut sync = second_round(500, behind);
-    let found = look_again(&mut sync, 500);
-    sync.handle_wants_found(at(1_500), ticket(found), Vec::new());
-    assert_eq!(
-        outputs(&mut sync),
-        vec![SyncOutput::Finished {
-            link: LINK,
-            end: RoundEnd::Complete,
-            received: 0,
-            gained: 0
-        }]
-    );
-}
-
-#[test]
-fn what_is_known_to_be_missing_is_pulled_at_once() {
-    let missing = |sync: &mut Sync| sync.request(at(400), LINK, Patience::Spent);
-    let mut sync = second_round(500, missing);
-    let found = question(&outputs(&mut sync));
-    sync.handle_wants_found(at(500), ticket(found), vec![want(head(1, 1))]);
-    let made = outputs(&mut sync);
-    assert!(matches!(
-        &made[..],
-        [SyncOutput::Send {
-            frame: Frame::Want(_),
-            ..
-        }]
-    ));
 }
 
 #[test]
@@ -660,4 +612,5 @@ proptest! {
     }
 }
 
+mod sources;
 mod worlds;
