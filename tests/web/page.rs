@@ -262,7 +262,7 @@ fn a_node_with_a_token_asks_for_it() {
     let node = Node::start(Plan::named("node").set("api.token", "s3cret"));
     browser.open("page", &url(&node));
     browser.see("page", "#link", "token needed");
-    browser.fill("page", "#token-form input", "s3cret");
+    browser.fill("page", "#token-form [name=token]", "s3cret");
     browser.click("page", "#token-form button");
     browser.see("page", "#link", "live");
     place(&mut browser, "page", "buy", "5", "1");

@@ -61,7 +61,9 @@ export function drawLog(state) {
   const text = form.elements.text.value.trim().toLowerCase();
   const isWanted = (event) => {
     const box = form.elements[event.event];
-    return (!box || box.checked) && (text === "" || JSON.stringify(event).toLowerCase().includes(text));
+    // What is read, and what is not shown of it, such as the whole of an id.
+    const all = () => `${words(event)} ${JSON.stringify(event)}`.toLowerCase();
+    return (!box || box.checked) && (text === "" || all().includes(text));
   };
   fill(by("log"), state.events.filter(isWanted).slice(-SHOWN).reverse(), {
     key: (event) => event.number,
