@@ -63,7 +63,7 @@ function drawPeers(page) {
     cells: [
       [short(peer.node), "mono"],
       peer.address,
-      [`${peer.state}, ${peer.direction}`, ""],
+      [peer.state === "established" ? peer.direction : `${peer.state}, ${peer.direction}`, ""],
       roundTrip(peer.rtt_ms) || "–",
       peer.behind === 0 ? "equal" : `${peer.behind} operations`,
       place(peer.node),
