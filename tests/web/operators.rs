@@ -115,8 +115,9 @@ fn after_operations(count: u32) -> [Node; 2] {
     for _ in 0..count {
         second.ok("sell 1 @ 5");
     }
+    let quantity = count.to_string();
     first.wait_for("book", "all offers have come", |book| {
-        book["asks"][0][1] == count.to_string()
+        book["asks"][0][1] == *quantity
     });
     [first, second]
 }

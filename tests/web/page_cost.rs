@@ -52,7 +52,7 @@ impl Market {
             0 => (&mut self.first, "sell", middle - 2, middle + away),
             _ => (&mut self.second, "buy", middle + 2, middle - away),
         };
-        let price = if number % 3 == 0 { far } else { near };
+        let price = if number.is_multiple_of(3) { far } else { near };
         node.send(&format!("{side} {} @ {price}", 1 + number % 5));
     }
 

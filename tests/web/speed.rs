@@ -207,7 +207,6 @@ fn read_and_trade(addresses: &[String; 2], reads: Reads) -> (f64, Vec<Duration>)
 
 #[test]
 #[ignore = "a benchmark: it needs the machine for itself, and a release build"]
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn speed_of_books_and_of_orders() {
     let plan = |name| Plan::named(name).set("limits.enabled", "false");
     move_to(0);
