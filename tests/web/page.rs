@@ -221,6 +221,39 @@ fn a_page_that_was_away_has_every_event() {
 }
 
 #[test]
+fn a_page_whose_node_is_gone_says_so_until_it_is_back() {
+    let Some(mut browser) = Browser::start() else {
+        return;
+    };
+    let [port] = free_ports();
+    let mut node = Node::start(Plan::named("node").set("api.port", &port.to_string()));
+    browser.open("page", &url(&node));
+    browser.see("page", "#link", "live");
+    node.ok("buy 3 @ 1");
+    browser.see("page", "#orders tbody tr", "open");
+    node.kill();
+    browser.see("page", "#link", "disconnected");
+    browser.see(
+        "page",
+        "#banner:not([hidden])",
+        "What is shown is what was known last",
+    );
+    browser.see("page", "#orders tbody tr", "open");
+    assert_eq!(browser.broken_rules("page"), json!([]));
+    place(&mut browser, "page", "buy", "5", "1");
+    browser.see("page", "#entry-status", "The node does not answer.");
+    let node = node.start_again();
+    browser.see("page", "#link", "live");
+    browser.see("page", "#banner[hidden]", "");
+    place(&mut browser, "page", "buy", "5", "1");
+    browser.see("page", "#entry-status", "is open");
+    browser.see("page", "#bids tr", "3");
+    let gaps = browser.evaluate("page", "bitfitech.gaps()");
+    assert_eq!(gaps, json!([0]));
+    drop(node);
+}
+
+#[test]
 fn everybody_can_use_the_page_in_both_themes_and_on_a_phone() {
     let Some(mut browser) = Browser::start() else {
         return;
