@@ -81,8 +81,8 @@ enum Life {
 
 /// The actor.
 pub struct GossipActor {
-    node: Arc<NodeContext>,
-    gossip: Gossip,
+    pub(crate) node: Arc<NodeContext>,
+    pub(crate) gossip: Gossip,
     sync: Sync,
     clock: MedianClock,
     links: BTreeMap<LinkId, Link>,
@@ -270,16 +270,16 @@ impl GossipActor {
             hops: *hops,
         });
         let arriving: Vec<Arriving> = arriving.collect();
-        let arrivals = self
-            .gossip
-            .handle_operations(self.node.clock.now(), link, &arriving);
-        let operations: Vec<Operation> = operations
-            .into_iter()
-            .zip(arrivals)
-            .filter(|(_, arrival)| *arrival == Arrival::New)
-            .map(|(operation, _)| operation)
-            .collect();
+        let now = self.node.clock.now();
+        let arrivals = self.gossip.handle_operations(now, link, &arriving);
         let traffic = &self.node.traffic;
+        let arrived = operations.into_iter().zip(&pushed.hops).zip(arrivals);
+        let arrived = arrived.filter(|(_, arrival)| *arrival == Arrival::New);
+        let note = |((operation, hops), _): ((Operation, &u8), Arrival)| {
+            traffic.note_arrival(now.unix_ms, operation.body().time, *hops);
+            operation
+        };
+        let operations: Vec<Operation> = arrived.map(note).collect();
         let new = operations.len();
         traffic.operations_pushed.add(count as u64);
         traffic.operations_copied.add((count - new) as u64);

@@ -34,6 +34,7 @@ pub mod environment;
 pub mod gossip;
 mod gossip_intake;
 mod gossip_messages;
+pub mod gossip_trees;
 pub mod listener;
 pub mod mailbox;
 pub mod matcher;

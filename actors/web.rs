@@ -26,7 +26,9 @@ use crate::command;
 use crate::command_json::{event_line, reply_fields};
 use crate::command_model::Command;
 use crate::context::NodeContext;
+use crate::gossip_trees::trees;
 use crate::messages::Event;
+use crate::traffic::Counter;
 
 /// Most events kept; the oldest go first. A guess: minutes of a busy node.
 pub const EVENTS_MAX: usize = 16_384;
@@ -76,6 +78,8 @@ struct Log {
 pub struct Feed {
     log: Mutex<Log>,
     changed: watch::Sender<u64>,
+    /// Followers that were dropped because they did not read or did not answer.
+    pub dropped: Counter,
 }
 
 /// What a follower has not had yet.
@@ -114,6 +118,7 @@ impl Feed {
         Self {
             log: Mutex::new(log),
             changed: watch::Sender::new(0),
+            dropped: Counter::default(),
         }
     }
 
@@ -331,6 +336,9 @@ async fn picture(node: &Arc<NodeContext>) -> Value {
         if let Some(fields) = fields_of(node, command).await {
             picture[name] = fields;
         }
+    }
+    if let Ok(trees) = trees(node).await {
+        picture["gossip"] = trees;
     }
     if let Some(fields) = fields_of(node, Command::Stats).await {
         picture["stats"] = fields["stats"].clone();

@@ -52,6 +52,7 @@ use crate::seen::Seen;
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source, Via};
 use crate::wire::{Behind, Frame, OPERATIONS_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix};
 
+mod branches;
 mod flow;
 mod lazy;
 mod missing;
@@ -60,6 +61,7 @@ mod recent;
 mod trees;
 mod vocabulary;
 
+pub use branches::TreeView;
 pub use missing::MISSING_MAX;
 pub use vocabulary::{Arrival, Arriving, GossipConfig, GossipOutput, WireOperation};
 

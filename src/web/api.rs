@@ -29,9 +29,10 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bitfitech_actors::command;
 use bitfitech_actors::command_json::reply_fields;
 use bitfitech_actors::context::NodeContext;
+use bitfitech_actors::gossip_trees;
 use bitfitech_actors::service::{Serve, Service};
 use bitfitech_actors::web::fill;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::http::{self, BodyError, LastWords, Rest};
@@ -237,6 +238,11 @@ async fn answer(
         Call::OpenApi => Ok(json(StatusCode::OK, openapi::document().to_string())),
         Call::Page => page::asset(node, arguments.get("file")),
         Call::Node => Ok(json(StatusCode::OK, page::node(node).to_string())),
+        Call::Gossip => {
+            let trees = gossip_trees::trees(node).await;
+            let trees = trees.map_err(|error| request::unanswered(&error))?;
+            Ok(json(StatusCode::OK, json!({"gossip": trees}).to_string()))
+        }
         Call::Path => {
             let path = request::path_of(node, arguments).await?;
             Ok(json(StatusCode::OK, path.to_string()))

@@ -1,17 +1,23 @@
 //! What all HTTP services have in common: one server under a supervisor, and bodies with a bound.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_web::dev::Extensions;
 use actix_web::error::ErrorPayloadTooLarge;
+#[cfg(target_os = "linux")]
+use actix_web::rt::net::TcpStream;
 use actix_web::rt::time::{Sleep, sleep, timeout};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{App, Error, FromRequest, Handler, HttpServer, Responder};
 use bitfitech_actors::service::{Service, StopMode};
 use futures_core::Stream;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 
 /// Longest wait for the next request of a connection: the one that Node's HTTP server has.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -31,6 +37,16 @@ const EXCESS_BYTES_MAX: usize = 1_024 * 1_024;
 
 /// Time for an answer to get through before its connection is cut. A guess.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Longest time in which a client takes nothing of what it was sent: longer than anything here
+/// waits for one.
+#[cfg(target_os = "linux")]
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Most bytes that wait in the system for a client that does not read, besides those that its own
+/// system has room for. A guess: a hundredth of a second of a fast network.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES_MAX: u32 = 128 * 1_024;
 
 /// Serves on a bound port, with one thread: every request goes to the handler, and so does a share
 /// of what the handlers have in common.
@@ -58,6 +74,7 @@ where
         // Small answers to a client that sends several requests at once would wait for its
         // acknowledgement, which it delays by 40 ms.
         .tcp_nodelay(true)
+        .on_connect(limit_unread)
         .max_connections(CONNECTIONS_MAX)
         .shutdown_timeout(STOP_S)
         .disable_signals()
@@ -79,6 +96,25 @@ where
         stop: Box::new(move |mode| drop(handle.stop(mode == StopMode::InOrder))),
     })
 }
+
+/// Bounds what a client costs that does not read: what waits for it in the system, and for how
+/// long. The server alone cannot, for while nothing can be written it looks at nothing else.
+#[cfg(target_os = "linux")]
+fn limit_unread(connection: &dyn Any, _extensions: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    let socket = SockRef::from(stream);
+    let set = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    let set = set.and_then(|()| socket.set_tcp_user_timeout(Some(STUCK)));
+    if let Err(error) = set {
+        tracing::debug!(target: "web", "a connection has no bound for what is not read: {error}");
+    }
+}
+
+/// Other systems keep such a connection until the client ends it.
+#[cfg(not(target_os = "linux"))]
+fn limit_unread(_connection: &dyn Any, _extensions: &mut Extensions) {}
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -46,6 +46,12 @@ impl Follower {
         Self { reader }
     }
 
+    /// Sends bytes as they are, as far as the node takes them.
+    pub fn send(&mut self, bytes: &[u8]) {
+        // A node that has heard enough may have closed.
+        let _ = self.reader.get_mut().write_all(bytes);
+    }
+
     /// The next message or the end; pings are answered.
     pub fn next(&mut self) -> Frame {
         loop {

@@ -18,5 +18,8 @@ mod contract;
 mod follower;
 mod operators;
 mod page;
+mod page_cost;
+mod python;
 mod schema;
+mod speed;
 mod stream;

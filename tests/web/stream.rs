@@ -1,13 +1,12 @@
 //! Following a node: snapshot, events without a gap, resuming, and what ends a stream.
 
-use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::follower::{Follower, Frame, numbers};
-use crate::support::node::{Node, text};
+use crate::support::node::Node;
 use crate::support::plan::Plan;
 use crate::support::waiting::wait_until;
 
@@ -137,33 +136,94 @@ fn streams_end_with_a_reason_when_the_node_stops() {
     assert_eq!(node.exit_code(), Some(0));
 }
 
+/// More events than the buffers of a connection hold: some 5 MB.
+const EVENTS: u32 = 12_000;
+
+/// Most memory that all of this may cost the node, in kilobytes; the events that are kept and the
+/// orders themselves are most of it.
+const MEMORY_MAX_KB: u64 = 64 * 1_024;
+
+/// Orders whose events follow each other; the last one has this quantity.
+fn flood(node: &mut Node, last_quantity: u32) {
+    for number in 1..EVENTS {
+        node.send(&format!("buy 0.{number:05} @ 1"));
+    }
+    node.send(&format!("buy {last_quantity} @ 1"));
+}
+
 #[test]
-fn a_client_that_does_not_read_costs_nobody_anything() {
-    let node = Node::start(Plan::named("node").set("limits.enabled", "false"));
+fn a_client_that_sends_what_is_no_message_is_told_and_costs_no_memory() {
+    let node = Node::start(Plan::named("node"));
     let client = Client::of(&node);
-    let mut sleeper = TcpStream::connect(client.address()).expect("the API listens");
-    let handshake = format!(
-        "GET /api/v1/stream HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        client.address()
-    );
-    sleeper.write_all(handshake.as_bytes()).expect("it is sent");
+    let follow = || {
+        let mut follower = Follower::of(&client, "");
+        follower.message();
+        follower
+    };
+    let mut awake = follow();
+    let memory_kb = node.memory_kb();
+    // A frame without a mask; a kind that there is not; one whose header promises two gigabytes.
+    let endless = [
+        &[0x82, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff][..],
+        &[0; 1 << 20],
+    ]
+    .concat();
+    for bytes in [
+        &[0x81, 2, b'h', b'i'][..],
+        &[0x83, 0x80, 0, 0, 0, 0],
+        &endless,
+    ] {
+        let mut rude = follow();
+        rude.send(bytes);
+        let reason = loop {
+            if let Frame::Closed(reason) = rude.next() {
+                break reason;
+            }
+        };
+        assert_eq!(reason, "what it sends cannot be read");
+    }
+    let grown_kb = node.memory_kb().saturating_sub(memory_kb);
+    assert!(grown_kb < 4 * 1_024, "{grown_kb} kB");
+    client.place(&order(3));
+    awake.until("others go on", is_order_of(3));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_dropped_with_a_reason_and_can_come_back() {
+    let mut node = Node::start(Plan::named("node").set("limits.enabled", "false"));
+    let client = Client::of(&node);
+    let mut sleeper = Follower::of(&client, "");
+    let begin = number(&sleeper.message()["snapshot"]);
     let mut awake = Follower::of(&client, "");
     awake.message();
-    // Levels make the book long, and every order makes it new.
-    for round in 1..=400_u32 {
-        let price = (round % 100 + 1).to_string();
-        client.place(&json!({"side": "buy", "price": price, "quantity": "1"}));
-        if round % 100 == 0 {
-            let told = client.place(&json!({"side": "buy", "price": "1", "quantity": "2"}));
-            let order = text(&told, "order");
-            awake.until("the other one is told", |message| message["order"] == order);
+    let memory_kb = node.memory_kb();
+    flood(&mut node, 7);
+    let told = awake.until("all is told to who reads", is_order_of(7));
+    let expected: Vec<u64> = (begin + 1..=begin + u64::from(EVENTS)).collect();
+    assert_eq!(numbers(&told), expected);
+    let grown_kb = node.memory_kb().saturating_sub(memory_kb);
+    assert!(grown_kb < MEMORY_MAX_KB, "{grown_kb} kB");
+    wait_until("who sleeps is dropped", || {
+        let metrics = client.get("/metrics").body;
+        metrics.contains("bitfitech_web_streams_dropped_total 1\n")
+    });
+    // Who wakes up in time hears why, after what was on its way.
+    let mut had = begin;
+    let reason = loop {
+        match sleeper.next() {
+            Frame::Message(message) => had = message["number"].as_u64().unwrap_or(had),
+            Frame::Closed(reason) => break reason,
         }
-    }
-    let mut bytes = Vec::new();
-    sleeper
-        .take(64)
-        .read_to_end(&mut bytes)
-        .expect("what was sent before is there");
-    assert!(bytes.starts_with(b"HTTP/1.1 101"));
+    };
+    assert_eq!(reason, "too slow");
+    assert!((begin..begin + u64::from(EVENTS)).contains(&had), "{had}");
+    client.place(&order(8));
+    let seen = awake.until("the other one goes on", is_order_of(8));
+    assert_eq!(numbers(&seen), [begin + u64::from(EVENTS) + 1]);
+    let mut again = Follower::of(&client, &format!("?from={had}"));
+    assert_eq!(again.message(), json!({"resumed": had}));
+    let rest = again.until("nothing is missing", is_order_of(8));
+    let expected: Vec<u64> = (had + 1..=begin + u64::from(EVENTS) + 1).collect();
+    assert_eq!(numbers(&rest), expected);
+    assert_eq!(client.json("/health")["restarts"], 0, "no actor fell");
 }

@@ -139,6 +139,11 @@ impl Trees {
         orphans
     }
 
+    /// All of them, those first who wrote lately.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Prefix, &Tree)> {
+        self.young.iter().chain(&self.old)
+    }
+
     /// How many authors are known: at most two generations.
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()

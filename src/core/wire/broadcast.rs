@@ -5,6 +5,8 @@
 //! alike takes 2^32, but both are then of whoever looked, and all he gains is that one of his own
 //! operations is not asked for by its announcement and comes by synchronisation.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,11 @@ impl Prefix {
     /// The beginning of an id or key.
     pub fn of(whole: &[u8; 32]) -> Self {
         Self(*whole.first_chunk().expect("32 bytes are more than eight"))
+    }
+
+    /// Its sixteen hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

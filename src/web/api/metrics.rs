@@ -14,6 +14,7 @@ use bitfitech_actors::gossip::AskPeers;
 use bitfitech_actors::messages::{BreakerState, PeerRow, Reply};
 use bitfitech_actors::meter::{TURN_BOUNDS_S, Turns};
 use bitfitech_actors::status::TreeNode;
+use bitfitech_actors::traffic::Counted;
 use bitfitech_io::data_dir::store_path;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -43,6 +44,8 @@ struct Numbers {
     circuits: [u64; 3],
     counters: Vec<Plain>,
     gauges: Vec<Plain>,
+    /// How long operations took to come, and over how many links.
+    arrivals: Option<(Counted, Counted)>,
     /// By pair and side: open quantity of the best levels is not asked for, their number is.
     levels: Vec<(String, &'static str, u64)>,
 }
@@ -82,6 +85,7 @@ async fn gather(node: &Arc<NodeContext>) -> Numbers {
         peers: peers.unwrap_or_default(),
         counters: counters(node),
         gauges: gauges(node).await,
+        arrivals: Some((node.traffic.delivery_ms.read(), node.traffic.hops.read())),
         ..Numbers::default()
     };
     if let Ok(Reply::Breakers(rows)) = command::answer_to(node, "breakers").await {
@@ -157,6 +161,11 @@ fn counters(node: &NodeContext) -> Vec<Plain> {
             "Operations gained by synchronisation",
             &traffic.operations_pulled,
         ),
+        (
+            "web_streams_dropped",
+            "Followers that were dropped because they did not read or did not answer",
+            &node.feed.dropped,
+        ),
     ];
     all.map(|(name, help, counter)| (name, help, counter.get()))
         .into()
@@ -223,6 +232,7 @@ impl Collector for Numbers {
         self.encode_plain(&mut encoder)?;
         self.encode_actors(&mut encoder)?;
         self.encode_turns(&mut encoder)?;
+        self.encode_arrivals(&mut encoder)?;
         self.encode_peers(&mut encoder)?;
         self.encode_books(&mut encoder)
     }
@@ -243,6 +253,28 @@ fn begin<'a>(
 fn gauge(metric: &mut MetricEncoder<'_>, labels: &[(&str, &str)], value: u64) -> fmt::Result {
     let value = i64::try_from(value).unwrap_or(i64::MAX);
     metric.encode_family(&labels)?.encode_gauge(&value)
+}
+
+/// Writes a histogram; the buckets hold no values of smaller ones.
+fn histogram(
+    mut metric: MetricEncoder<'_>,
+    mut buckets: Vec<(f64, u64)>,
+    sum: f64,
+    count: u64,
+) -> fmt::Result {
+    let within: u64 = buckets.iter().map(|(_, count)| count).sum();
+    // A count that was read after its bucket may be behind it by one.
+    buckets.push((f64::INFINITY, count.saturating_sub(within)));
+    metric.encode_histogram::<NoLabelSet>(sum, count.max(within), &buckets, None)
+}
+
+/// Writes what was counted, in the unit of the metric.
+fn counted(metric: MetricEncoder<'_>, it: &Counted, unit: impl Fn(u64) -> f64) -> fmt::Result {
+    let buckets = it
+        .buckets
+        .iter()
+        .map(|(bound, count)| (unit(*bound), *count));
+    histogram(metric, buckets.collect(), unit(it.sum), it.count)
 }
 
 impl Numbers {
@@ -287,18 +319,28 @@ impl Numbers {
         let unit = Some(&Unit::Seconds);
         let mut metric = begin(encoder, "actor_turn", help, kind, unit)?;
         for (name, turns) in self.turns.iter().filter(|(name, _)| !is_connection(name)) {
-            let bounds = TURN_BOUNDS_S.iter().copied();
-            let mut buckets: Vec<(f64, u64)> = bounds.zip(turns.buckets).collect();
-            let within: u64 = turns.buckets.iter().sum();
-            // A count that was read after its bucket may be behind it by one.
-            buckets.push((f64::INFINITY, turns.count.saturating_sub(within)));
-            let count = turns.count.max(within);
+            let buckets = TURN_BOUNDS_S.iter().copied().zip(turns.buckets).collect();
             let labels: &[(&str, &str)] = &[("actor", name)];
-            metric
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(turns.busy.as_secs_f64(), count, &buckets, None)?;
+            let metric = metric.encode_family(&labels)?;
+            histogram(metric, buckets, turns.busy.as_secs_f64(), turns.count)?;
         }
         Ok(())
+    }
+
+    fn encode_arrivals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some((delivery_ms, hops)) = &self.arrivals else {
+            return Ok(());
+        };
+        let kind = MetricType::Histogram;
+        let help = "Time from the signing of an operation, by the clock of its author, to its \
+                    arrival by push, by the clock of this node: clocks that differ are part of it, \
+                    and where the author's is ahead it counts as 0";
+        let metric = begin(encoder, "gossip_delivery", help, kind, Some(&Unit::Seconds))?;
+        let in_seconds = |number: u64| number as f64 / 1_000.0;
+        counted(metric, delivery_ms, in_seconds)?;
+        let help = "Links over which a pushed operation came, as the last sender claims";
+        let metric = begin(encoder, "gossip_hops", help, kind, None)?;
+        counted(metric, hops, |number| number as f64)
     }
 
     fn encode_peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -48,6 +48,8 @@ const ASSETS: &[Asset] = &[
     asset!("main.js", SCRIPT),
     asset!("map.js", SCRIPT),
     asset!("orders.js", SCRIPT),
+    asset!("rows.js", SCRIPT),
+    asset!("sizes.js", SCRIPT),
     asset!("store.js", SCRIPT),
     asset!("tape.js", SCRIPT),
     asset!("watch.js", SCRIPT),

@@ -301,7 +301,8 @@ pub(super) async fn path_of(
     }))
 }
 
-fn unanswered(error: &QueryError) -> Problem {
+/// An actor did not answer.
+pub(super) fn unanswered(error: &QueryError) -> Problem {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     Problem::new(status, "UNAVAILABLE", error.to_string())
 }

@@ -32,6 +32,7 @@ pub(super) enum Call {
     Peers,
     Breakers,
     Topology,
+    Gossip,
     Tree,
     Digest,
     Stats,
@@ -369,6 +370,13 @@ pub(super) const ROUTES: &[Route] = &[
         "Nodes and their links, as peers tell",
         &[],
         "Topology",
+    ),
+    get(
+        "/api/v1/gossip",
+        Call::Gossip,
+        "This node's place in the trees along which authors' operations travel",
+        &[],
+        "Gossip",
     ),
     get(
         "/api/v1/tree",

@@ -220,6 +220,12 @@ fn network() -> Value {
             "node": of("Id"),
             "links": list(of("Id")),
         })))})),
+        "Gossip": closed(json!({"gossip": list(closed(json!({
+            "author": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            "parent": {"anyOf": [of("Id"), {"type": "null"}]},
+            "eager": list(of("Id")),
+            "lazy": list(of("Id")),
+        })))})),
         "Clock": {
             "anyOf": [
                 closed(json!({

@@ -9,18 +9,24 @@
 //! when events that it lacks are no longer kept. The reason is in the close frame, if that gets
 //! through. One that is silent is pinged, and dropped when it does not answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
+use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::rt::time::{interval, timeout};
-use actix_web::{HttpRequest, HttpResponse, rt, web};
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, rt, web};
 use actix_ws::{CloseCode, CloseReason, Message, MessageStream, Session};
 use bitfitech_actors::command;
 use bitfitech_actors::command_json::reply_fields;
 use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::web::{BOOK_LEVELS, Following, Place};
 use bitfitech_core::types::MarketIndex;
+use futures_core::Stream;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -54,6 +60,48 @@ const MESSAGE_BYTES_MAX: usize = 4_096;
 /// Trades in a snapshot.
 const TRADES: u32 = 200;
 
+/// Most bytes that a client may send between two pings: pongs and pings of its own. A guess.
+const HEARD_BYTES_MAX: usize = 16 * 1_024;
+
+/// What a client sends, with a bound: a frame is kept until it is whole, however long its header
+/// says that it is.
+struct Heard {
+    payload: web::Payload,
+    begun: Instant,
+    bytes: usize,
+}
+
+impl Stream for Heard {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let heard = ready!(Pin::new(&mut self.payload).poll_next(task));
+        if let Some(Ok(bytes)) = &heard {
+            if self.begun.elapsed() > PING {
+                self.begun = Instant::now();
+                self.bytes = 0;
+            }
+            self.bytes += bytes.len();
+            if self.bytes > HEARD_BYTES_MAX {
+                return Poll::Ready(Some(Err(PayloadError::Overflow)));
+            }
+        }
+        Poll::Ready(heard)
+    }
+}
+
+/// What a client sends, as far as it is read.
+fn bounded(request: &HttpRequest, payload: web::Payload) -> web::Payload {
+    let heard = Heard {
+        payload,
+        begun: Instant::now(),
+        bytes: 0,
+    };
+    let stream: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(heard);
+    let taken = web::Payload::from_request(request, &mut Payload::from(stream));
+    taken.into_inner().expect("a body is always taken")
+}
+
 /// Begins a stream.
 ///
 /// # Errors
@@ -77,12 +125,13 @@ pub(super) fn open(
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Err(Problem::new(status, "OVERLOADED", detail));
     }
+    let payload = bounded(request, payload);
     let opened = actix_ws::handle_with_protocols(request, payload, &[PROTOCOL]);
     let (response, session, messages) = opened.map_err(|_| {
         let detail = "this path is a WebSocket: ask with its handshake (RFC 6455)";
         Problem::new(StatusCode::UPGRADE_REQUIRED, "NOT_A_WEBSOCKET", detail)
     })?;
-    let stream = Stream {
+    let client = Client {
         node: Arc::clone(node),
         market,
         _following: node.feed.follow(market),
@@ -90,12 +139,12 @@ pub(super) fn open(
         ending: shared.ending.clone(),
     };
     let from = arguments.number("from");
-    rt::spawn(stream.run(messages.max_frame_size(MESSAGE_BYTES_MAX), from));
+    rt::spawn(client.run(messages.max_frame_size(MESSAGE_BYTES_MAX), from));
     Ok(response)
 }
 
 /// One client.
-struct Stream {
+struct Client {
     node: Arc<NodeContext>,
     market: MarketIndex,
     _following: Following,
@@ -111,10 +160,14 @@ enum End {
     Told(CloseCode, &'static str),
 }
 
-impl Stream {
+impl Client {
     async fn run(mut self, messages: MessageStream, from: Option<u64>) {
         let end = self.follow(messages, from).await;
         if let End::Told(code, reason) = end {
+            if code == CloseCode::Policy {
+                self.node.feed.dropped.add(1);
+                tracing::info!(target: "web", "a follower was dropped: {reason}");
+            }
             let description = Some(reason.to_owned());
             let closing = self.session.close(Some(CloseReason { code, description }));
             // Who does not read does not hear it either.
@@ -148,7 +201,10 @@ impl Stream {
                             return end;
                         }
                     }
-                    _ => return End::Gone,
+                    Some(Err(_)) => {
+                        return End::Told(CloseCode::Protocol, "what it sends cannot be read");
+                    }
+                    None => return End::Gone,
                 },
                 _ = pings.tick() => {
                     if unanswered >= PINGS_UNANSWERED_MAX {

@@ -1,6 +1,8 @@
 // Whether nodes agree: digests side by side, peers, and the vector clocks of two orders.
 
-import { element, fill, row, short } from "./format.js";
+import { element, short } from "./format.js";
+import { author, branch, roundTrip } from "./map.js";
+import { fill, say } from "./rows.js";
 
 const by = (id) => document.getElementById(id);
 const FIELDS = ["set", "book", "trades", "final_trades", "orders"];
@@ -16,16 +18,19 @@ const RELATIONS = {
 export function drawAgreement(page) {
   const known = page.nodes.filter(({ state, connection }) => state.network?.digest && connection.state === "live");
   const first = page.current.state.network?.digest ?? known[0]?.state.network.digest;
-  const rows = known.map(({ state }) => {
-    const digest = state.network.digest;
-    const cells = FIELDS.map((field) => mark(digest[field], digest[field] === first[field]));
-    return row([[short(state.node.node), "mono"], String(digest.operations), ...cells]);
+  const digests = known.map(({ state }) => ({ node: state.node.node, ...state.network.digest }));
+  fill(by("digests"), digests, {
+    key: (digest) => digest.node,
+    cells: (digest) => [
+      [short(digest.node), "mono"],
+      String(digest.operations),
+      ...FIELDS.map((field) => mark(digest[field], digest[field] === first[field])),
+    ],
   });
-  fill(by("digests"), rows);
   const isEqual = known.every(({ state }) => FIELDS.every((field) => state.network.digest[field] === first[field]));
   const verdict = by("equal-verdict");
   verdict.className = "verdict " + (known.length < 2 ? "" : isEqual ? "good" : "bad");
-  verdict.textContent = words(known.length, isEqual);
+  say(verdict, words(known.length, isEqual));
   drawPeers(page);
 }
 
@@ -37,27 +42,46 @@ function words(count, isEqual) {
 }
 
 function mark(digest, isSame) {
-  const cell = element("span", isSame ? "mono good" : "mono bad", digest.slice(0, 6));
-  cell.append(element("span", "", isSame ? " =" : " ≠"));
-  return cell;
+  const make = () => {
+    const cell = element("span", isSame ? "mono good" : "mono bad", digest.slice(0, 6));
+    cell.append(element("span", "", isSame ? " =" : " ≠"));
+    return cell;
+  };
+  return { sign: `${digest} ${isSame}`, make };
 }
 
 function drawPeers(page) {
   const network = page.current.state.network;
-  const peers = (network?.peers ?? []).map((peer) => [
-    [short(peer.node), "mono"],
-    peer.address,
-    `${peer.state}, ${peer.direction}`,
-    peer.rtt_ms === null ? "–" : `${peer.rtt_ms} ms`,
-    peer.behind === 0 ? "equal" : `${peer.behind} operations`,
-  ]);
-  const circuits = (network?.breakers ?? [])
-    .filter((circuit) => circuit.state !== "closed")
-    .map((circuit) => {
-      const wait = `again in ${Math.ceil(circuit.retry_in_ms / 1000)} s`;
-      return ["–", circuit.address, [`circuit ${circuit.state.replace("_", " ")}`, "bad"], wait, `${circuit.failures} failures`];
-    });
-  fill(by("peers"), [...peers, ...circuits].map((cells) => row(cells)));
+  const tree = branch(page.current.state, author(page));
+  const place = (node) => {
+    if (tree?.parent === node) return "brings them";
+    if (tree?.eager.includes(node)) return "gets them";
+    return tree?.lazy.includes(node) ? "is told of them" : "–";
+  };
+  const peers = (network?.peers ?? []).map((peer) => ({
+    key: peer.node,
+    cells: [
+      [short(peer.node), "mono"],
+      peer.address,
+      [peer.state === "established" ? peer.direction : `${peer.state}, ${peer.direction}`, ""],
+      roundTrip(peer.rtt_ms) || "–",
+      peer.behind === 0 ? "equal" : `${peer.behind} operations`,
+      place(peer.node),
+    ],
+  }));
+  const circuits = (network?.breakers ?? []).filter((circuit) => circuit.state !== "closed");
+  const rows = circuits.map((circuit) => ({
+    key: circuit.address,
+    cells: [
+      ["–", "mono"],
+      circuit.address,
+      [`circuit ${circuit.state.replace("_", " ")}`, "bad"],
+      `again in ${Math.ceil(circuit.retry_in_ms / 1000)} s`,
+      `${circuit.failures} failures`,
+      "–",
+    ],
+  }));
+  fill(by("peers"), [...peers, ...rows], { key: (row) => row.key, cells: (row) => row.cells });
 }
 
 /** Makes the form compare the clocks of two orders. */
@@ -87,10 +111,14 @@ export function setUpClocks(page) {
 
 function drawClocks(one, other) {
   const authors = [...new Set([...Object.keys(one), ...Object.keys(other)])].sort();
-  const rows = authors.map((author) => {
-    const [left, right] = [one[author] ?? 0, other[author] ?? 0];
-    const more = (is) => (is ? "more" : "");
-    return row([[short(author), "mono"], [String(left), more(left > right)], [String(right), more(right > left)]]);
+  const more = (is) => (is ? "more" : "");
+  const rows = authors.map((author) => ({ author, left: one[author] ?? 0, right: other[author] ?? 0 }));
+  fill(by("clocks"), rows, {
+    key: ({ author }) => author,
+    cells: ({ author, left, right }) => [
+      [short(author), "mono"],
+      [String(left), more(left > right)],
+      [String(right), more(right > left)],
+    ],
   });
-  fill(by("clocks"), rows);
 }

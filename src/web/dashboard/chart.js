@@ -1,6 +1,7 @@
 // The price as candles of final and tentative trades, with the volume below (drawn by uPlot).
 
 import { clockTime, element, grouped } from "./format.js";
+import { sizeOf } from "./sizes.js";
 
 const INTERVALS = [
   ["1s", 1],
@@ -19,6 +20,7 @@ export class Chart {
     this.empty = empty;
     this.seconds = 10;
     this.plot = null;
+    this.colours = null;
     const buttons = INTERVALS.map(([name, seconds]) => {
       const button = element("button", "", name);
       button.type = "button";
@@ -37,6 +39,7 @@ export class Chart {
   forget() {
     this.plot?.destroy();
     this.plot = null;
+    this.colours = null;
   }
 
   /** Draws the trades of a node. */
@@ -47,12 +50,16 @@ export class Chart {
     if (candles.length === 0) return this.forget();
     const column = (field) => candles.map((candle) => candle[field]);
     const data = ["time", "open", "high", "low", "close", "volume"].map(column);
-    const size = { width: this.place.clientWidth, height: this.place.clientHeight };
+    const size = sizeOf(this.place);
+    // Of a place that was hidden until now nothing is known yet: its size comes in a moment.
+    if (size.width === 0) return;
     if (!this.plot) {
       this.plot = new globalThis.uPlot(this.options(size), data, this.place);
       return;
     }
-    if (this.plot.width !== size.width || this.plot.height !== size.height) this.plot.setSize(size);
+    if (this.plot.width !== size.width || this.plot.height !== size.height) {
+      this.plot.setSize(size);
+    }
     this.plot.setData(data);
   }
 
@@ -61,7 +68,9 @@ export class Chart {
       const begin = Math.min(low, high - CANDLES_WIDE * this.seconds);
       return [begin - this.seconds, high + 2 * this.seconds];
     };
-    return options(size, wide, (plot) => drawCandles(plot, this.seconds));
+    this.colours = colours();
+    const draw = (plot) => drawCandles(plot, this.seconds, this.colours);
+    return options(size, wide, draw, this.colours);
   }
 
   candles(trades) {
@@ -83,12 +92,14 @@ export class Chart {
   }
 }
 
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** The colours of the present theme; to ask for one is to compute all styles. */
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  return { line: colour("--line"), text: colour("--muted"), up: colour("--buy"), down: colour("--sell") };
 }
 
-function options(size, range, draw) {
-  const [line, text] = [colour("--line"), colour("--muted")];
+function options(size, range, draw, { line, text }) {
   const font = "11px system-ui, sans-serif";
   const axis = { stroke: text, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   const hidden = { paths: () => null, points: { show: false } };
@@ -117,10 +128,9 @@ function padded(low, high) {
   return [low - room, high + room];
 }
 
-function drawCandles(plot, seconds) {
+function drawCandles(plot, seconds, { up, down }) {
   const { ctx } = plot;
   const [times, open, high, low, close, volume] = plot.data;
-  const [up, down] = [colour("--buy"), colour("--sell")];
   const step = plot.valToPos(times[0] + seconds, "x", true) - plot.valToPos(times[0], "x", true);
   const width = Math.max(2, step * 0.66);
   ctx.save();

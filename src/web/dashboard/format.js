@@ -63,9 +63,17 @@ export function short(id) {
   return id ? id.slice(0, 8) : "–";
 }
 
+/** The name of an order: those of one operation differ in the last two digits alone. */
+export function orderName(id) {
+  return id ? `${short(id)}…${id.slice(-2)}` : "–";
+}
+
+// Made once: to make one for each text would cost more than all the rest of a row.
+const CLOCK = new Intl.DateTimeFormat([], { timeStyle: "medium", hourCycle: "h23" });
+
 /** The time of day of a moment. */
 export function clockTime(milliseconds) {
-  return new Date(milliseconds).toLocaleTimeString([], { hour12: false });
+  return CLOCK.format(milliseconds);
 }
 
 /** Makes an element with a class and a text. */
@@ -82,25 +90,4 @@ export function drawn(name, attributes = {}, text = "") {
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   if (text) made.textContent = text;
   return made;
-}
-
-/** Makes a row of a table; a cell is a text, or a pair of text and class, or an element. */
-export function row(cells, className = "") {
-  const made = element("tr", className);
-  for (const cell of cells) {
-    const data = element("td");
-    if (cell instanceof Node) data.append(cell);
-    else if (Array.isArray(cell)) [data.textContent, data.className] = cell;
-    else data.textContent = cell;
-    made.append(data);
-  }
-  return made;
-}
-
-/** Shows rows in a table, and the text below it when there are none. */
-export function fill(table, rows) {
-  table.tBodies[0].replaceChildren(...rows);
-  table.hidden = rows.length === 0;
-  const empty = table.parentElement.querySelector(":scope > .empty");
-  if (empty) empty.hidden = rows.length > 0;
 }

@@ -6,12 +6,19 @@ import { drawBook } from "./book.js";
 import { Chart } from "./chart.js";
 import { setUpEntry, drawOrders } from "./orders.js";
 import { drawTape } from "./tape.js";
-import { drawMap, setUpPath } from "./map.js";
+import { drawMap, setUpPath, setUpTree } from "./map.js";
 import { drawAgreement, setUpClocks } from "./agreement.js";
 import { drawTree, drawLog, setUpLog } from "./watch.js";
 import { aligned, element, short } from "./format.js";
+import { say } from "./rows.js";
+import { watchSizes } from "./sizes.js";
 
 const by = (id) => document.getElementById(id);
+
+// Twenty pictures a second are as good as a film, and a node tells of its book no more often. Four
+// of the price are as good as twenty: a candle stands for a second or more.
+const PAUSE_MS = 50;
+const CHART_PAUSE_MS = 250;
 
 /** Everything that the parts share. */
 const page = {
@@ -21,27 +28,31 @@ const page = {
   get current() {
     return this.nodes[this.shown];
   },
-  /** Draws these parts with the next frame. */
+  /** Draws these parts with the next frame, or after a pause if the last was just now. */
   mark(...parts) {
-    const idle = this.dirty.size === 0;
     for (const part of parts) if (part) this.dirty.add(part);
-    if (idle && this.dirty.size > 0) requestAnimationFrame(draw);
+    if (this.dirty.size === 0 || waiting) return;
+    waiting = true;
+    const pause_ms = drawn_ms + PAUSE_MS - performance.now();
+    if (pause_ms > 0) setTimeout(() => requestAnimationFrame(draw), pause_ms);
+    else requestAnimationFrame(draw);
   },
   /** Shows what an order went through. */
   showPath: () => {},
 };
 
-const chart = new Chart(by("price"), by("price-empty"), by("intervals"), () => page.mark("trades"));
+const chart = new Chart(by("price"), by("price-empty"), by("intervals"), () => drawChart(0));
 
-const cost = { frames: 0, total_ms: 0, most_ms: 0 };
+// Whether a frame is on its way, and when the last one was drawn.
+let waiting = false;
+let drawn_ms = 0;
+let charted_ms = 0;
+let charting = false;
 
-function draw() {
-  const begun = performance.now();
+function draw(now_ms) {
+  waiting = false;
+  drawn_ms = now_ms;
   drawParts();
-  const took = performance.now() - begun;
-  cost.frames += 1;
-  cost.total_ms += took;
-  cost.most_ms = Math.max(cost.most_ms, took);
 }
 
 function drawParts() {
@@ -51,20 +62,34 @@ function drawParts() {
   const trades = !by("view-trade").hidden;
   if (parts.has("node")) drawNode();
   if (parts.has("link") || parts.has("node")) drawLinks();
-  if (trades && parts.has("book")) drawBook(state);
-  if (trades && parts.has("trades")) {
-    drawTape(page, state);
-    chart.draw(state);
-  }
-  if (trades && parts.has("orders")) drawOrders(page, state, connection);
   if (parts.has("trades") || parts.has("network")) drawCounts(state);
-  if (trades) return;
+  if (trades) {
+    if (parts.has("book")) drawBook(state);
+    if (parts.has("trades")) drawTape(page, state);
+    if (parts.has("orders")) drawOrders(page, state, connection);
+    if (parts.has("trades")) planChart();
+    return;
+  }
   if (parts.has("network") || parts.has("link")) {
     drawMap(page);
     drawAgreement(page);
     drawTree(state);
   }
   if (parts.has("events")) drawLog(state);
+}
+
+/** Draws the chart in a frame of its own, when its pause is over. */
+function planChart() {
+  if (charting) return;
+  charting = true;
+  const pause_ms = charted_ms + CHART_PAUSE_MS - performance.now();
+  setTimeout(() => requestAnimationFrame(drawChart), Math.max(0, pause_ms));
+}
+
+function drawChart(now_ms) {
+  charting = false;
+  charted_ms = now_ms;
+  if (!by("view-trade").hidden) chart.draw(page.current.state);
 }
 
 const EVERYTHING = ["node", "link", "book", "trades", "orders", "network", "events"];
@@ -117,12 +142,12 @@ function drawLinks() {
 }
 
 function drawCounts(state) {
-  const last = state.standing.at(-1);
-  by("last").textContent = last && state.market ? aligned(last.price, state.market.tick) : "–";
+  const last = state.last;
+  say(by("last"), last && state.market ? aligned(last.price, state.market.tick) : "–");
   by("last").className = "big " + (last ? last.taker : "");
   const stats = state.network?.stats;
-  by("final-count").textContent = stats ? stats.trades_final : "–";
-  by("tentative-count").textContent = stats ? stats.trades_tentative : "–";
+  say(by("final-count"), stats ? stats.trades_final : "–");
+  say(by("tentative-count"), stats ? stats.trades_tentative : "–");
 }
 
 function show(index) {
@@ -216,13 +241,14 @@ setUpTabs();
 setUpTheme();
 setUpEntry(page);
 setUpPath(page);
+setUpTree(page);
 setUpClocks(page);
 setUpLog(page);
-addEventListener("resize", () => page.mark("trades", "book"));
-// For tests of the page: how many events were lost, where each node is, what drawing costs.
+// A part that was hidden until now gets its size in this way too.
+watchSizes([by("price"), by("depth"), by("book").parentElement], () => page.mark("trades", "book"));
+// For tests of the page: how many events were lost, and where each node is.
 globalThis.bitfitech = {
   gaps: () => page.nodes.map((node) => node.state.gaps),
-  cost: () => ({ ...cost, mean_ms: cost.total_ms / Math.max(1, cost.frames) }),
   numbers: () => page.nodes.map((node) => node.state.number),
   breakConnections: () => page.nodes.forEach((node) => node.connection.socket.close()),
 };

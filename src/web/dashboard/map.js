@@ -1,6 +1,7 @@
 // The network as this page's nodes see it, and the way of an order through it.
 
-import { drawn, fill, row, short } from "./format.js";
+import { drawn, short } from "./format.js";
+import { fill, say } from "./rows.js";
 
 const by = (id) => document.getElementById(id);
 const CENTRE = { x: 280, y: 190 };
@@ -8,26 +9,68 @@ const RADIUS = { x: 215, y: 150 };
 const HOP_MS = 700;
 let places = new Map();
 
-/** Draws nodes, links, round trips and circuits that are not closed. */
+/** Draws nodes, links, round trips, an author's tree, and circuits that are not closed. */
 export function drawMap(page) {
   const seen = gather(page);
   const names = [...seen.nodes.keys()].sort();
   places = new Map(names.map((name, index) => [name, place(index, names.length)]));
-  const svg = by("map");
-  const layer = drawn("g");
-  for (const link of seen.links.values()) layer.append(...drawLink(link));
-  for (const [name, node] of seen.nodes) layer.append(drawNode(page, name, node));
-  const travelling = svg.querySelector(".travelling");
-  svg.replaceChildren(layer);
-  if (travelling) svg.append(travelling);
-  by("map-note").textContent = note(seen);
+  offerAuthors(seen, names);
+  const tree = treeOf(page, author(page));
+  const [links, nodes] = [drawn("g"), drawn("g")];
+  for (const link of seen.links.values()) links.append(...drawLink(link, tree));
+  for (const [name, node] of seen.nodes) nodes.append(drawNode(page, name, node));
+  const travelling = by("map").querySelector(".travelling") ?? drawn("g", { class: "travelling" });
+  by("map").replaceChildren(links, travelling, nodes);
+  say(by("map-note"), note(seen, tree));
 }
 
-function note(seen) {
+/** Whose tree is looked at; the node that is shown unless another one was chosen. */
+export function author(page) {
+  return by("tree-author").value || page.current.state.node?.node || "";
+}
+
+/** What the tree of an author is to one of its nodes. */
+export function branch(state, author) {
+  return state.network?.gossip?.find((tree) => author.startsWith(tree.author)) ?? null;
+}
+
+/** Offers the nodes that the map shows. */
+function offerAuthors(seen, names) {
+  const select = by("tree-author");
+  const chosen = select.value;
+  const offered = names.map((name) => {
+    const index = seen.nodes.get(name).index;
+    return [index ? `${index} · ${short(name)}` : short(name), name];
+  });
+  const sign = JSON.stringify(offered);
+  if (select.dataset.sign === sign) return;
+  select.dataset.sign = sign;
+  const options = [["the node shown", ""], ...offered];
+  select.replaceChildren(...options.map(([words, name]) => new Option(words, name)));
+  select.value = names.includes(chosen) ? chosen : "";
+}
+
+/** Over which links what an author writes is pushed and announced, as the nodes of the page say. */
+function treeOf(page, author) {
+  const tree = { pushed: new Set(), announced: new Set(), isKnown: false };
+  for (const { state, connection } of page.nodes) {
+    const own = state.node?.node;
+    const part = own && connection.state === "live" ? branch(state, author) : null;
+    if (!part) continue;
+    tree.isKnown = true;
+    if (part.parent) tree.pushed.add(part.parent + own);
+    for (const other of part.eager) tree.pushed.add(own + other);
+    for (const other of part.lazy) tree.announced.add(own + other);
+  }
+  return tree;
+}
+
+function note(seen, tree) {
   if (seen.nodes.size === 0) return "Waiting for the first picture of the network.";
   const open = seen.circuits.map((circuit) => `${circuit.address} ${circuit.state.replace("_", " ")}`);
   const circuits = open.length > 0 ? ` Circuits: ${open.join(", ")}.` : " All circuits are closed.";
-  return `${seen.nodes.size} nodes, ${seen.links.size} links.${circuits}`;
+  const words = tree.isKnown ? "" : " This author has written nothing yet, so there is no tree.";
+  return `${seen.nodes.size} nodes, ${seen.links.size} links.${circuits}${words}`;
 }
 
 function gather(page) {
@@ -77,14 +120,37 @@ function place(index, count) {
   return { x: CENTRE.x + RADIUS.x * Math.cos(angle), y: CENTRE.y + RADIUS.y * Math.sin(angle) };
 }
 
-function drawLink({ ends, rtt, broken }) {
-  const [from, to] = ends.map((end) => places.get(end));
+function drawLink({ ends, rtt, broken }, tree) {
+  const [one, other] = ends;
+  const pushes = [one + other, other + one].map((way) => tree.pushed.has(way));
+  const isPushed = pushes.some(Boolean) && !broken;
+  const isAnnounced = tree.announced.has(one + other) || tree.announced.has(other + one);
+  const kind = broken ? `broken ${broken}` : isPushed ? "eager" : isAnnounced ? "lazy" : "";
+  // An arrow goes the way that operations go.
+  const [from, to] = (pushes[0] ? ends : [other, one]).map((end) => places.get(end));
   const line = { x1: from.x, y1: from.y, x2: to.x, y2: to.y };
-  const parts = [drawn("line", { ...line, class: broken ? `link broken ${broken}` : "link" })];
-  const middle = { x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 - 6 };
-  const words = broken ? `circuit ${broken.replace("_", " ")}` : rtt === undefined || rtt === null ? "" : rtt < 1 ? "< 1 ms" : `${rtt} ms`;
-  if (words) parts.push(drawn("text", { ...middle, class: "link-text" }, words));
+  const parts = [drawn("line", { ...line, class: `link ${kind}`.trim() })];
+  if (isPushed) parts.push(arrow(from, to));
+  // Not in the middle, where links cross.
+  const place = { x: from.x + (to.x - from.x) * 0.36, y: from.y + (to.y - from.y) * 0.36 - 6 };
+  const words = broken ? `circuit ${broken.replace("_", " ")}` : roundTrip(rtt);
+  if (words) parts.push(drawn("text", { ...place, class: "link-text" }, words));
   return parts;
+}
+
+/** A round trip in words; none if it was not measured. */
+export function roundTrip(rtt) {
+  if (rtt === undefined || rtt === null) return "";
+  return rtt < 1 ? "< 1 ms" : `${rtt} ms`;
+}
+
+/** The head of an arrow, beyond the middle of a link. */
+function arrow(from, to) {
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  const [x, y] = [(to.x - from.x) / length, (to.y - from.y) / length];
+  const tip = { x: from.x + x * length * 0.72, y: from.y + y * length * 0.72 };
+  const corner = (side) => `${tip.x - 11 * x - side * 6 * y} ${tip.y - 11 * y + side * 6 * x}`;
+  return drawn("path", { d: `M ${tip.x} ${tip.y} L ${corner(1)} L ${corner(-1)} Z`, class: "arrow" });
 }
 
 function drawNode(page, name, node) {
@@ -97,6 +163,11 @@ function drawNode(page, name, node) {
   const words = node.isDown ? `${short(name)} (down)` : short(name);
   group.append(drawn("text", { x, y: y + 38, class: "map-name" }, words));
   return group;
+}
+
+/** Draws the tree of another author as soon as one is chosen. */
+export function setUpTree(page) {
+  by("tree-author").onchange = () => page.mark("network");
 }
 
 /** Makes the form ask every node of the page how an order came to it. */
@@ -129,23 +200,22 @@ function showPath(paths, count) {
       : `${paths.length} of ${count} nodes of this page know it.`;
   const time = (path) => path.received_ms ?? Infinity;
   paths.sort((left, right) => time(left) - time(right));
-  const rows = paths.map((path) => {
-    const from = path.from;
-    const how = from ? from.via : "not remembered";
-    const after = path.received_ms === null ? "–" : `${path.received_ms - path.time_ms} ms`;
-    const source = from?.via === "written" ? "written here" : short(from?.node);
-    return row([[short(path.node), "mono"], [source, "mono"], how, after]);
+  fill(by("path"), paths, {
+    key: (path) => path.node,
+    cells: (path) => {
+      const from = path.from;
+      const after = path.received_ms === null ? "–" : `${path.received_ms - path.time_ms} ms`;
+      const source = from?.via === "written" ? "written here" : short(from?.node);
+      return [[short(path.node), "mono"], [source, "mono"], from ? from.via : "not remembered", after];
+    },
   });
-  fill(by("path"), rows);
   animate(paths.filter((path) => path.from?.node && places.has(path.from.node) && places.has(path.node)));
 }
 
 /** Moves a dot over each hop, in the order in which the nodes got it; the pace is not to scale. */
 function animate(hops) {
-  const svg = by("map");
-  svg.querySelector(".travelling")?.remove();
-  const layer = drawn("g", { class: "travelling" });
-  svg.append(layer);
+  const layer = by("map").querySelector(".travelling");
+  layer.replaceChildren();
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   hops.forEach((hop, index) => {
     const [from, to] = [places.get(hop.from.node), places.get(hop.node)];

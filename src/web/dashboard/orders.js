@@ -1,6 +1,7 @@
 // Placing orders, and the own ones with their state.
 
-import { aligned, element, fill, grouped, isDecimal, multiply, row, short } from "./format.js";
+import { aligned, element, grouped, isDecimal, multiply, orderName } from "./format.js";
+import { fill, say as write } from "./rows.js";
 
 const SHOWN = 100;
 const by = (id) => document.getElementById(id);
@@ -34,7 +35,7 @@ export function setUpEntry(page) {
     try {
       const placed = await page.current.connection.request("POST", "/api/v1/orders", order);
       const reason = placed.reason ? `, ${placed.reason}` : "";
-      say(status, `${short(placed.order)} is ${placed.status}${reason}; filled ${placed.filled}`, "good");
+      say(status, `${orderName(placed.order)} is ${placed.status}${reason}; filled ${placed.filled}`, "good");
       form.elements.quantity.value = "";
       refresh();
     } catch (error) {
@@ -63,40 +64,45 @@ function say(place, text, kind) {
 
 /** Draws the own orders, newest first. */
 export function drawOrders(page, state, connection) {
-  const all = [...state.orders.values()].filter((order) => order.pair === state.pair);
-  const isShown = (order) => order.status === "open" || by("ended").checked;
-  const shown = all.filter(isShown).reverse();
-  const rows = shown.slice(0, SHOWN).map((order) => orderRow(page, state, connection, order));
-  fill(by("orders"), rows);
-  by("orders-more").textContent = shown.length > SHOWN ? `the newest ${SHOWN} of ${shown.length}` : "";
+  const market = state.market;
+  if (!market) return;
+  const withEnded = by("ended").checked;
+  const isShown = (order) => order.pair === state.pair && (withEnded || order.status === "open");
+  const all = [...state.orders.values()].filter(isShown);
+  fill(by("orders"), all.slice(-SHOWN).reverse(), {
+    key: (order) => order.order,
+    cells: (order) => [
+      [order.side, order.side],
+      order.price === null ? "market" : aligned(order.price, market.tick),
+      grouped(order.filled),
+      grouped(order.quantity),
+      [order.reason ? `${order.status}: ${order.reason}` : order.status, `word ${order.status}`],
+      [orderName(order.order), "mono"],
+      {
+        sign: `${connection.origin} ${order.status === "open"}`,
+        make: () => orderActions(page, connection, order),
+      },
+    ],
+  });
+  const more = all.length > SHOWN ? `the newest ${SHOWN} of ${all.length}` : "";
+  write(by("orders-more"), more);
 }
 
-function orderRow(page, state, connection, order) {
-  const market = state.market;
+function orderActions(page, connection, order) {
   const actions = element("span", "actions");
   const way = element("button", "quiet", "way");
   way.type = "button";
-  way.setAttribute("aria-label", `Show the way of order ${short(order.order)}`);
+  way.setAttribute("aria-label", `Show the way of order ${orderName(order.order)}`);
   way.onclick = () => page.showPath(order.order);
   actions.append(way);
   if (order.status === "open") actions.append(cancelButton(connection, order));
-  const words = order.reason ? `${order.status}: ${order.reason}` : order.status;
-  const cells = [
-    [order.side, order.side],
-    order.price === null ? "market" : aligned(order.price, market.tick),
-    grouped(order.filled),
-    grouped(order.quantity),
-    [words, `word ${order.status}`],
-    [short(order.order), "mono"],
-    actions,
-  ];
-  return row(cells);
+  return actions;
 }
 
 function cancelButton(connection, order) {
   const cancel = element("button", "quiet danger", "cancel");
   cancel.type = "button";
-  cancel.setAttribute("aria-label", `Cancel order ${short(order.order)}`);
+  cancel.setAttribute("aria-label", `Cancel order ${orderName(order.order)}`);
   cancel.onclick = async () => {
     cancel.disabled = true;
     try {

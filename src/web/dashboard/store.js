@@ -12,7 +12,9 @@ export class NodeState {
     this.book = null;
     this.network = null;
     this.trades = new Map();
+    this.ordered = null;
     this.orders = new Map();
+    this.ended = new Set();
     this.events = [];
     this.gaps = 0;
     this.number = null;
@@ -39,9 +41,11 @@ export class NodeState {
     this.pair = snapshot.pair;
     this.book = snapshot.book;
     this.trades = new Map((snapshot.trades ?? []).map((trade) => [trade.id, trade]));
+    this.ordered = null;
     const open = (snapshot.orders ?? []).map((order) => [order.order, order]);
-    const ended = [...this.orders.values()].filter((order) => order.status !== "open");
-    this.orders = new Map([...ended.map((order) => [order.order, order]), ...open]);
+    const ended = [...this.orders].filter(([id]) => this.ended.has(id));
+    this.orders = new Map([...ended, ...open]);
+    for (const [id] of open) this.ended.delete(id);
     return ["node", "book", "trades", "orders", "network", "events"];
   }
 
@@ -58,14 +62,21 @@ export class NodeState {
   trade(event) {
     if (event.pair !== this.pair) return;
     this.trades.set(event.id, event);
+    this.ordered = null;
     if (this.trades.size > TRADES_MAX) this.trades.delete(this.trades.keys().next().value);
   }
 
   order(event) {
     this.orders.set(event.order, event);
-    const ended = [...this.orders.values()].filter((order) => order.status !== "open");
-    const excess = ended.slice(0, Math.max(0, ended.length - ENDED_MAX));
-    for (const order of excess) this.orders.delete(order.order);
+    if (event.status === "open") {
+      this.ended.delete(event.order);
+      return;
+    }
+    this.ended.add(event.order);
+    if (this.ended.size <= ENDED_MAX) return;
+    const [oldest] = this.ended;
+    this.ended.delete(oldest);
+    this.orders.delete(oldest);
   }
 
   /** The market that is shown. */
@@ -73,9 +84,19 @@ export class NodeState {
     return this.node?.markets.find((market) => market.pair === this.pair);
   }
 
+  /** The trades, oldest first; put in order once for each change. */
+  get byTime() {
+    this.ordered ??= [...this.trades.values()].sort((left, right) => left.time_ms - right.time_ms);
+    return this.ordered;
+  }
+
   /** Trades that stand, oldest first. */
   get standing() {
-    const standing = [...this.trades.values()].filter((trade) => trade.status !== "busted");
-    return standing.sort((left, right) => left.time_ms - right.time_ms);
+    return this.byTime.filter((trade) => trade.status !== "busted");
+  }
+
+  /** The newest trade that stands. */
+  get last() {
+    return this.byTime.findLast((trade) => trade.status !== "busted");
   }
 }

@@ -1,6 +1,7 @@
 // What goes on inside: the supervision tree and the log of events.
 
-import { element, fill, row, short } from "./format.js";
+import { element, orderName, short } from "./format.js";
+import { fill } from "./rows.js";
 
 const KINDS = ["trade", "order", "peer", "actor", "sync"];
 const SHOWN = 200;
@@ -8,18 +9,34 @@ const by = (id) => document.getElementById(id);
 
 /** Draws the tree of the node that is shown. */
 export function drawTree(state) {
-  const rows = [];
-  const walk = (actor, depth) => {
-    const name = element("span", "actor", actor.name);
-    name.style.setProperty("--depth", String(depth));
-    const word = element("span", "state");
-    word.append(element("i", `dot ${actor.state}`), actor.state);
-    const restarts = [String(actor.restarts), actor.restarts > 0 ? "warn" : ""];
-    rows.push(row([name, word, restarts, String(actor.mailbox)]));
-    for (const child of actor.children) walk(child, depth + 1);
+  const actors = [];
+  const walk = (actor, path, depth) => {
+    const name = `${path}/${actor.name}`;
+    actors.push({ ...actor, path: name, depth });
+    for (const child of actor.children) walk(child, name, depth + 1);
   };
-  if (state.network?.tree) walk(state.network.tree, 0);
-  fill(by("tree"), rows);
+  if (state.network?.tree) walk(state.network.tree, "", 0);
+  fill(by("tree"), actors, {
+    key: (actor) => actor.path,
+    cells: (actor) => [
+      { sign: actor.path, make: () => actorName(actor) },
+      { sign: actor.state, make: () => actorState(actor) },
+      [String(actor.restarts), actor.restarts > 0 ? "warn" : ""],
+      String(actor.mailbox),
+    ],
+  });
+}
+
+function actorName(actor) {
+  const name = element("span", "actor", actor.name);
+  name.style.setProperty("--depth", String(actor.depth));
+  return name;
+}
+
+function actorState(actor) {
+  const word = element("span", "state");
+  word.append(element("i", `dot ${actor.state}`), actor.state);
+  return word;
 }
 
 /** Makes the filters of the log. */
@@ -44,10 +61,19 @@ export function drawLog(state) {
   const text = form.elements.text.value.trim().toLowerCase();
   const isWanted = (event) => {
     const box = form.elements[event.event];
-    return (!box || box.checked) && (text === "" || JSON.stringify(event).toLowerCase().includes(text));
+    // What is read, and what is not shown of it, such as the whole of an id.
+    const all = () => `${words(event)} ${JSON.stringify(event)}`.toLowerCase();
+    return (!box || box.checked) && (text === "" || all().includes(text));
   };
-  const events = state.events.filter(isWanted).slice(-SHOWN).reverse();
-  fill(by("log"), events.map((event) => row([["…" + String(event.number).slice(-6), "mono muted"], event.event, words(event)], event.change ?? "")));
+  fill(by("log"), state.events.filter(isWanted).slice(-SHOWN).reverse(), {
+    key: (event) => event.number,
+    kind: (event) => event.change ?? "",
+    cells: (event) => [
+      ["…" + String(event.number).slice(-6), "mono muted"],
+      event.event,
+      words(event),
+    ],
+  });
 }
 
 function words(event) {
@@ -56,7 +82,7 @@ function words(event) {
     case "trade":
       return `${short(event.id)} ${event.status}: ${event.quantity} at ${event.price}${reason}`;
     case "order":
-      return `${short(event.order)} ${event.side} ${event.quantity} at ${event.price ?? "market"}: ${event.status}${reason}`;
+      return `${orderName(event.order)} ${event.side} ${event.quantity} at ${event.price ?? "market"}: ${event.status}${reason}`;
     case "peer":
       return `${short(event.node)} at ${event.address} ${event.change}${reason}`;
     case "actor":

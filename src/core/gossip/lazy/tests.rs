@@ -84,6 +84,31 @@ fn the_link_that_brings_a_copy_is_pruned_and_the_first_stays() {
 }
 
 #[test]
+fn a_tree_is_shown_as_it_is_used() {
+    let mut gossip = node(3);
+    assert_eq!(gossip.trees().count(), 0, "nobody has written");
+    pass(&mut gossip, 0, 1, 4, 2);
+    gossip.handle_prune(
+        link(3),
+        &Prune {
+            authors: vec![author(4)],
+        },
+    );
+    let seen: Vec<_> = gossip.trees().collect();
+    let [tree] = &seen[..] else {
+        panic!("{seen:?}");
+    };
+    assert_eq!((tree.author, tree.parent), (author(4), Some(link(1))));
+    assert_eq!(
+        (&tree.eager[..], &tree.lazy[..]),
+        (&[link(2)][..], &[link(3)][..])
+    );
+    gossip.handle_link_down(link(1));
+    let tree = gossip.trees().next().expect("its author is still known");
+    assert_eq!((tree.parent, tree.eager), (None, vec![link(2)]));
+}
+
+#[test]
 fn a_link_with_fewer_hops_takes_the_place_of_the_first_unless_it_is_late() {
     for (at_ms, pruned) in [(30, 1), (31, 2)] {
         let mut gossip = node(2);
