@@ -46,10 +46,10 @@
 //! prepared, at a time; other requests are dropped, for an honest peer waits for its answer.
 //! Answers that nobody waits for are dropped too.
 //!
-//! *What is on its way.* Where many write, two nodes are never equal: gossip is bringing to one what
-//! the other has already. To pull that would cost a second copy of it and, since others are told of
-//! what was pulled, rounds of theirs. So a round that found unknown heads looks at them again
-//! `on_way_ms` later and pulls what is still unknown. The first round of a session and one that
+//! *What is on its way.* Where many write, two nodes are never equal: gossip is bringing to one
+//! what the other has already. To pull that would cost a second copy of it and, since others are
+//! told of what was pulled, rounds of theirs. So a round that found unknown heads looks at them
+//! again `on_way_ms` later and pulls what is still unknown. The first round of a session and one that
 //! is asked for because something is known to be missing do not wait.
 //!
 //! *Several sources.* Rounds with all links run at the same time, and one author's operations come

@@ -27,8 +27,8 @@ pub struct SyncConfig {
 
 impl Default for SyncConfig {
     /// Guesses: a lost operation is found within half a minute, a peer's hint acted on within half
-    /// a second, what gossip brings has come a second later, 4,096 branches with up to 65,536 heads are looked at in one round, and 4 MiB of
-    /// copies are taken.
+    /// a second, what gossip brings has come a second later, 4,096 branches with up to 65,536 heads
+    /// are looked at in one round, and 4 MiB of copies are taken.
     fn default() -> Self {
         Self {
             interval_ms: 30_000,
