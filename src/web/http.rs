@@ -11,6 +11,7 @@ use actix_web::rt::time::{Sleep, sleep, timeout};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{App, Error, FromRequest, Handler, HttpServer, Responder};
 use bitfitech_actors::service::{Service, StopMode};
+use bitfitech_io::certificates::ServiceTls;
 use futures_core::Stream;
 
 /// Longest wait for the next request of a connection: the one that Node's HTTP server has.
@@ -44,6 +45,25 @@ where
     H::Output: Responder,
     A: FromRequest + 'static,
 {
+    serve_by(bound, None, shared, handle)
+}
+
+/// The same, to clients of this TLS alone if there is one.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn serve_by<S, H, A>(
+    bound: &TcpListener,
+    tls: Option<&ServiceTls>,
+    shared: S,
+    handle: H,
+) -> Result<Service, String>
+where
+    S: Send + Sync + 'static,
+    H: Handler<A> + Send,
+    H::Output: Responder,
+    A: FromRequest + 'static,
+{
     let shared = Data::new(shared);
     let configure = move |config: &mut ServiceConfig| {
         config
@@ -60,10 +80,12 @@ where
         .tcp_nodelay(true)
         .max_connections(CONNECTIONS_MAX)
         .shutdown_timeout(STOP_S)
-        .disable_signals()
-        .listen(listener)
-        .map_err(failed)?
-        .run();
+        .disable_signals();
+    let server = match tls {
+        None => server.listen(listener),
+        Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
+    };
+    let server = server.map_err(failed)?.run();
     let handle = server.handle();
     // A task of its own, which outlives whoever waits for it: so a server can still be told to
     // end when its actor is gone.

@@ -8,9 +8,10 @@
 //! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
 //! `rid` and key in the header `_gr`.
 //!
-//! The service trades in the node's name and asks for no token, so it listens on loopback only, and
-//! refuses what a browser sends: a page of any site could have it send orders. Browsers name the
-//! page's origin with every POST; programs of Grenache do not.
+//! The service trades in the node's name and asks for no token, so it listens on loopback only,
+//! unless it asks clients for certificates ([`bitfitech_io::certificates`]). It refuses what a
+//! browser sends: a page of any site could have it send orders. Browsers name the page's origin
+//! with every POST; programs of Grenache do not.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bitfitech_actors::service::Serve;
+use bitfitech_io::certificates::ServiceTls;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -31,9 +33,9 @@ use crate::rpc_actions::action_of;
 /// Longest body of a request, compressed or not: many times the longest order.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 
-/// What serves the RPC service of a node on a bound port.
-pub fn service(bound: TcpListener, placing: Placing) -> Serve {
-    Arc::new(move || http::serve(&bound, placing.clone(), handle))
+/// What serves the RPC service of a node on a bound port, to clients of this TLS if there is one.
+pub fn service(bound: TcpListener, tls: Option<ServiceTls>, placing: Placing) -> Serve {
+    Arc::new(move || http::serve_by(&bound, tls.as_ref(), placing.clone(), handle))
 }
 
 /// Whether bodies are compressed.

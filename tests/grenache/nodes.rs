@@ -9,7 +9,7 @@ use crate::support::plan::Plan;
 use crate::workshop::Workshop;
 
 /// The network of nodes in tests.
-const SERVICE: &str = "bitfitech:e2e:rpc";
+pub const SERVICE: &str = "bitfitech:e2e:rpc";
 
 /// A node that looks for others in this mode.
 fn seeking(name: &str, mode: &str) -> Plan {
@@ -19,7 +19,7 @@ fn seeking(name: &str, mode: &str) -> Plan {
 }
 
 /// A node with a Grape of its own, on free ports.
-fn plan(name: &str) -> Plan {
+pub fn plan(name: &str) -> Plan {
     ["grape.dht_port", "grape.api_port", "grape.rpc_port"]
         .into_iter()
         .fold(seeking(name, "grenache"), |plan, key| plan.set(key, "0"))
@@ -103,9 +103,14 @@ fn mode_p2p_has_no_dht_and_says_so() {
 /// What a client of Grenache is answered by the service of a node.
 fn ask(workshop: &Workshop, node: &Node, payloads: &Value, packing: &str) -> Vec<Value> {
     let grape = format!("http://{}", text(node.ready(), "grape_api"));
+    trade(workshop, &[&grape, SERVICE, &payloads.to_string(), packing])
+}
+
+/// What a client of Grenache with these arguments is answered.
+pub fn trade(workshop: &Workshop, arguments: &[&str]) -> Vec<Value> {
     let output = workshop
         .node("trade.js")
-        .args([&grape, SERVICE, &payloads.to_string(), packing])
+        .args(arguments)
         .output()
         .expect("node runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +118,8 @@ fn ask(workshop: &Workshop, node: &Node, payloads: &Value, packing: &str) -> Vec
     answers.unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-fn order(side: &str, price: &str, quantity: &str) -> Value {
+/// An order with a name of its own.
+pub fn order(side: &str, price: &str, quantity: &str) -> Value {
     json!({"action": "order.new", "args": [{
         "pair": "BTC/USD", "side": side, "type": "limit", "price": price, "quantity": quantity,
         "client_id": format!("{side} {price} {quantity}"),
