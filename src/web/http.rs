@@ -15,16 +15,16 @@ use bitfitech_io::certificates::ServiceTls;
 use futures_core::Stream;
 
 /// Longest wait for the next request of a connection: the one that Node's HTTP server has.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Longest wait for the rest of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait for answers under way when a service stops, in seconds.
-const STOP_S: u64 = 1;
+/// Longest wait for answers under way when a service stops.
+pub(crate) const STOP: Duration = Duration::from_secs(1);
 
 /// Most connections of one service; others wait in the backlog of the system. A guess.
-const CONNECTIONS_MAX: usize = 4_096;
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 
 /// Bytes beyond the allowed ones that are read and thrown away, so that the answer that says so
 /// gets through to ordinary clients; a connection that brings more is closed.
@@ -79,7 +79,7 @@ where
         // acknowledgement, which it delays by 40 ms.
         .tcp_nodelay(true)
         .max_connections(CONNECTIONS_MAX)
-        .shutdown_timeout(STOP_S)
+        .shutdown_timeout(STOP.as_secs())
         .disable_signals();
     let server = match tls {
         None => server.listen(listener),

@@ -167,7 +167,9 @@ fn files_that_are_of_no_use_are_named() {
         ("grape.rpc_ca_path", "empty", "nothing of the kind"),
         ("grape.rpc_ca_path", "ours.key", "nothing of the kind"),
     ] {
-        let plan = certificates.secures(plan("wrong")).set(setting, &file(name));
+        let plan = certificates
+            .secures(plan("wrong"))
+            .set(setting, &file(name));
         let error = refusal(&plan);
         let named = error.starts_with(&format!("error: {setting}: {}", file(name)));
         assert!(named && error.contains(words), "{name}: {error}");
