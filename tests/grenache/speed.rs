@@ -173,8 +173,9 @@ const KINDS: [(&str, &str, Asked, fn(&[u8]) -> bool); 4] = [
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> ([f64; 4], u64) {
     eventually("they know each other", || {
-        entrance.result("announce", json!(["a", 7])) == 1
-            && asked.result("announce", json!(["b", 7])) == 1
+        // The one that has an entrance first: it asks there again, the other one waits for it.
+        asked.result("announce", json!(["a", 7])) == 1
+            && entrance.result("announce", json!(["b", 7])) == 1
     });
     let mut memory = 0;
     let rates = KINDS.map(|(what, route, data, good)| {
