@@ -175,6 +175,67 @@ fn a_client_of_grenache_trades_through_three_nodes() {
 }
 
 #[test]
+fn requests_that_are_streams_are_answered_like_others() {
+    let Some(workshop) = Workshop::open("grenache") else {
+        return;
+    };
+    let node = Node::start(plan("alone"));
+    let payloads = json!([
+        order("buy", "100.5", "2"),
+        {"action": "book", "args": [{"depth": 5}]},
+        {"action": "order.cancel", "args": ["00000000"]},
+        {"action": "digest"},
+    ]);
+    for packing in ["stream", "headers"] {
+        let answers = ask(&workshop, &node, &payloads, packing);
+        // The second order has the name of the first.
+        assert_eq!(answers[0]["status"], "open", "{packing}: {answers:?}");
+        let bids = &answers[1]["bids"];
+        assert_eq!((&bids[0][1], &bids[1]), (&json!("2"), &Value::Null));
+        let error = text(&answers[2], "error");
+        assert!(error.starts_with("UNKNOWN_ORDER: "), "{error}");
+        assert!(answers[3]["set"].is_string(), "{answers:?}");
+    }
+    let port = port_of(&text(node.ready(), "grape_rpc"));
+    let head = "_gr: [\"7\", \"a\"]\r\n_a: digest\r\n_ar: no JSON\r\n";
+    let (_, answer) = crate::grape::post_from(port, "", head, "");
+    assert!(answer.starts_with(r#"["7","BAD_REQUEST: "#), "{answer}");
+    let (status, answer) = crate::grape::post_from(port, "", "_gr: no JSON\r\n", "[]");
+    assert_eq!(
+        (status, answer.as_str()),
+        (500, r#"[null,"ERR_HEADER_PARSE_GR",null]"#)
+    );
+}
+
+#[test]
+fn an_order_with_a_name_is_placed_once_however_it_is_repeated() {
+    let Some(workshop) = Workshop::open("grenache") else {
+        return;
+    };
+    let mut node = Node::start(plan("alone"));
+    let mut named = order("buy", "100.5", "2");
+    named["args"][0]["client_id"] = json!(7);
+    let mut other = order("sell", "200", "1");
+    other["args"][0]["client_id"] = json!("7");
+    let mut wrong = order("buy", "100.5", "0");
+    wrong["args"][0]["client_id"] = json!("again");
+    let mut right = named.clone();
+    right["args"][0]["client_id"] = json!("again");
+    let mut unusable = named.clone();
+    unusable["args"][0]["client_id"] = json!({});
+    let payloads = json!([named, named, other, wrong, right, unusable]);
+    let answers = ask(&workshop, &node, &payloads, "none");
+    assert_eq!(answers[0]["status"], "open", "{answers:?}");
+    assert_eq!(answers[1], answers[0], "the first answer again");
+    assert_eq!(answers[2], answers[0], "a number and a text are one name");
+    assert!(answers[3]["error"].is_string(), "nothing was placed");
+    assert_eq!(answers[4]["status"], "open", "so the name is free");
+    let error = text(&answers[5], "error");
+    assert!(error.starts_with("BAD_REQUEST: client_id"), "{error}");
+    assert_eq!(list(&node.ok("orders"), "orders").len(), 2);
+}
+
+#[test]
 fn what_cannot_be_understood_gets_an_error_and_never_silence() {
     let Some(workshop) = Workshop::open("grenache") else {
         return;
