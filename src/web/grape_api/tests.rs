@@ -1,6 +1,7 @@
 //! Tests of the HTTP interface of a Grape that is alone and enters the DHT by itself.
 
 use super::*;
+use actix_web::rt::time::timeout;
 use bitfitech_actors::dht::DhtParts;
 use bitfitech_core::dht::{DhtConfig, DhtEvent};
 use bitfitech_core::krpc::NodeId;
@@ -139,7 +140,9 @@ fn what_is_repeated_within_a_moment_is_sent_once_more_at_its_end() {
         let api = grape();
         let mut events = api.dht.subscribe();
         let mut stored = async || loop {
-            if let DhtEvent::Announced { name, .. } = events.recv().await.expect("news") {
+            let next = timeout(Duration::from_secs(10), events.recv()).await;
+            let event = next.expect("in time").expect("news");
+            if let DhtEvent::Announced { name, .. } = event {
                 return name;
             }
         };
