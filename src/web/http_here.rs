@@ -90,3 +90,57 @@ where
 async fn wait_for_stop(mut stopped: watch::Receiver<Option<StopMode>>) {
     drop(stopped.wait_for(Option::is_some).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bitfitech_io::transport::{PortFallback, bind_tcp};
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::Semaphore;
+
+    /// A request begins by taking from the first, and ends by what is put into the second.
+    type Gate = Arc<[Semaphore; 2]>;
+
+    async fn pass(gate: Data<Gate>) -> &'static str {
+        gate[0].add_permits(1);
+        drop(gate[1].acquire().await);
+        "passed"
+    }
+
+    /// What a client reads whose request is under way when the server stops, until the end of its
+    /// connection.
+    async fn answer_at_stop(mode: StopMode) -> String {
+        let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+        let bound = bind_tcp(any, PortFallback::Refuse).expect("bound");
+        let gate: Gate = Arc::new([Semaphore::new(0), Semaphore::new(0)]);
+        let Service { ended, stop } = serve(&bound, Arc::clone(&gate), pass).expect("served");
+        let ended = actix_web::rt::spawn(ended);
+        let mut client = TcpStream::connect(bound.local_addr().expect("bound")).await;
+        let client = client.as_mut().expect("it listens");
+        let request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";
+        client.write_all(request).await.expect("it reads");
+        drop(gate[0].acquire().await);
+        stop(mode);
+        if mode == StopMode::AtOnce {
+            let ended = tokio::time::timeout(STOP / 2, ended).await;
+            assert_eq!(ended.expect("at once").expect("no panic"), Ok(()));
+        }
+        gate[1].add_permits(1);
+        let mut answer = String::new();
+        // A connection that is cut may be an error.
+        let _ = client.read_to_string(&mut answer).await;
+        answer
+    }
+
+    #[test]
+    fn a_stop_in_order_lets_a_request_end_and_another_one_does_not() {
+        actix_web::rt::System::new().block_on(async {
+            let answer = answer_at_stop(StopMode::InOrder).await;
+            assert!(answer.ends_with("passed"), "{answer}");
+            assert_eq!(answer_at_stop(StopMode::AtOnce).await, "");
+        });
+    }
+}
