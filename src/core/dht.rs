@@ -327,8 +327,8 @@ fn is_possible_source(address: SocketAddrV4) -> bool {
 }
 
 /// Whether a node at `teller` may send us to this address, or name it as that of a service. Only
-/// this machine knows what is on it, only this network what is in it: a stranger elsewhere who names
-/// such an address means another machine, or harm.
+/// this machine knows what is on it, only this network what is in it: a stranger elsewhere who
+/// names such an address means another machine, or harm.
 fn is_acceptable(told: SocketAddrV4, teller: SocketAddrV4) -> bool {
     let reach = |address: SocketAddrV4| Reach::of((*address.ip()).into());
     is_possible_source(told) && reach(told).concerns(reach(teller))

@@ -94,8 +94,11 @@ struct Figures {
 /// What is asked, by the number of the connection and of the request.
 type Asked = fn(usize, usize) -> Value;
 
+/// Whether an answer is what was to be expected.
+type Good = fn(&[u8]) -> bool;
+
 /// Asks for a while over all connections at once.
-fn measure(port: u16, route: &str, data: Asked, good: fn(&[u8]) -> bool) -> Figures {
+fn measure(port: u16, route: &str, data: Asked, good: Good) -> Figures {
     let barrier = Barrier::new(CONNECTIONS);
     let mut latencies: Vec<u128> = thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
@@ -138,7 +141,7 @@ fn measure(port: u16, route: &str, data: Asked, good: fn(&[u8]) -> bool) -> Figu
 
 /// The kinds of requests: those of services in demand, which many programs announce and look up,
 /// and those that nothing can be remembered of.
-const KINDS: [(&str, &str, Asked, fn(&[u8]) -> bool); 4] = [
+const KINDS: [(&str, &str, Asked, Good); 4] = [
     (
         "announces",
         "announce",

@@ -5,9 +5,9 @@
 //! the nearest of those. If nobody takes it any more on the strength of a remembered permission
 //! (neighbours that were restarted), the errand walks once and tries again.
 //!
-//! Equal lookups at the same time share one walk, and equal announcements one errand. At most [`ACTIVE_MAX`] errands are under way,
-//! [`QUEUED_MAX`] wait for them, and [`WAITERS_MAX`] callers for one lookup; whoever comes then is
-//! told that it is too much.
+//! Equal lookups at the same time share one walk, and equal announcements one errand. At most
+//! [`ACTIVE_MAX`] errands are under way, [`QUEUED_MAX`] wait for them, and [`WAITERS_MAX`] callers
+//! for one of them; whoever comes then is told that it is too much.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
