@@ -21,6 +21,10 @@ use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
 
+mod missing;
+
+pub use missing::MissingPage;
+
 /// Position of an operation in the order of application, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpIndex(pub u32);
@@ -102,15 +106,6 @@ impl fmt::Display for AncestryError {
 }
 
 impl core::error::Error for AncestryError {}
-
-/// Operations that a peer lacks, in causal order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingPage {
-    /// The next operations to send.
-    pub operations: Vec<OpIndex>,
-    /// How many more there are behind them.
-    pub remaining: u64,
-}
 
 /// The set of applied operations.
 pub struct Dag {
@@ -523,33 +518,6 @@ impl Dag {
             distance *= 4;
         }
         locator
-    }
-
-    /// What a peer lacks of the branches that it wants, in the order of application from `from` on,
-    /// at most `operations_max` of it.
-    pub fn missing(
-        &self,
-        wants: &[WantEntry],
-        from: OpIndex,
-        operations_max: usize,
-    ) -> MissingPage {
-        let mut missing = Vec::new();
-        for want in wants {
-            let Some(head) = self.find(&want.head) else {
-                continue;
-            };
-            let there: Vec<OpIndex> = want.locator.iter().filter_map(|id| self.find(id)).collect();
-            let branch = self.back_from(head);
-            missing.extend(branch.take_while(|at| *at >= from && !there.contains(at)));
-        }
-        missing.sort_unstable();
-        missing.dedup();
-        let remaining = missing.len().saturating_sub(operations_max) as u64;
-        missing.truncate(operations_max);
-        MissingPage {
-            operations: missing,
-            remaining,
-        }
     }
 
     /// The vector clock of an operation: for each author, how long a chain it knows of.

@@ -46,6 +46,16 @@
 //! prepared, at a time; other requests are dropped, for an honest peer waits for its answer.
 //! Answers that nobody waits for are dropped too.
 //!
+//! *What is on its way.* Where many write, two nodes are never equal: gossip is bringing to one what
+//! the other has already. To pull that would cost a second copy of it and, since others are told of
+//! what was pulled, rounds of theirs. So a round that found unknown heads looks at them again
+//! `on_way_ms` later and pulls what is still unknown. The first round of a session and one that
+//! is asked for because something is known to be missing do not wait.
+//!
+//! *Several sources.* Rounds with all links run at the same time, and one author's operations come
+//! over one link at a time: a round leaves out authors whom another one is pulling, and looks again
+//! when that has ended. Who serves slowly keeps nobody to himself ([`Round::is_well_served`]).
+//!
 //! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
 //! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
 //! round that gained anything is followed by another, they are asked for again until a round gains
@@ -55,103 +65,26 @@
 //! takes the answers as inputs; an answer that comes too late finds its ticket void.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::outputs::Outputs;
 use crate::random::SplitMix64;
-use crate::types::{LinkId, Now};
+use crate::types::{AuthorKey, LinkId, Now};
 use crate::wire::{
-    Branch, BranchDigest, BranchPath, Branches, Frame, GetBranches, Head, Page, Payload, Want,
-    WantEntry,
+    Branch, BranchDigest, Branches, Frame, GetBranches, Page, Payload, Want, WantEntry,
 };
 
+mod round;
 mod vocabulary;
 mod walk;
 
+pub use round::Patience;
 pub use vocabulary::{Missing, RoundEnd, SyncConfig, SyncOutput, SyncViolation, Ticket};
 pub use walk::Comparison;
 
+use round::{Asked, Heads, Link, Place, Round, Serving, Step};
 use walk::{Walk, check_branches};
-
-#[derive(Clone, Debug)]
-struct Link {
-    due_ms: u64,
-    started_ms: Option<u64>,
-    /// Where the next round begins.
-    resume: Place,
-    round: Option<Box<Round>>,
-    serving: Option<Serving>,
-}
-
-/// How far a round has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Place {
-    /// The branches of heads from this one on,
-    branch: BranchPath,
-    /// and of the operations of the first of them those from here in the peer's order.
-    from: u64,
-}
-
-/// A pull that runs.
-#[derive(Clone, Debug)]
-struct Round {
-    /// The question that it waits for, to the peer or to the owner of the set.
-    number: u64,
-    deadline_ms: u64,
-    step: Step,
-    walk: Walk,
-    /// Where the next heads to be fetched go on in the peer's order.
-    from: u64,
-    /// Questions about branches.
-    pages: u32,
-    /// Pages of operations that gained nothing.
-    idle_pages: u32,
-    received: u64,
-    gained: u64,
-    is_complete: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// Waits for the owner's digest of everything.
-    Beginning,
-    /// Waits for the peer's branches.
-    Asking { asked: Vec<BranchDigest> },
-    /// Waits for the owner's answer what is different in them.
-    Comparing,
-    /// Waits for the owner's answer which heads are unknown, and from where on.
-    Finding { heads: Heads },
-    /// Waits for the peer's operations.
-    Pulling { heads: Heads },
-    /// Waits for the owner to apply them.
-    Delivering { heads: Heads, remaining: u64 },
-}
-
-/// Unknown heads of the peer, kept while their operations are pulled.
-#[derive(Clone, Debug, Default)]
-struct Heads {
-    place: Place,
-    heads: Vec<Head>,
-}
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// All heads in one digest.
-    Everything,
-    /// Something else.
-    Part,
-}
-
-/// An answer that is being prepared.
-#[derive(Clone, Copy, Debug)]
-struct Serving {
-    number: u64,
-    request: u64,
-    asked: Asked,
-    deadline_ms: u64,
-}
 
 /// The synchronisation of one node with all its links.
 #[derive(Clone, Debug)]
@@ -182,6 +115,8 @@ impl<O: Payload> Sync<O> {
             due_ms: now.monotonic_ms,
             started_ms: None,
             resume: Place::default(),
+            patience: Patience::Spent,
+            has_left: false,
             round: None,
             serving: None,
         };
@@ -199,10 +134,11 @@ impl<O: Payload> Sync<O> {
     }
 
     /// Something is missing that this link may have: a round begins as soon as the pause allows.
-    pub fn request(&mut self, now: Now, link: LinkId) {
+    pub fn request(&mut self, now: Now, link: LinkId, patience: Patience) {
         let pause_ms = self.config.pause_ms;
         if let Some(state) = self.links.get_mut(&link) {
             state.hasten(now, pause_ms);
+            state.patience = state.patience.min(patience);
         }
         self.act(now);
     }
@@ -218,7 +154,7 @@ impl<O: Payload> Sync<O> {
         frame: Frame<O>,
     ) -> Result<(), SyncViolation> {
         match frame {
-            Frame::Behind(_) => self.request(now, link),
+            Frame::Behind(_) => self.request(now, link, Patience::LooksAgain),
             Frame::GetBranches(ask) => self.serve_branches(now, link, ask),
             Frame::Want(want) => self.serve_operations(now, link, want),
             Frame::Branches(shown) => return self.handle_branches(now, link, shown),
@@ -382,7 +318,10 @@ impl<O: Payload> Sync<O> {
     fn request_others(&mut self, now: Now, link: LinkId) {
         let pause_ms = self.config.pause_ms;
         let links = self.links.iter_mut().filter(|(other, _)| **other != link);
-        links.for_each(|(_, state)| state.hasten(now, pause_ms));
+        links.for_each(|(_, state)| {
+            state.hasten(now, pause_ms);
+            state.patience = Patience::Spent;
+        });
     }
 
     fn give_up_if_late(&mut self, now: Now, link: LinkId) {
@@ -391,9 +330,21 @@ impl<O: Payload> Sync<O> {
         let Some(knows_of_more) = late.map(Round::knows_of_more) else {
             return;
         };
+        if let Some(heads) = self.take_waiting(link) {
+            return self.pull(now, link, heads);
+        }
         self.finish(now, link, RoundEnd::TimedOut);
         if knows_of_more {
             self.request_others(now, link);
+        }
+    }
+
+    /// Heads that may have come by gossip since they were found.
+    fn take_waiting(&mut self, link: LinkId) -> Option<Heads> {
+        let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
+        match &mut round.step {
+            Step::Waiting { heads } => Some(core::mem::take(heads)),
+            _ => None,
         }
     }
 
@@ -408,10 +359,13 @@ impl<O: Payload> Sync<O> {
         state.started_ms = Some(now.monotonic_ms);
         state.due_ms = now.monotonic_ms.saturating_add(interval_ms);
         let resumed = core::mem::take(&mut state.resume);
+        let patience = core::mem::replace(&mut state.patience, Patience::LooksAgain);
         state.round = Some(Box::new(Round {
             number: 0,
+            began_ms: now.monotonic_ms,
             deadline_ms: now.monotonic_ms,
             step: Step::Beginning,
+            patience,
             walk: Walk::new(resumed.branch),
             from: resumed.from,
             pages: 0,
@@ -452,7 +406,31 @@ impl<O: Payload> Sync<O> {
         }
         let from = core::mem::take(&mut round.from);
         let place = Place { branch, from };
-        self.find_wants(now, link, Heads { place, heads });
+        let heads = Heads { place, heads };
+        match core::mem::replace(&mut round.patience, Patience::Spent) {
+            Patience::Spent => self.pull(now, link, heads),
+            Patience::LooksAgain => self.wait(now, link, heads),
+        }
+    }
+
+    /// Fetches what is behind these heads, but for authors that come over another link just now.
+    fn pull(&mut self, now: Now, link: LinkId, mut heads: Heads) {
+        let others = self.links.iter().filter(|(other, _)| **other != link);
+        let rounds = others.filter_map(|(_, state)| state.round.as_deref());
+        let served = rounds.filter(|round| round.is_well_served(now));
+        let taken: BTreeSet<AuthorKey> = served.flat_map(Round::pulled_authors).collect();
+        let found = heads.heads.len();
+        heads.heads.retain(|head| !taken.contains(&head.author));
+        if let Some(state) = self.links.get_mut(&link)
+            && heads.heads.len() < found
+        {
+            state.has_left = true;
+        }
+        if heads.heads.is_empty() {
+            self.go_on(now, link);
+        } else {
+            self.find_wants(now, link, heads);
+        }
     }
 
     /// Ends a round that has nothing to fetch: it is through, or has asked enough.
@@ -478,6 +456,16 @@ impl<O: Payload> Sync<O> {
             let ask = GetBranches { request, branches };
             self.send(link, Frame::GetBranches(ask));
         }
+    }
+
+    fn wait(&mut self, now: Now, link: LinkId, heads: Heads) {
+        let until_ms = now.monotonic_ms.saturating_add(self.config.on_way_ms);
+        self.advance(now, link, Step::Waiting { heads });
+        let state = self.links.get_mut(&link);
+        if let Some(round) = state.and_then(|it| it.round.as_deref_mut()) {
+            round.deadline_ms = until_ms;
+        }
+        self.plan();
     }
 
     fn find_wants(&mut self, now: Now, link: LinkId, heads: Heads) {
@@ -508,6 +496,17 @@ impl<O: Payload> Sync<O> {
         };
         if round.gained > 0 {
             state.hasten(now, pause_ms);
+        }
+        // What this round left to another one is looked for when that has ended.
+        let is_alone = self.links.values().all(|it| it.round.is_none());
+        let waiting = self
+            .links
+            .iter_mut()
+            .filter(|(other, it)| it.round.is_none() && (is_alone || **other != link));
+        for (_, state) in waiting {
+            if core::mem::take(&mut state.has_left) {
+                state.hasten(now, pause_ms);
+            }
         }
         self.outputs.push_back(SyncOutput::Finished {
             link,
@@ -657,24 +656,6 @@ impl<O: Payload> Sync<O> {
         let number = round.number;
         self.plan();
         Some(number)
-    }
-}
-
-impl Round {
-    /// Whether it was after operations that the peer claimed to have.
-    fn knows_of_more(&self) -> bool {
-        matches!(self.step, Step::Pulling { .. } | Step::Delivering { .. })
-    }
-}
-
-impl Link {
-    /// Brings the next round forward, but keeps the pause.
-    fn hasten(&mut self, now: Now, pause_ms: u64) {
-        let earliest_ms = match self.started_ms {
-            Some(started_ms) => started_ms.saturating_add(pause_ms),
-            None => now.monotonic_ms,
-        };
-        self.due_ms = self.due_ms.min(earliest_ms.max(now.monotonic_ms));
     }
 }
 

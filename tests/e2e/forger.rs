@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::op::{Body, OPERATION_VERSION, Verified};
+use bitfitech_core::op::{Action, Body, OPERATION_VERSION, Verified};
 use bitfitech_core::types::{AuthorKey, HybridTime, OpId};
 use bitfitech_io::data_dir::store_path;
 use bitfitech_io::store::Store;
@@ -15,6 +15,16 @@ pub struct Forger {
     key: SigningKey,
 }
 
+/// Where an operation is in its author's chain.
+pub struct Place {
+    /// From 0.
+    pub seq: u64,
+    /// The one before.
+    pub prev: Option<OpId>,
+    /// When it was signed.
+    pub unix_ms: u64,
+}
+
 impl Forger {
     /// An author with this key.
     pub fn with(key: SigningKey) -> Self {
@@ -24,15 +34,21 @@ impl Forger {
 
     /// An operation without actions at this place of his chain.
     pub fn heartbeat(&self, seq: u64, prev: Option<OpId>, unix_ms: u64) -> Verified {
+        let place = Place { seq, prev, unix_ms };
+        self.operation(place, Vec::new(), Vec::new())
+    }
+
+    /// An operation at this place of his chain that names others and acts.
+    pub fn operation(&self, place: Place, refs: Vec<OpId>, actions: Vec<Action>) -> Verified {
         let body = Body {
             version: OPERATION_VERSION,
             author: AuthorKey(VerificationKeyBytes::from(&self.key).into()),
-            seq,
-            prev,
-            time: HybridTime::from_unix_ms(unix_ms),
-            refs: Vec::new(),
+            seq: place.seq,
+            prev: place.prev,
+            time: HybridTime::from_unix_ms(place.unix_ms),
+            refs,
             checkpoint: 0,
-            actions: Vec::new(),
+            actions,
         };
         let digest = self.genesis.digest();
         Verified::sign(body, &self.key, &self.genesis, &digest).expect("well-formed")

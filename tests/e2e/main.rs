@@ -25,6 +25,7 @@ mod harness;
 mod hostile;
 mod hostile_peers;
 mod kills;
+mod late_joiner;
 mod lifecycle;
 mod lifetimes;
 mod links;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bitfitech_core::dag::{Admission, Dag, OpIndex};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{OpId, Side};
-use bitfitech_core::wire::{BranchPath, Head};
+use bitfitech_core::wire::{BranchPath, Head, WantEntry};
 
 use crate::network::{Network, limit};
 use crate::refuted::first_of;
@@ -46,6 +46,18 @@ fn unknown_heads(own: &mut Dag, other: &mut Dag) -> Vec<Head> {
     unknown
 }
 
+/// What is missing, found by a walk back from every head to where the other side says it stands.
+fn walked(dag: &Dag, wants: &[WantEntry], from: OpIndex) -> Vec<OpIndex> {
+    let mut found = BTreeSet::new();
+    for want in wants {
+        let there: Vec<OpIndex> = want.locator.iter().filter_map(|id| dag.find(id)).collect();
+        let branch = dag.find(&want.head).into_iter();
+        let branch = branch.flat_map(|head| dag.back_from(head));
+        found.extend(branch.take_while(|at| *at >= from && !there.contains(at)));
+    }
+    found.into_iter().collect()
+}
+
 /// Pulls into `own` what `other` has, in one pass over pages of so many operations.
 fn pull(own: &mut Dag, other: &mut Dag, all: &[Verified], page_len: usize) {
     let mut from = OpIndex(0);
@@ -54,8 +66,10 @@ fn pull(own: &mut Dag, other: &mut Dag, all: &[Verified], page_len: usize) {
         let wants = own.wants_for(&unknown);
         let page = other.missing(&wants, from, page_len);
         assert!(page.operations.len() <= page_len);
-        assert!(page.operations.is_sorted());
-        assert!(page.operations.iter().all(|index| *index >= from));
+        let walked = walked(other, &wants, from);
+        let expected = &walked[..walked.len().min(page_len)];
+        assert_eq!(page.operations, expected);
+        assert!(page.remaining >= (walked.len() - expected.len()) as u64);
         for index in &page.operations {
             let id = other.id(*index);
             let operation = all.iter().find(|operation| operation.id() == id);

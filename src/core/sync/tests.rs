@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::types::{AuthorKey, Digest, OpId, at};
-use crate::wire::ChildDigest;
+use crate::wire::{BranchPath, ChildDigest, Head};
 
 const LINK: LinkId = LinkId(1);
 
@@ -109,13 +109,17 @@ fn give_branches(
 
 /// The peer has just these heads, all unknown, and the machine asks what to want.
 fn give_heads(sync: &mut Sync, request: u64, heads: Vec<Head>) {
+    give_heads_at(sync, 1, request, heads);
+}
+
+fn give_heads_at(sync: &mut Sync, now_ms: u64, request: u64, heads: Vec<Head>) {
     give_branches(sync, request, vec![leaf(heads.clone())]).expect("valid branches");
     let compared = Comparison {
         branches: Vec::new(),
         heads,
     };
     let number = question(&outputs(sync));
-    sync.handle_compared(at(1), ticket(number), compared);
+    sync.handle_compared(at(now_ms), ticket(number), compared);
 }
 
 fn give_page(sync: &mut Sync, request: u64, operations: Vec<Vec<u8>>, remaining: u64) {
@@ -258,15 +262,27 @@ fn endless_pages_without_gain_are_cut_off_and_resumed_at_the_next_interval() {
     assert_eq!(sync.next_deadline_ms(), Some(30_000));
     sync.handle_timeout(at(30_000));
     let request = give_root(&mut sync, 30_000, LINK);
-    give_heads(&mut sync, request, vec![head(1, 1)]);
-    let found = question(&outputs(&mut sync));
-    sync.handle_wants_found(at(30_000), ticket(found), vec![want(head(1, 1))]);
+    give_heads_at(&mut sync, 30_000, request, vec![head(1, 1)]);
+    let found = look_again(&mut sync, 30_000);
+    sync.handle_wants_found(at(31_000), ticket(found), vec![want(head(1, 1))]);
     let made = outputs(&mut sync);
     assert!(
         matches!(&made[..], [SyncOutput::Send { frame: Frame::Want(want), .. }]
             if want.from == last),
         "{made:?}"
     );
+}
+
+/// Lets the time pass that gossip is given; returns the number of the question which heads are
+/// still unknown.
+fn look_again(sync: &mut Sync, now_ms: u64) -> u64 {
+    let due_ms = now_ms + SyncConfig::default().on_way_ms;
+    assert!(outputs(sync).is_empty(), "it waits");
+    assert_eq!(sync.next_deadline_ms(), Some(due_ms));
+    sync.handle_timeout(at(due_ms - 1));
+    assert!(outputs(sync).is_empty(), "it still waits");
+    sync.handle_timeout(at(due_ms));
+    question(&outputs(sync))
 }
 
 #[test]
@@ -596,4 +612,5 @@ proptest! {
     }
 }
 
+mod sources;
 mod worlds;

@@ -13,6 +13,8 @@ pub struct SyncConfig {
     pub interval_ms: u64,
     /// Least time between the starts of two rounds with a link, in milliseconds.
     pub pause_ms: u64,
+    /// How long gossip may take to bring what a round found unknown, in milliseconds.
+    pub on_way_ms: u64,
     /// Longest time that one step of a round may take, in milliseconds.
     pub answer_timeout_ms: u64,
     /// Most questions about branches of heads of one round.
@@ -25,12 +27,13 @@ pub struct SyncConfig {
 
 impl Default for SyncConfig {
     /// Guesses: a lost operation is found within half a minute, a peer's hint acted on within half
-    /// a second, 4,096 branches with up to 65,536 heads are looked at in one round, and 4 MiB of
+    /// a second, what gossip brings has come a second later, 4,096 branches with up to 65,536 heads are looked at in one round, and 4 MiB of
     /// copies are taken.
     fn default() -> Self {
         Self {
             interval_ms: 30_000,
             pause_ms: 500,
+            on_way_ms: 1_000,
             answer_timeout_ms: 10_000,
             branches_pages_max: 64,
             idle_pages_max: 16,

@@ -15,7 +15,7 @@ use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireO
 use crate::head_trie::HeadTrie;
 use crate::random::SplitMix64;
 use crate::types::{AuthorKey, Digest, OpId, Source};
-use crate::wire::{ChildDigest, LOCATOR_MAX, OPERATION_MAX_BYTES};
+use crate::wire::{BranchPath, ChildDigest, Head, LOCATOR_MAX, OPERATION_MAX_BYTES};
 
 /// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
@@ -517,7 +517,7 @@ impl World {
                 }
                 GossipOutput::StartSync { link } => {
                     let now = self.now();
-                    self.nodes[node].sync.request(now, link);
+                    self.nodes[node].sync.request(now, link, Patience::Spent);
                 }
                 GossipOutput::Disconnect { link, .. } => self.disconnect(link),
             }
