@@ -38,7 +38,6 @@ mod upkeep;
 mod value_store;
 mod vocabulary;
 mod walk;
-mod whole;
 #[cfg(test)]
 mod world;
 
@@ -103,8 +102,6 @@ pub struct Dht {
     peers: PeerStore,
     values: ValueStore,
     tables: LeastRecent<Vec<u8>, GiverTable>,
-    /// All nodes of the DHT, if a walk has just seen them all.
-    whole: Option<GiverTable>,
     errands: BTreeMap<QueryId, Errand>,
     queued: VecDeque<(QueryId, Errand)>,
     /// Services that only this host reaches, told to nobody else.
@@ -133,7 +130,6 @@ impl Dht {
             peers: PeerStore::new(config.peers_max, config.peer_age_ms_max),
             values: ValueStore::new(config.values_max),
             tables: LeastRecent::new(config.tables_max),
-            whole: None,
             errands: BTreeMap::new(),
             queued: VecDeque::new(),
             offers: LeastRecent::new(OFFERS_MAX),

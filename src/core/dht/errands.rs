@@ -108,13 +108,6 @@ enum Stage {
     Delivers(Delivery),
 }
 
-#[cfg(test)]
-impl Errand {
-    pub(super) fn walks(&self) -> bool {
-        matches!(self.stage, Stage::Walks(_))
-    }
-}
-
 /// Something on its way to several nodes.
 #[derive(Clone, Debug)]
 struct Delivery {
@@ -122,8 +115,6 @@ struct Delivery {
     accepted: usize,
     /// The last refusal that is about the value itself.
     refusal: Option<Refusal>,
-    /// Whether a permission was refused.
-    rejected: bool,
     permissions: Permissions,
 }
 
@@ -140,8 +131,6 @@ enum Permissions {
     Fresh,
     /// Remembered from an earlier one.
     Remembered,
-    /// Given in the walk of another name, which has seen the whole DHT.
-    Borrowed,
 }
 
 impl Dht {
@@ -272,20 +261,15 @@ impl Dht {
         let delivers = matches!(errand.kind, Kind::Announce { .. } | Kind::Put { .. });
         let table = self.tables.touch(now_ms, &target);
         let fresh = table.filter(|table| now_ms < table.since_ms + TABLE_MS);
-        let known = fresh.map(|table| (table.givers.clone(), Permissions::Remembered));
-        let known = known.or_else(|| {
-            let all = self.whole_dht(now_ms)?;
-            Some((all.to_vec(), Permissions::Borrowed))
-        });
-        match known.filter(|_| delivers) {
-            Some((givers, permissions)) => {
+        match fresh.map(|table| table.givers.clone()) {
+            Some(givers) if delivers => {
                 let takers = Takers {
                     givers,
-                    permissions,
+                    permissions: Permissions::Remembered,
                 };
                 self.deliver(now_ms, id, errand, takers);
             }
-            None => self.set_out(now_ms, id, errand),
+            _ => self.set_out(now_ms, id, errand),
         }
     }
 
@@ -346,12 +330,8 @@ impl Dht {
             return self.advance(now_ms, id, errand);
         }
         let target = errand.kind.target(&self.own).to_vec();
-        let saw_all = walk.saw_all();
         let givers = walk.into_givers();
         let nodes = givers.len();
-        if saw_all {
-            self.remember_whole(now_ms, &givers);
-        }
         if nodes > 0 && !matches!(errand.kind, Kind::Explore(_)) {
             let table = GiverTable {
                 since_ms: now_ms,
@@ -392,7 +372,6 @@ impl Dht {
             waits_for: BTreeSet::new(),
             accepted: 0,
             refusal: None,
-            rejected: false,
             permissions: takers.permissions,
         };
         for Giver { contact, token } in &takers.givers {
@@ -449,12 +428,8 @@ impl Dht {
         }
         let refusal = delivery.refusal.take();
         let (accepted, permissions) = (delivery.accepted, delivery.permissions);
-        let walks = match permissions {
-            Permissions::Fresh => false,
-            Permissions::Remembered => accepted == 0 && refusal.is_none(),
-            Permissions::Borrowed => (accepted == 0 || delivery.rejected) && refusal.is_none(),
-        };
-        if walks {
+        let remembered = permissions == Permissions::Remembered;
+        if accepted == 0 && refusal.is_none() && remembered {
             return self.set_out(now_ms, id, errand);
         }
         let outcome = match (&errand.kind, accepted, refusal) {
@@ -576,10 +551,8 @@ impl Dht {
         to: SocketAddrV4,
         refusal: Option<Refusal>,
     ) {
-        let rejected = refusal.is_some();
         let about_value = refusal.filter(|refusal| (300..400).contains(&refusal.code));
         self.change_delivery(now_ms, id, to, |delivery| {
-            delivery.rejected |= rejected;
             delivery.refusal = about_value.or(delivery.refusal.take());
         });
     }

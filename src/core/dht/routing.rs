@@ -100,16 +100,10 @@ impl RoutingTable {
 
     /// The bucket that an id belongs to; `None` for the own one.
     fn bucket(&mut self, id: &NodeId) -> Option<&mut Bucket> {
-        let place = self.place(id)?;
-        self.buckets.get_mut(place)
-    }
-
-    /// Which bucket is that of an id; `None` for the own one.
-    fn place(&self, id: &NodeId) -> Option<usize> {
         let distance = distance(&self.own.0, id);
         let byte = distance.iter().position(|&byte| byte != 0)?;
         let bit = distance[byte].leading_zeros() as usize;
-        Some(byte * 8 + bit)
+        self.buckets.get_mut(byte * 8 + bit)
     }
 
     /// Somebody with this id was heard from this address. Who is known keeps his address, so that
@@ -164,9 +158,9 @@ impl RoutingTable {
     }
 
     /// Whether this id is known at this address.
-    pub(crate) fn knows(&self, id: &NodeId, address: SocketAddrV4) -> bool {
+    pub(crate) fn knows(&mut self, id: &NodeId, address: SocketAddrV4) -> bool {
         let contact = Contact { id: *id, address };
-        let bucket = self.place(id).and_then(|place| self.buckets.get(place));
+        let bucket = self.bucket(id);
         bucket.is_some_and(|bucket| bucket.nodes.iter().any(|node| node.contact == contact))
     }
 

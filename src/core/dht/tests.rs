@@ -274,40 +274,6 @@ fn equal_lookups_share_one_walk() {
 }
 
 #[test]
-fn a_small_dht_is_walked_once_for_many_names_and_again_when_it_changes() {
-    let mut world = World::new(1, (1, 1));
-    world.start_at(0, &[]);
-    (1..5).for_each(|number| world.start_at(number, &[0]));
-    world.run_for(5_000);
-    let steps = |world: &World| {
-        let walks = world.nodes[&host(2)].errands.values();
-        walks.filter(|errand| errand.walks()).count()
-    };
-    let begin = |world: &mut World, name: &[u8]| {
-        let key = world.ask(2, |dht, now| dht.start_announce(now, name, 7));
-        let walks = steps(world);
-        world.run_for(100);
-        assert_eq!(
-            world.finished[&key],
-            Outcome::Announce(Ok(world.nodes.len() - 1))
-        );
-        assert_eq!(world.lookup(1, name), [offered_by(2, 7)]);
-        walks == 1
-    };
-    assert!(begin(&mut world, b"a"));
-    assert!(!begin(&mut world, b"b"), "the walk has seen them all");
-    world.start_at(5, &[0]);
-    world.run_for(50);
-    assert!(begin(&mut world, b"c"), "one has come");
-    assert!(!begin(&mut world, b"d"));
-    world.run_for(1_000);
-    assert!(begin(&mut world, b"e"), "too long ago");
-    let forgetful = world.nodes.get_mut(&host(5)).expect("it runs");
-    forgetful.tokens = Tokens::new(0, &mut Random::new(&[8; 32]));
-    assert!(!begin(&mut world, b"f"), "who refuses is asked anew");
-}
-
-#[test]
 fn equal_announcements_share_one_errand_and_others_do_not() {
     let mut world = network(5, 0);
     let mut announce = |port| world.ask(2, |dht, now| dht.start_announce(now, NAME, port));

@@ -56,8 +56,6 @@ pub(crate) struct Walk {
     /// Whether anybody answered who can be asked again.
     answered: bool,
     entered: bool,
-    /// Whether a node may know others that this walk has not heard of.
-    hidden: bool,
 }
 
 impl Walk {
@@ -73,7 +71,6 @@ impl Walk {
             stopped: false,
             answered: false,
             entered: false,
-            hidden: false,
         };
         known.iter().for_each(|contact| walk.add(*contact));
         walk
@@ -137,7 +134,6 @@ impl Walk {
         } = answer;
         self.in_flight.remove(&from);
         self.asked.insert(from);
-        self.hidden |= contacts.is_empty();
         if let Some(id) = id {
             self.answered = true;
             let contact = Contact { id, address: from };
@@ -153,13 +149,11 @@ impl Walk {
 
     /// A node is not waited for any longer.
     pub(crate) fn on_late(&mut self, address: SocketAddrV4) {
-        self.hidden = true;
         self.in_flight.remove(&address);
     }
 
     /// A node does not answer, or not as who it is said to be: others take its place.
     pub(crate) fn on_failure(&mut self, address: SocketAddrV4) {
-        self.hidden = true;
         self.in_flight.remove(&address);
         self.candidates
             .retain(|(_, contact)| contact.address != address);
@@ -183,11 +177,6 @@ impl Walk {
     /// Whether it is over, if [`Walk::next`] has nobody to ask.
     pub(crate) fn waits(&self) -> bool {
         !self.in_flight.is_empty()
-    }
-
-    /// Whether every node that it could hear of has answered it and named others.
-    pub(crate) fn saw_all(&self) -> bool {
-        !self.hidden && !self.stopped && self.candidates.len() == self.givers.len()
     }
 
     /// The nodes nearest to the target that would take something, nearest first.
