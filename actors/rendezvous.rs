@@ -173,9 +173,15 @@ async fn round(
     let mut announced = Announced::BySomebody;
     if let Some(rpc) = rpc {
         let name = rpc.name.clone().into_bytes();
+        // Programs of this machine need no neighbour to find it.
         match rpc.address {
-            SocketAddr::V4(address) if !rpc.is_public() => dht.offer_here(name, address),
-            address => log_failure(dht.announce(name, address.port()).await),
+            SocketAddr::V4(address) if !address.ip().is_unspecified() => {
+                dht.offer_here(name.clone(), address);
+            }
+            _ => {}
+        }
+        if rpc.is_public() {
+            log_failure(dht.announce(name, rpc.address.port()).await);
         }
     }
     if let Some(peers) = peers {

@@ -1,8 +1,8 @@
 //! `grape`: a Grape of its own, in place of Grenache's program of the same name.
 //!
-//! A small tree of two actors: the DHT, and the HTTP interface if there is to be one. With
-//! `--events json` a line of JSON is printed for each event, so that scripts and tests know when
-//! it listens and when it has entered the DHT.
+//! A small tree of two actors on one thread: the DHT, and the HTTP interface if there is to be one.
+//! With `--events json` a line of JSON is printed for each event, so that scripts and tests know
+//! when it listens and when it has entered the DHT.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -115,7 +115,7 @@ async fn live(command: &GrapeCommand, ports: Ports, printer: Printer) -> Result<
             .body_bytes_max(command.payload_bytes_max);
         spec = spec.child(service::child(
             "grape_api",
-            grape_api::service(listener, api),
+            grape_api::service_here(listener, api),
         ));
     }
     let reference: ActorRef<Supervisor> = ActorRef::new("root", 1);

@@ -8,6 +8,7 @@ use bitfitech_actors::dht::{DhtClient, DhtParts};
 use bitfitech_actors::node::GrenacheChildren;
 use bitfitech_actors::service;
 use bitfitech_core::dht::DhtConfig;
+use bitfitech_io::certificates::ServiceTls;
 use bitfitech_io::config::{Mode, Settings};
 use bitfitech_io::transport::{BindError, bind_tcp};
 use bitfitech_io::udp::bind_udp;
@@ -31,13 +32,8 @@ impl GrenachePorts {
     pub fn bind(settings: &Settings) -> Result<Self, BindError> {
         let fallback = settings.p2p.fallback();
         let grape = &settings.grape;
-        // The service trades in the node's name and asks for no token.
-        let rpc_host = if grape.host.is_loopback() {
-            grape.host
-        } else {
-            Ipv4Addr::LOCALHOST.into()
-        };
-        let rpc = || bind_tcp(SocketAddr::new(rpc_host, grape.rpc_port), fallback).map(Some);
+        let rpc_address = SocketAddr::new(grape.rpc_host, grape.rpc_port);
+        let rpc = || bind_tcp(rpc_address, fallback).map(Some);
         match settings.mode {
             Mode::P2p => Ok(Self::default()),
             Mode::Legacy => Ok(Self {
@@ -72,8 +68,13 @@ impl GrenachePorts {
         }
     }
 
-    /// What runs in the tree of a node.
-    pub fn children(self, node: &Arc<NodeContext>, placing: &Placing) -> GrenacheChildren {
+    /// What runs in the tree of a node; the RPC service with this TLS.
+    pub fn children(
+        self,
+        node: &Arc<NodeContext>,
+        placing: &Placing,
+        tls: Option<ServiceTls>,
+    ) -> GrenacheChildren {
         let mut services = Vec::new();
         if let (Some(bound), Some(dht)) = (self.api, &node.grenache.dht) {
             let age_ms = DhtConfig::default().peer_age_ms_max;
@@ -81,7 +82,7 @@ impl GrenachePorts {
             services.push(service::child("grape_api", grape_api::service(bound, api)));
         }
         if let Some(bound) = self.rpc {
-            let serve = rpc::service(bound, placing.clone());
+            let serve = rpc::service(bound, tls, placing.clone());
             services.push(service::child("grape_rpc", serve));
         }
         let dht = self.dht.map(|socket| DhtParts {

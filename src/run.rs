@@ -19,6 +19,7 @@ use bitfitech_actors::context::{NodeContext, NodeParts};
 use bitfitech_actors::node::{self, ConsoleUse, GrenacheChildren};
 use bitfitech_actors::root::RootFailure;
 use bitfitech_core::exchange::OwnChain;
+use bitfitech_io::certificates::{self, ServiceTls};
 use bitfitech_io::config::{Configuration, Settings};
 use bitfitech_io::data_dir::DataDir;
 use bitfitech_io::identity::Identity;
@@ -45,6 +46,7 @@ const SHUTDOWN: Duration = Duration::from_secs(30);
 pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     let configuration = commands::load(options)?;
     let settings = configuration.settings();
+    let rpc_tls = rpc_tls(settings)?;
     let data_dir = DataDir::open(&settings.data_dir).map_err(failed)?;
     let logging = Logging::start(settings).map_err(failed)?;
     let own_chain = if data_dir.key_path().exists() {
@@ -80,7 +82,7 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
     };
     let node = NodeContext::new(parts);
     let placing = Placing::new(Arc::clone(&node));
-    let mut children = grenache.children(&node, &placing);
+    let mut children = grenache.children(&node, &placing, rpc_tls);
     children.services.extend(web.children(&node, &placing));
     let console = console_use(options, at_end);
     let ended = System::new().block_on(live(&node, bound, console, children));
@@ -90,6 +92,14 @@ pub fn run(options: &Options, at_end: AtEndOfInput) -> Result<String, Failure> {
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::RunTime(error.to_string())
+}
+
+/// The TLS of the RPC service. Its files are part of the configuration: a restart mends nothing.
+fn rpc_tls(settings: &Settings) -> Result<Option<ServiceTls>, Failure> {
+    let files = settings.grape.rpc_files();
+    let tls = files.map(|files| certificates::service_tls(&files));
+    tls.transpose()
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Binds the port on which peers are accepted.

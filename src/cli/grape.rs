@@ -17,7 +17,8 @@ const KEPT_MAX: u32 = 5_000;
 /// Silence after which a node is asked for a sign of life, in milliseconds (Grenache).
 const LIVENESS_MS: u64 = 300_000;
 
-/// The options of `grape` alone. Names and aliases are Grenache's.
+/// The options of `grape` alone. Names and aliases are Grenache's,
+/// whose program takes two dashes before a single letter too.
 #[derive(Clone, Debug, Args)]
 pub(super) struct GrapeOptions {
     /// UDP port of the DHT; 0: any free one
@@ -33,7 +34,7 @@ pub(super) struct GrapeOptions {
     bn: Entrances,
 
     /// Address of the HTTP interface, under which own announcements are kept too [default: all]
-    #[arg(short = 'b', long, value_name = "HOST")]
+    #[arg(short = 'b', long, alias = "b", value_name = "HOST")]
     bind: Option<IpAddr>,
 
     /// Age of announcements, in milliseconds

@@ -56,6 +56,7 @@ use self::transactions::{Overdue, Patience, Purpose, Question, Transactions};
 use self::upkeep::Upkeep;
 use self::value_store::ValueStore;
 use self::walk::Giver;
+use crate::address::Reach;
 use crate::krpc::{Answer, AnswerBody, Contact, Message, NodeId, OwnQuery};
 use crate::outputs::Outputs;
 use crate::types::Now;
@@ -105,8 +106,9 @@ pub struct Dht {
     queued: VecDeque<(QueryId, Errand)>,
     /// Services that only this host reaches, told to nobody else.
     offers: LeastRecent<Vec<u8>, SocketAddrV4>,
-    /// The errand of each name that is being looked up.
-    lookups: BTreeMap<Vec<u8>, QueryId>,
+    /// The errand of each name that is being looked up, and of each that is being announced with a
+    /// port.
+    shared: BTreeMap<(Vec<u8>, Option<u16>), QueryId>,
     upkeep: Upkeep,
     next_query: u64,
     outputs: Outputs<Output>,
@@ -131,7 +133,7 @@ impl Dht {
             errands: BTreeMap::new(),
             queued: VecDeque::new(),
             offers: LeastRecent::new(OFFERS_MAX),
-            lookups: BTreeMap::new(),
+            shared: BTreeMap::new(),
             upkeep: Upkeep::new(now_ms, &mut random),
             next_query: 0,
             outputs: Outputs::default(),
@@ -324,7 +326,10 @@ fn is_possible_source(address: SocketAddrV4) -> bool {
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_broadcast()
 }
 
-/// Whether a node at `teller` may send us to this address. Only this machine knows what is on it.
-fn is_acceptable(contact: SocketAddrV4, teller: SocketAddrV4) -> bool {
-    is_possible_source(contact) && (!contact.ip().is_loopback() || teller.ip().is_loopback())
+/// Whether a node at `teller` may send us to this address, or name it as that of a service. Only
+/// this machine knows what is on it, only this network what is in it: a stranger elsewhere who
+/// names such an address means another machine, or harm.
+fn is_acceptable(told: SocketAddrV4, teller: SocketAddrV4) -> bool {
+    let reach = |address: SocketAddrV4| Reach::of((*address.ip()).into());
+    is_possible_source(told) && reach(told).concerns(reach(teller))
 }

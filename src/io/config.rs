@@ -129,6 +129,10 @@ impl Configuration {
             let place = effective["api.host"].origin.clone();
             errors.push(ConfigError::MissingToken { place });
         }
+        if let Some(key) = settings.grape.missing_rpc_file() {
+            let place = origin_of_rpc(&settings, &effective);
+            errors.push(ConfigError::MissingRpcFile { place, key });
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -209,6 +213,22 @@ fn find_exceeding(effective: &BTreeMap<String, Effective>) -> Vec<ConfigError> {
         })
     });
     exceeding.collect()
+}
+
+/// Where the value stands that makes files of the RPC service necessary.
+fn origin_of_rpc(settings: &Settings, effective: &BTreeMap<String, Effective>) -> String {
+    let keys = [
+        "grape.rpc_certificate_path",
+        "grape.rpc_key_path",
+        "grape.rpc_ca_path",
+    ];
+    let default = Place::Default.to_string();
+    let mut given = keys.iter().map(|key| &effective[*key].origin);
+    let given = given.find(|origin| **origin != default);
+    match given {
+        Some(origin) if settings.grape.rpc_host.is_loopback() => origin.clone(),
+        _ => effective["grape.rpc_host"].origin.clone(),
+    }
 }
 
 /// Where the value stands that spoils the genesis.

@@ -5,8 +5,10 @@
 //!
 //! Read in this order: [`config`] and [`logging`], then [`data_dir`] and [`identity`], then [`tls`]
 //! and [`transport`], then [`store`]; [`peer_file`] and [`mdns`] find peers, [`udp`] and
-//! [`grape_client`] talk to Grapes, [`command_history`] stands by itself.
+//! [`grape_client`] talk to Grapes, [`certificates`] let Grenache programs trade from elsewhere,
+//! [`command_history`] stands by itself.
 
+pub mod certificates;
 pub mod command_history;
 pub mod config;
 pub mod data_dir;

@@ -9,7 +9,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONNECTION, HeaderName};
@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 
 use crate::grape_values::{TextForm, byte_string, encode, length, text, whole};
 use crate::http::{self, BodyError, LastWords, Rest};
+use crate::http_here;
+use crate::recent_announcements::{Memory, RecentAnnouncements, Service};
 use crate::recent_answers::RecentAnswers;
 
 /// Values of this length or longer are refused.
@@ -46,6 +48,7 @@ pub struct GrapeApi {
     /// Longest body of a request.
     body_bytes_max: usize,
     recent: Arc<RecentAnswers>,
+    announced: Arc<RecentAnnouncements>,
 }
 
 impl GrapeApi {
@@ -56,6 +59,7 @@ impl GrapeApi {
             dht_port,
             body_bytes_max: BODY_BYTES_MAX,
             recent: Arc::new(RecentAnswers::new(peer_age_ms_max)),
+            announced: Arc::new(RecentAnnouncements::new(peer_age_ms_max)),
         }
     }
 
@@ -91,9 +95,14 @@ impl Answer {
     }
 }
 
-/// What serves the interface on a bound port.
+/// What serves the interface on a bound port, on threads of its own.
 pub fn service(bound: TcpListener, api: GrapeApi) -> Serve {
     Arc::new(move || http::serve(&bound, api.clone(), handle))
+}
+
+/// What serves it on the thread of its supervisor.
+pub fn service_here(bound: TcpListener, api: GrapeApi) -> Serve {
+    Arc::new(move || http_here::serve(&bound, api.clone(), handle))
 }
 
 async fn handle(
@@ -208,11 +217,34 @@ async fn announce(api: &GrapeApi, data: Option<&Value>) -> Answer {
         Ok(port) => port,
         Err(_) => return announce_impossible(api, name).await,
     };
-    if let Some(name) = arguments.first().and_then(Value::as_str) {
+    let service = Service { port, name };
+    match api.announced.repeat(Instant::now(), &service) {
+        Memory::Accepted(nodes) => Answer::json(&json!(nodes)),
+        Memory::Repeated(nodes, time) => {
+            actix_web::rt::spawn(send_again(api.clone(), service, time));
+            Answer::json(&json!(nodes))
+        }
+        Memory::None => send_announcement(api, service).await,
+    }
+}
+
+/// Sends an announcement that was repeated, at the end of the time for which it is remembered.
+async fn send_again(api: GrapeApi, service: Service, time: Duration) {
+    api.announced.wait(time).await;
+    let answer = send_announcement(&api, service).await;
+    tracing::trace!(target: "dht", "sent again: {}", answer.body);
+}
+
+async fn send_announcement(api: &GrapeApi, service: Service) -> Answer {
+    if let Ok(name) = std::str::from_utf8(&service.name) {
         api.recent.forget(name);
     }
-    match api.dht.announce(name, port).await {
-        Ok(Ok(accepted)) => Answer::json(&json!(accepted)),
+    let sent = Instant::now();
+    match api.dht.announce(service.name.clone(), service.port).await {
+        Ok(Ok(accepted)) => {
+            api.announced.accepted(sent, service, accepted);
+            Answer::json(&json!(accepted))
+        }
         Ok(Err(error)) => refused(&error),
         Err(error) => unavailable(error),
     }

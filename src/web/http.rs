@@ -15,21 +15,22 @@ use actix_web::rt::time::{Sleep, sleep, timeout};
 use actix_web::web::{self, Bytes, Data, Payload, ServiceConfig};
 use actix_web::{App, Error, FromRequest, Handler, HttpServer, Responder};
 use bitfitech_actors::service::{Service, StopMode};
+use bitfitech_io::certificates::ServiceTls;
 use futures_core::Stream;
 #[cfg(target_os = "linux")]
 use socket2::SockRef;
 
 /// Longest wait for the next request of a connection: the one that Node's HTTP server has.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// Longest wait for the rest of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest wait for answers under way when a service stops, in seconds.
-const STOP_S: u64 = 1;
+/// Longest wait for answers under way when a service stops.
+pub(crate) const STOP: Duration = Duration::from_secs(1);
 
 /// Most connections of one service; others wait in the backlog of the system. A guess.
-const CONNECTIONS_MAX: usize = 4_096;
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 
 /// Bytes beyond the allowed ones that are read and thrown away, so that the answer that says so
 /// gets through to ordinary clients; a connection that brings more is closed.
@@ -60,6 +61,25 @@ where
     H::Output: Responder,
     A: FromRequest + 'static,
 {
+    serve_by(bound, None, shared, handle)
+}
+
+/// The same, to clients of this TLS alone if there is one.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn serve_by<S, H, A>(
+    bound: &TcpListener,
+    tls: Option<&ServiceTls>,
+    shared: S,
+    handle: H,
+) -> Result<Service, String>
+where
+    S: Send + Sync + 'static,
+    H: Handler<A> + Send,
+    H::Output: Responder,
+    A: FromRequest + 'static,
+{
     let shared = Data::new(shared);
     let configure = move |config: &mut ServiceConfig| {
         config
@@ -76,11 +96,13 @@ where
         .tcp_nodelay(true)
         .on_connect(limit_unread)
         .max_connections(CONNECTIONS_MAX)
-        .shutdown_timeout(STOP_S)
-        .disable_signals()
-        .listen(listener)
-        .map_err(failed)?
-        .run();
+        .shutdown_timeout(STOP.as_secs())
+        .disable_signals();
+    let server = match tls {
+        None => server.listen(listener),
+        Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
+    };
+    let server = server.map_err(failed)?.run();
     let handle = server.handle();
     // A task of its own, which outlives whoever waits for it: so a server can still be told to
     // end when its actor is gone.

@@ -15,6 +15,11 @@ const ANSWERS_MAX: usize = 1_024;
 /// Longest life of an answer.
 const LIFE_MAX: Duration = Duration::from_secs(1);
 
+/// How long something may be remembered of announcements of this age.
+pub(crate) fn life_of(peer_age_ms_max: u64) -> Duration {
+    Duration::from_millis(peer_age_ms_max / 100).min(LIFE_MAX)
+}
+
 /// Answers by name.
 #[derive(Debug)]
 pub(crate) struct RecentAnswers {
@@ -27,7 +32,7 @@ impl RecentAnswers {
     pub(crate) fn new(peer_age_ms_max: u64) -> Self {
         Self {
             answers: Mutex::default(),
-            life: Duration::from_millis(peer_age_ms_max / 100).min(LIFE_MAX),
+            life: life_of(peer_age_ms_max),
         }
     }
 

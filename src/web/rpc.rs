@@ -5,12 +5,14 @@
 //! under other names (`rpc_actions.rs`), and results have the fields of its replies in JSON. What
 //! cannot be understood gets an error with whatever `rid` it has, never silence.
 //!
-//! With the header `grc-compress: gzip` both bodies are compressed; a request that is a stream has
-//! `rid` and key in the header `_gr`.
+//! With the header `grc-compress: gzip` both bodies are compressed. A request that is a stream has
+//! `rid` and key in the header `_gr`, and may name its action in `_a` and the arguments in `_ar`,
+//! which count more than its body.
 //!
-//! The service trades in the node's name and asks for no token, so it listens on loopback only, and
-//! refuses what a browser sends: a page of any site could have it send orders. Browsers name the
-//! page's origin with every POST; programs of Grenache do not.
+//! The service trades in the node's name and asks for no token, so it listens on loopback only,
+//! unless it asks clients for certificates ([`bitfitech_io::certificates`]). It refuses what a
+//! browser sends: a page of any site could have it send orders. Browsers name the page's origin
+//! with every POST; programs of Grenache do not.
 
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bitfitech_actors::service::Serve;
+use bitfitech_io::certificates::ServiceTls;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -31,9 +34,9 @@ use crate::rpc_actions::action_of;
 /// Longest body of a request, compressed or not: many times the longest order.
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 
-/// What serves the RPC service of a node on a bound port.
-pub fn service(bound: TcpListener, placing: Placing) -> Serve {
-    Arc::new(move || http::serve(&bound, placing.clone(), handle))
+/// What serves the RPC service of a node on a bound port, to clients of this TLS if there is one.
+pub fn service(bound: TcpListener, tls: Option<ServiceTls>, placing: Placing) -> Serve {
+    Arc::new(move || http::serve_by(&bound, tls.as_ref(), placing.clone(), handle))
 }
 
 /// Whether bodies are compressed.
@@ -82,18 +85,20 @@ async fn handle(
     };
     let message = body
         .ok()
-        .and_then(|body| serde_json::from_slice(&body).ok());
-    let Some(Value::Array(message)) = message else {
+        .and_then(|body| serde_json::from_slice::<Vec<Value>>(&body).ok());
+    let by_header = header("_a").map(|action| payload_of(action, header("_ar")));
+    if message.is_none() && by_header.is_none() {
         let expected = "the request must be [rid, key, payload] in JSON";
         return refused(StatusCode::BAD_REQUEST, expected);
+    }
+    let message = message.unwrap_or_default();
+    let rid = match &envelope {
+        Some(Ok(envelope)) => envelope.get(0),
+        _ => message.first(),
     };
-    let rid = match envelope {
-        Some(Ok(envelope)) => envelope.get(0).cloned(),
-        _ => message.first().cloned(),
-    };
-    let rid = rid.unwrap_or(Value::Null);
-    let asked = action_of(message.get(2).unwrap_or(&Value::Null));
-    let answer = match asked {
+    let rid = rid.unwrap_or(&Value::Null);
+    let payload = by_header.as_ref().or(message.get(2));
+    let answer = match action_of(payload.unwrap_or(&Value::Null)) {
         Ok(action) => placing.perform(action).await,
         Err(error) => Err(error),
     };
@@ -102,6 +107,15 @@ async fn handle(
         Err(error) => json!([rid, error, null]),
     };
     respond(StatusCode::OK, packing, &answer)
+}
+
+/// The payload that headers name. Arguments that are no JSON are none that any action takes.
+fn payload_of(action: &str, arguments: Option<&str>) -> Value {
+    let arguments = match arguments {
+        None => json!([]),
+        Some(text) => serde_json::from_str(text).unwrap_or(Value::Null),
+    };
+    json!({"action": action, "args": arguments})
 }
 
 fn respond(status: StatusCode, packing: Packing, answer: &Value) -> HttpResponse {

@@ -303,6 +303,16 @@ pub const BAD_FILES: &[Bad] = &[
         "api.token must be set",
     ),
     (
+        File("[grape]\nrpc_host = \"0.0.0.0\"\n"),
+        &["config.toml:2", "grape.rpc_certificate_path is missing"],
+        "set all three",
+    ),
+    (
+        File("[grape]\nrpc_ca_path = \"ca.pem\"\nrpc_certificate_path = \"node.pem\"\n"),
+        &["config.toml:3", "grape.rpc_key_path is missing"],
+        "set all three",
+    ),
+    (
         File("[api]\ntoken = 12345\n"),
         &["config.toml:2", "api.token is a value that is not shown"],
         "visible characters",

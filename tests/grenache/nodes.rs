@@ -9,7 +9,7 @@ use crate::support::plan::Plan;
 use crate::workshop::Workshop;
 
 /// The network of nodes in tests.
-const SERVICE: &str = "bitfitech:e2e:rpc";
+pub const SERVICE: &str = "bitfitech:e2e:rpc";
 
 /// A node that looks for others in this mode.
 fn seeking(name: &str, mode: &str) -> Plan {
@@ -19,7 +19,7 @@ fn seeking(name: &str, mode: &str) -> Plan {
 }
 
 /// A node with a Grape of its own, on free ports.
-fn plan(name: &str) -> Plan {
+pub fn plan(name: &str) -> Plan {
     ["grape.dht_port", "grape.api_port", "grape.rpc_port"]
         .into_iter()
         .fold(seeking(name, "grenache"), |plan, key| plan.set(key, "0"))
@@ -103,9 +103,14 @@ fn mode_p2p_has_no_dht_and_says_so() {
 /// What a client of Grenache is answered by the service of a node.
 fn ask(workshop: &Workshop, node: &Node, payloads: &Value, packing: &str) -> Vec<Value> {
     let grape = format!("http://{}", text(node.ready(), "grape_api"));
+    trade(workshop, &[&grape, SERVICE, &payloads.to_string(), packing])
+}
+
+/// What a client of Grenache with these arguments is answered.
+pub fn trade(workshop: &Workshop, arguments: &[&str]) -> Vec<Value> {
     let output = workshop
         .node("trade.js")
-        .args([&grape, SERVICE, &payloads.to_string(), packing])
+        .args(arguments)
         .output()
         .expect("node runs");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -113,7 +118,8 @@ fn ask(workshop: &Workshop, node: &Node, payloads: &Value, packing: &str) -> Vec
     answers.unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-fn order(side: &str, price: &str, quantity: &str) -> Value {
+/// An order with a name of its own.
+pub fn order(side: &str, price: &str, quantity: &str) -> Value {
     json!({"action": "order.new", "args": [{
         "pair": "BTC/USD", "side": side, "type": "limit", "price": price, "quantity": quantity,
         "client_id": format!("{side} {price} {quantity}"),
@@ -166,6 +172,67 @@ fn a_client_of_grenache_trades_through_three_nodes() {
     assert_eq!(changed[1]["status"], "cancelled", "{changed:?}");
     let error = text(&changed[2], "error");
     assert!(error.starts_with("ORDER_CLOSED: "), "{error}");
+}
+
+#[test]
+fn requests_that_are_streams_are_answered_like_others() {
+    let Some(workshop) = Workshop::open("grenache") else {
+        return;
+    };
+    let node = Node::start(plan("alone"));
+    let payloads = json!([
+        order("buy", "100.5", "2"),
+        {"action": "book", "args": [{"depth": 5}]},
+        {"action": "order.cancel", "args": ["00000000"]},
+        {"action": "digest"},
+    ]);
+    for packing in ["stream", "headers"] {
+        let answers = ask(&workshop, &node, &payloads, packing);
+        // The second order has the name of the first.
+        assert_eq!(answers[0]["status"], "open", "{packing}: {answers:?}");
+        let bids = &answers[1]["bids"];
+        assert_eq!((&bids[0][1], &bids[1]), (&json!("2"), &Value::Null));
+        let error = text(&answers[2], "error");
+        assert!(error.starts_with("UNKNOWN_ORDER: "), "{error}");
+        assert!(answers[3]["set"].is_string(), "{answers:?}");
+    }
+    let port = port_of(&text(node.ready(), "grape_rpc"));
+    let head = "_gr: [\"7\", \"a\"]\r\n_a: digest\r\n_ar: no JSON\r\n";
+    let (_, answer) = crate::grape::post_from(port, "", head, "");
+    assert!(answer.starts_with(r#"["7","BAD_REQUEST: "#), "{answer}");
+    let (status, answer) = crate::grape::post_from(port, "", "_gr: no JSON\r\n", "[]");
+    assert_eq!(
+        (status, answer.as_str()),
+        (500, r#"[null,"ERR_HEADER_PARSE_GR",null]"#)
+    );
+}
+
+#[test]
+fn an_order_with_a_name_is_placed_once_however_it_is_repeated() {
+    let Some(workshop) = Workshop::open("grenache") else {
+        return;
+    };
+    let mut node = Node::start(plan("alone"));
+    let mut named = order("buy", "100.5", "2");
+    named["args"][0]["client_id"] = json!(7);
+    let mut other = order("sell", "200", "1");
+    other["args"][0]["client_id"] = json!("7");
+    let mut wrong = order("buy", "100.5", "0");
+    wrong["args"][0]["client_id"] = json!("again");
+    let mut right = named.clone();
+    right["args"][0]["client_id"] = json!("again");
+    let mut unusable = named.clone();
+    unusable["args"][0]["client_id"] = json!({});
+    let payloads = json!([named, named, other, wrong, right, unusable]);
+    let answers = ask(&workshop, &node, &payloads, "none");
+    assert_eq!(answers[0]["status"], "open", "{answers:?}");
+    assert_eq!(answers[1], answers[0], "the first answer again");
+    assert_eq!(answers[2], answers[0], "a number and a text are one name");
+    assert!(answers[3]["error"].is_string(), "nothing was placed");
+    assert_eq!(answers[4]["status"], "open", "so the name is free");
+    let error = text(&answers[5], "error");
+    assert!(error.starts_with("BAD_REQUEST: client_id"), "{error}");
+    assert_eq!(list(&node.ok("orders"), "orders").len(), 2);
 }
 
 #[test]

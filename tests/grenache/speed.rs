@@ -91,8 +91,14 @@ struct Figures {
     p99_us: u128,
 }
 
+/// What is asked, by the number of the connection and of the request.
+type Asked = fn(usize, usize) -> Value;
+
+/// Whether an answer is what was to be expected.
+type Good = fn(&[u8]) -> bool;
+
 /// Asks for a while over all connections at once.
-fn measure(port: u16, route: &str, data: fn(usize) -> Value, good: fn(&[u8]) -> bool) -> Figures {
+fn measure(port: u16, route: &str, data: Asked, good: Good) -> Figures {
     let barrier = Barrier::new(CONNECTIONS);
     let mut latencies: Vec<u128> = thread::scope(|scope| {
         let workers: Vec<_> = (0..CONNECTIONS)
@@ -103,9 +109,9 @@ fn measure(port: u16, route: &str, data: fn(usize) -> Value, good: fn(&[u8]) -> 
                     let mut latencies = Vec::new();
                     barrier.wait();
                     let end = Instant::now() + DURATION;
-                    for number in (worker * 7..).step_by(BATCH) {
+                    for number in (0..).step_by(BATCH) {
                         let batch = number..number + BATCH;
-                        let batch: Vec<Value> = batch.map(|at| data(at % NAMES)).collect();
+                        let batch: Vec<Value> = batch.map(|at| data(worker, at)).collect();
                         let asked = Instant::now();
                         if asked >= end {
                             break;
@@ -133,34 +139,68 @@ fn measure(port: u16, route: &str, data: fn(usize) -> Value, good: fn(&[u8]) -> 
     }
 }
 
-/// Figures of a pair of Grapes, and the memory of the one that was asked.
+/// The kinds of requests: those of services in demand, which many programs announce and look up,
+/// and those that nothing can be remembered of.
+const KINDS: [(&str, &str, Asked, Good); 4] = [
+    (
+        "announces",
+        "announce",
+        |worker, at| {
+            let number = (worker * 7 + at) % NAMES;
+            json!([format!("service:{number}"), 1_000 + number])
+        },
+        |answer| answer == b"1",
+    ),
+    (
+        "lookups",
+        "lookup",
+        |worker, at| json!(format!("service:{}", (worker * 7 + at) % NAMES)),
+        |answer| answer.starts_with(b"[\"127.0.0.1:"),
+    ),
+    (
+        "announces of another name each",
+        "announce",
+        |worker, at| json!([format!("service:{worker}:{at}"), 1_000 + at % NAMES]),
+        |answer| answer == b"1",
+    ),
+    (
+        "lookups of what nobody offers",
+        "lookup",
+        |worker, at| json!(format!("nobody:{worker}:{at}")),
+        |answer| answer == b"[]",
+    ),
+];
+
+/// Requests a second of each kind at a pair of Grapes, and the memory of the one that was asked
+/// after the first two.
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> (Figures, Figures, u64) {
+fn bench(kind: &str, entrance: &Grape, asked: &Grape) -> ([f64; 4], u64) {
     eventually("they know each other", || {
-        entrance.result("announce", json!(["a", 7])) == 1
-            && asked.result("announce", json!(["b", 7])) == 1
+        // The one that has an entrance first: it asks there again, the other one waits for it.
+        asked.result("announce", json!(["a", 7])) == 1
+            && entrance.result("announce", json!(["b", 7])) == 1
     });
-    let announce = |number: usize| json!([format!("service:{number}"), 1_000 + number]);
-    let announces = measure(asked.api_port, "announce", announce, |answer| {
-        answer == b"1"
-    });
-    let lookup = |number: usize| json!(format!("service:{number}"));
-    let found = |answer: &[u8]| answer.starts_with(b"[\"127.0.0.1:");
-    let lookups = measure(asked.api_port, "lookup", lookup, found);
-    let memory = memory_kb(asked.id());
-    for (what, figures) in [("announces", &announces), ("lookups", &lookups)] {
+    let mut memory = 0;
+    let rates = KINDS.map(|(what, route, data, good)| {
+        let figures = measure(asked.api_port, route, data, good);
         println!(
-            "{kind}: {what} {:.0} a second; {BATCH} of them: p50 {} us, p99 {} us",
-            figures.per_second, figures.p50_us, figures.p99_us
+            "{kind}: {what} {:.0} a second; {BATCH} of them: p50 {} us, p99 {} us; then {} kB",
+            figures.per_second,
+            figures.p50_us,
+            figures.p99_us,
+            memory_kb(asked.id())
         );
-    }
-    println!("{kind}: {memory} kB resident");
-    (announces, lookups, memory)
+        if what == "lookups" {
+            memory = memory_kb(asked.id());
+        }
+        figures.per_second
+    });
+    (rates, memory)
 }
 
 #[test]
 #[ignore = "a benchmark: it needs the machine for itself, and a release build"]
-fn our_grape_answers_lookups_ten_times_as_fast_as_the_real_one() {
+fn our_grape_answers_ten_times_as_fast_as_the_real_one() {
     let workshop = Workshop::open("grenache").expect("the real Grape");
     let real = Grape::real_aged(&workshop, &[], AGE_MS);
     let second = Grape::real_aged(&workshop, &[real.dht_port], AGE_MS);
@@ -170,10 +210,11 @@ fn our_grape_answers_lookups_ten_times_as_fast_as_the_real_one() {
     let second = Grape::ours_silent(&[ours.dht_port], AGE_MS);
     let ours = bench("ours", &ours, &second);
     let real = real_figures;
-    let announces = ours.0.per_second / real.0.per_second;
-    let lookups = ours.1.per_second / real.1.per_second;
-    let memory = ours.2 as f64 / real.2 as f64;
-    println!("ratios: announces {announces:.1}, lookups {lookups:.1}, memory {memory:.3}");
-    // What docs/PERFORMANCE.md says of announces and memory is short of the aim of ten.
-    assert!(lookups >= 10.0 && announces >= 1.0 && memory <= 0.2);
+    let rates = ours.0.iter().zip(real.0).map(|(ours, real)| ours / real);
+    let rates: Vec<f64> = rates.collect();
+    let memory = ours.1 as f64 / real.1 as f64;
+    println!("ratios: {rates:.1?}, memory {memory:.3}");
+    // What docs/PERFORMANCE.md says of the rest is short of the aim of ten, or says why.
+    assert!(rates[0] >= 10.0 && rates[1] >= 10.0 && memory <= 0.2);
+    assert!(rates[2] >= 1.0 && rates[3] >= 1.0);
 }

@@ -5,9 +5,9 @@
 //! the nearest of those. If nobody takes it any more on the strength of a remembered permission
 //! (neighbours that were restarted), the errand walks once and tries again.
 //!
-//! Equal lookups at the same time share one walk. At most [`ACTIVE_MAX`] errands are under way,
-//! [`QUEUED_MAX`] wait for them, and [`WAITERS_MAX`] callers for one lookup; whoever comes then is
-//! told that it is too much.
+//! Equal lookups at the same time share one walk, and equal announcements one errand. At most
+//! [`ACTIVE_MAX`] errands are under way, [`QUEUED_MAX`] wait for them, and [`WAITERS_MAX`] callers
+//! for one of them; whoever comes then is told that it is too much.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -33,7 +33,7 @@ const ACTIVE_MAX: usize = 256;
 /// Most errands that wait.
 const QUEUED_MAX: usize = 4_096;
 
-/// Most callers that wait for one lookup.
+/// Most callers that wait for one errand.
 const WAITERS_MAX: usize = 8_192;
 
 /// Most addresses gathered by one lookup, of which [`PEERS_FOUND_MAX`] are told. A guess.
@@ -78,6 +78,15 @@ impl Kind {
             Self::Lookup { name, .. } | Self::Announce { name, .. } => name,
             Self::Get { request, .. } => &request.target,
             Self::Put { target, .. } => target,
+        }
+    }
+
+    /// What others that ask for the same name and port share, if they may.
+    fn shared_key(&self) -> Option<(Vec<u8>, Option<u16>)> {
+        match self {
+            Self::Lookup { name, .. } => Some((name.clone(), None)),
+            Self::Announce { name, port } => Some((name.clone(), Some(*port))),
+            Self::Explore(_) | Self::Get { .. } | Self::Put { .. } => None,
         }
     }
 
@@ -130,15 +139,12 @@ impl Dht {
     /// # Errors
     /// When too much is asked already; so for the others.
     pub fn start_lookup(&mut self, now: Now, name: &[u8]) -> Result<QueryId, Overloaded> {
-        if let Some(errand) = self.lookups.get(name) {
-            let errand = self.errands.get_mut(errand);
-            let errand = errand.filter(|errand| errand.waiters.len() < WAITERS_MAX);
-            let waiters = errand.map(|errand| &mut errand.waiters).ok_or(Overloaded)?;
-            self.next_query += 1;
-            waiters.push(QueryId(self.next_query));
-            return Ok(QueryId(self.next_query));
-        }
         let name = name.to_vec();
+        let key = (name, None);
+        if let Some(joined) = self.join(&key) {
+            return joined;
+        }
+        let name = key.0;
         let own = self.peers.of(now.monotonic_ms, &name).into_iter();
         let offered = self.offers.peek(&name).copied();
         let found = own.chain(offered).collect();
@@ -156,8 +162,24 @@ impl Dht {
         name: &[u8],
         port: u16,
     ) -> Result<QueryId, Overloaded> {
-        let name = name.to_vec();
+        let key = (name.to_vec(), Some(port));
+        if let Some(joined) = self.join(&key) {
+            return joined;
+        }
+        let name = key.0;
         self.begin(now.monotonic_ms, Kind::Announce { name, port })
+    }
+
+    /// Waits for an equal errand that is under way, if there is one.
+    fn join(&mut self, key: &(Vec<u8>, Option<u16>)) -> Option<Result<QueryId, Overloaded>> {
+        let errand = self.shared.get(key)?;
+        let errand = self.errands.get_mut(errand);
+        let Some(errand) = errand.filter(|errand| errand.waiters.len() < WAITERS_MAX) else {
+            return Some(Err(Overloaded));
+        };
+        self.next_query += 1;
+        errand.waiters.push(QueryId(self.next_query));
+        Some(Ok(QueryId(self.next_query)))
     }
 
     /// Looks for a value.
@@ -232,8 +254,8 @@ impl Dht {
     }
 
     fn launch(&mut self, now_ms: u64, id: QueryId, errand: Errand) {
-        if let Kind::Lookup { name, .. } = &errand.kind {
-            self.lookups.insert(name.clone(), id);
+        if let Some(key) = errand.kind.shared_key() {
+            self.shared.insert(key, id);
         }
         let target = errand.kind.target(&self.own).to_vec();
         let delivers = matches!(errand.kind, Kind::Announce { .. } | Kind::Put { .. });
@@ -327,20 +349,17 @@ impl Dht {
             }
             Kind::Explore(_) => {
                 self.on_explored(now_ms);
-                self.conclude(now_ms, id);
+                self.conclude(now_ms, id, &errand, None);
             }
-            Kind::Lookup { name, found } => {
+            Kind::Lookup { found, .. } => {
                 let found = core::mem::take(found).into_iter().collect();
                 let peers = self.random.sample(found, PEERS_FOUND_MAX);
-                self.lookups.remove(name);
                 let outcome = Outcome::Lookup(Found { peers, nodes });
-                self.tell(&errand.waiters, &outcome);
-                self.conclude(now_ms, id);
+                self.conclude(now_ms, id, &errand, Some(outcome));
             }
             Kind::Get { best, .. } => {
                 let outcome = Outcome::Get(best.take());
-                self.tell(&errand.waiters, &outcome);
-                self.conclude(now_ms, id);
+                self.conclude(now_ms, id, &errand, Some(outcome));
             }
         }
     }
@@ -377,8 +396,7 @@ impl Dht {
         }
         if takers.givers.is_empty() {
             let outcome = errand.kind.failed(SendError::NoNodes);
-            self.tell(&errand.waiters, &outcome);
-            return self.conclude(now_ms, id);
+            return self.conclude(now_ms, id, &errand, Some(outcome));
         }
         errand.stage = Stage::Delivers(delivery);
         self.settle_delivery(now_ms, id, errand);
@@ -420,22 +438,24 @@ impl Dht {
             (Kind::Put { target, .. }, _, _) => Outcome::Put(Ok(*target)),
             (_, accepted, _) => Outcome::Announce(Ok(accepted)),
         };
-        self.tell(&errand.waiters, &outcome);
-        self.conclude(now_ms, id);
+        self.conclude(now_ms, id, &errand, Some(outcome));
     }
 
-    fn tell(&mut self, waiters: &[QueryId], outcome: &Outcome) {
-        for query in waiters {
-            self.outputs.push_back(Output::Finished {
-                query: *query,
-                outcome: outcome.clone(),
-            });
+    /// An errand has ended: who waits for it is told, and the next one that waits begins.
+    fn conclude(&mut self, now_ms: u64, id: QueryId, errand: &Errand, outcome: Option<Outcome>) {
+        if let Some(outcome) = outcome {
+            for query in errand.waiters.iter().copied() {
+                let outcome = outcome.clone();
+                self.outputs.push_back(Output::Finished { query, outcome });
+            }
         }
-    }
-
-    /// An errand has ended: the next one that waits begins.
-    fn conclude(&mut self, now_ms: u64, id: QueryId) {
         self.errands.remove(&id);
+        // One that waited may have been overtaken by an equal one, which counts then.
+        if let Some(key) = errand.kind.shared_key()
+            && self.shared.get(&key) == Some(&id)
+        {
+            self.shared.remove(&key);
+        }
         if let Some((next, errand)) = self.queued.pop_front() {
             self.launch(now_ms, next, errand);
         }
@@ -468,7 +488,8 @@ impl Dht {
         });
         match &mut errand.kind {
             Kind::Lookup { found, .. } => {
-                for peer in reply.peers {
+                let told = reply.peers.into_iter();
+                for peer in told.filter(|peer| is_acceptable(*peer, from)) {
                     if found.len() < GATHERED_MAX && found.insert(peer) {
                         let event = DhtEvent::PeerFound(peer);
                         self.outputs.push_back(Output::Event(event));

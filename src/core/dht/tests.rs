@@ -274,6 +274,25 @@ fn equal_lookups_share_one_walk() {
 }
 
 #[test]
+fn equal_announcements_share_one_errand_and_others_do_not() {
+    let mut world = network(5, 0);
+    let mut announce = |port| world.ask(2, |dht, now| dht.start_announce(now, NAME, port));
+    let announced = [7, 7, 8, 7].map(&mut announce);
+    let lookup = world.ask(2, |dht, now| dht.start_lookup(now, NAME));
+    assert_eq!(world.nodes[&host(2)].errands.len(), 3);
+    world.run_for(1_000);
+    for key in &announced {
+        assert_eq!(world.finished[key], Outcome::Announce(Ok(4)));
+    }
+    assert!(world.finished.contains_key(&lookup));
+    assert_eq!(world.announced.len(), 2 * 4, "each node got each port once");
+    assert_eq!(world.nodes[&host(2)].shared.len(), 0);
+    let mut found = world.lookup(1, NAME);
+    found.sort_unstable();
+    assert_eq!(found, [7, 8].map(|port| offered_by(2, port)));
+}
+
+#[test]
 fn too_much_is_refused_and_what_waits_is_done() {
     let mut world = network(5, 0);
     let dht = world.nodes.get_mut(&host(2)).expect("it runs");
@@ -287,7 +306,7 @@ fn too_much_is_refused_and_what_waits_is_done() {
     assert_eq!(accepted, 256 + 4_096);
     world.run_for(30_000);
     assert_eq!(world.finished.len(), accepted as usize);
-    assert_eq!(world.nodes[&host(2)].lookups.len(), 0);
+    assert_eq!(world.nodes[&host(2)].shared.len(), 0);
     assert_eq!(world.nodes[&host(2)].transactions.len(), 0);
 }
 
@@ -387,6 +406,7 @@ fn nobody_is_sent_to_this_machine_by_others() {
     });
     let reply = crate::krpc::OwnReply {
         contacts: Some(contacts.to_vec()),
+        peers: Some(alloc::vec![trap, near]),
         ..crate::krpc::OwnReply::default()
     };
     dht.handle_datagram(at(1), host(1), &reply.encode(Some(&transaction), &liar));
@@ -397,6 +417,33 @@ fn nobody_is_sent_to_this_machine_by_others() {
         })
         .collect();
     assert_eq!(asked, [near]);
+    dht.tick(at(5_000));
+    let mut outputs = core::iter::from_fn(|| dht.poll_output());
+    let found = outputs.find_map(|output| match output {
+        Output::Finished { outcome, .. } => Some(outcome),
+        _ => None,
+    });
+    let Some(Outcome::Lookup(found)) = found else {
+        panic!("the lookup ends: {found:?}");
+    };
+    assert_eq!(found.peers, [near]);
+}
+
+#[test]
+fn strangers_name_no_address_that_only_this_machine_or_network_reaches() {
+    let address = |text: &str| -> SocketAddrV4 { text.parse().expect("an address") };
+    let [here, nearby, afar] = ["127.0.0.1:22", "192.168.0.1:22", "8.8.8.8:22"].map(address);
+    for (teller, believed) in [
+        (here, &[here, nearby, afar][..]),
+        (nearby, &[nearby, afar]),
+        (afar, &[afar]),
+    ] {
+        for told in [here, nearby, afar] {
+            let expected = believed.contains(&told);
+            assert_eq!(is_acceptable(told, teller), expected, "{told} by {teller}");
+        }
+    }
+    assert!(!is_acceptable(address("8.8.8.8:0"), here));
 }
 
 proptest! {

@@ -132,6 +132,13 @@ pub enum ConfigError {
         /// Where its address is given.
         place: String,
     },
+    /// The RPC service lacks a file of its TLS.
+    MissingRpcFile {
+        /// Where the one to mend is given.
+        place: String,
+        /// The key of the file.
+        key: &'static str,
+    },
     /// A market has no pair.
     MissingPair {
         /// The key that is missing.
@@ -199,6 +206,12 @@ impl fmt::Display for ConfigError {
                 out,
                 "{place}: others can reach api.host, so api.token must be set: set it, or make \
                  api.host 127.0.0.1"
+            ),
+            Self::MissingRpcFile { place, key } => write!(
+                out,
+                "{place}: {key} is missing: an RPC service that others reach, or that has TLS, \
+                 needs grape.rpc_certificate_path, grape.rpc_key_path and grape.rpc_ca_path: set \
+                 all three, or none of them and grape.rpc_host 127.0.0.1"
             ),
             Self::MissingPair { key } => write!(
                 out,

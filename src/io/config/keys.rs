@@ -264,10 +264,34 @@ pub(super) const KEYS: &[Key] = &[
     )
     .variable("GRAPE_API_PORT"),
     key(
+        "grape.rpc_host",
+        Kind::Address,
+        "127.0.0.1",
+        "Address of the Grenache RPC service; one that others reach needs the three files below",
+    ),
+    key(
         "grape.rpc_port",
         count(0, 65_535),
         "0",
-        "TCP port of the Grenache RPC service, on loopback; 0: any free one",
+        "TCP port of the Grenache RPC service; 0: any free one",
+    ),
+    key(
+        "grape.rpc_certificate_path",
+        Kind::OptionalPath,
+        "",
+        "File of the certificate that the service shows (PEM); empty: no TLS",
+    ),
+    key(
+        "grape.rpc_key_path",
+        Kind::OptionalPath,
+        "",
+        "File of the secret key of that certificate (PEM)",
+    ),
+    key(
+        "grape.rpc_ca_path",
+        Kind::OptionalPath,
+        "",
+        "Authorities (PEM): who shows a certificate of theirs trades in the node's name",
     ),
     key(
         "grape.bootstrap_nodes",

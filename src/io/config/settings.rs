@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use bitfitech_core::genesis::{Genesis, GenesisError};
@@ -15,6 +15,7 @@ use bitfitech_core::types::AuthorKey;
 use serde::Deserialize;
 
 use super::host_port::HostPort;
+use crate::certificates::CertificateFiles;
 use crate::transport::PortFallback;
 
 /// Everything that can be configured.
@@ -199,8 +200,17 @@ pub struct GrapeSettings {
     pub dht_port: u16,
     /// TCP port of the HTTP API of the Grape; 0 for any free one.
     pub api_port: u16,
+    /// Address of the Grenache service of this node; loopback unless it has certificates.
+    pub rpc_host: IpAddr,
     /// TCP port of the Grenache service of this node; 0 for any free one.
     pub rpc_port: u16,
+    /// File of the certificate that the service shows, and of the chain above it; empty without
+    /// TLS. Either all three files are named or none.
+    pub rpc_certificate_path: PathBuf,
+    /// File of the secret key of that certificate.
+    pub rpc_key_path: PathBuf,
+    /// File of the authorities whose certificates clients must show.
+    pub rpc_ca_path: PathBuf,
     /// Grapes through which the DHT is entered.
     pub bootstrap_nodes: Vec<HostPort>,
     /// `http://host:port` of the Grape that mode legacy uses, and of substitutes after commas.
@@ -211,6 +221,30 @@ impl GrapeSettings {
     /// The Grapes that mode legacy uses, the first one first.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.url.split(',').map(str::trim)
+    }
+
+    /// The files of the service's TLS; `None` if it has none.
+    pub fn rpc_files(&self) -> Option<CertificateFiles> {
+        let files = CertificateFiles {
+            certificate: self.rpc_certificate_path.clone(),
+            key: self.rpc_key_path.clone(),
+            ca: self.rpc_ca_path.clone(),
+        };
+        (!self.rpc_certificate_path.as_os_str().is_empty()).then_some(files)
+    }
+
+    /// The first key of the three files that is missing though it is needed.
+    pub(super) fn missing_rpc_file(&self) -> Option<&'static str> {
+        let files = [
+            ("grape.rpc_certificate_path", &self.rpc_certificate_path),
+            ("grape.rpc_key_path", &self.rpc_key_path),
+            ("grape.rpc_ca_path", &self.rpc_ca_path),
+        ];
+        let is_missing = |path: &Path| path.as_os_str().is_empty();
+        let wanted = files.iter().any(|(_, path)| !is_missing(path));
+        let mut missing = files.iter().filter(|(_, path)| is_missing(path));
+        let first = missing.next().map(|(name, _)| *name);
+        first.filter(|_| wanted || !self.rpc_host.is_loopback())
     }
 }
 

@@ -67,6 +67,19 @@ fn full_names() -> Vec<(String, &'static Key)> {
     schema::names(1).into_iter().map(named).collect()
 }
 
+/// The keys that may be set without others: not the files of the RPC service.
+fn names_that_stand_alone() -> impl Iterator<Item = (String, &'static Key)> {
+    let names = full_names().into_iter();
+    names.filter(|(name, _)| !RPC_FILES.contains(&name.as_str()))
+}
+
+/// Keys of which all are set or none.
+const RPC_FILES: [&str; 3] = [
+    "grape.rpc_certificate_path",
+    "grape.rpc_key_path",
+    "grape.rpc_ca_path",
+];
+
 /// A value other than the default that the key takes.
 fn another_value(key: &Key) -> String {
     match key.kind {
@@ -129,7 +142,10 @@ fn the_lines_of_the_file_fit_a_screen() {
 
 #[test]
 fn a_higher_layer_wins_for_every_key() {
-    for (name, key) in full_names().into_iter().filter(|(name, _)| name != "mode") {
+    for (name, key) in names_that_stand_alone() {
+        if name == "mode" {
+            continue;
+        }
         let another = another_value(key);
         let variable = schema::variable_of(&name);
         let in_environment = TestSources::new(&default_file()).variable(&variable, &another);
@@ -153,7 +169,7 @@ fn a_higher_layer_wins_for_every_key() {
 #[test]
 fn the_genesis_changes_with_the_keys_that_are_marked_so_and_no_others() {
     let default = TestSources::new("").load().genesis.digest();
-    for (name, key) in full_names() {
+    for (name, key) in names_that_stand_alone() {
         let changed = TestSources::new("").assign(&format!("{name}={}", another_value(key)));
         let differs = changed.load().genesis.digest() != default;
         assert_eq!(differs, key.scope == Scope::Genesis, "{name}");
@@ -292,7 +308,11 @@ const CONTRACT: &[(&str, &str, &str)] = &[
     ("discovery.persisted", "", "true"),
     ("grape.dht_port", "GRAPE_DHT_PORT", "20001"),
     ("grape.api_port", "GRAPE_API_PORT", "30001"),
+    ("grape.rpc_host", "", "127.0.0.1"),
     ("grape.rpc_port", "", "0"),
+    ("grape.rpc_certificate_path", "", ""),
+    ("grape.rpc_key_path", "", ""),
+    ("grape.rpc_ca_path", "", ""),
     ("grape.host", "GRAPE_HOST", "127.0.0.1"),
     ("grape.bootstrap_nodes", "GRAPE_BOOTSTRAP_NODES", ""),
     ("grape.url", "GRAPE_URL", "http://127.0.0.1:30001"),
@@ -444,6 +464,38 @@ fn an_api_that_others_reach_needs_a_token() {
         );
         open.assign("api.token=secret").load();
     }
+}
+
+#[test]
+fn the_files_of_the_rpc_service_are_set_all_or_not_at_all_and_all_if_others_reach_it() {
+    let with = |keys: &[&str], host: &str| {
+        let sources = TestSources::new("").assign(&format!("grape.rpc_host={host}"));
+        keys.iter()
+            .fold(sources, |sources, key| sources.assign(&format!("{key}=a")))
+    };
+    let [certificate, key, ca] = RPC_FILES;
+    for (keys, host, place) in [
+        (
+            &[certificate, key][..],
+            "127.0.0.1",
+            "-D grape.rpc_certificate_path",
+        ),
+        (&[ca], "::1", "-D grape.rpc_ca_path"),
+        (&[], "0.0.0.0", "-D grape.rpc_host"),
+        (&[key, ca], "192.0.2.1", "-D grape.rpc_host"),
+    ] {
+        let errors = with(keys, host).errors();
+        let missing = RPC_FILES.iter().find(|file| !keys.contains(file));
+        let begin = format!("{place}: {} is missing", missing.expect("one is"));
+        assert!(errors[0].starts_with(&begin), "{errors:?}");
+    }
+    let complete = with(&RPC_FILES, "0.0.0.0").load();
+    let files = complete.settings.grape.rpc_files().expect("all are set");
+    assert_eq!(files.ca.to_str(), Some("a"));
+    assert_eq!(
+        with(&[], "127.0.0.1").load().settings.grape.rpc_files(),
+        None
+    );
 }
 
 #[test]

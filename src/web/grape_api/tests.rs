@@ -1,8 +1,9 @@
 //! Tests of the HTTP interface of a Grape that is alone and enters the DHT by itself.
 
 use super::*;
+use actix_web::rt::time::timeout;
 use bitfitech_actors::dht::DhtParts;
-use bitfitech_core::dht::DhtConfig;
+use bitfitech_core::dht::{DhtConfig, DhtEvent};
 use bitfitech_core::krpc::NodeId;
 use bitfitech_io::transport::PortFallback;
 use bitfitech_io::udp::bind_udp;
@@ -130,6 +131,33 @@ fn services_are_announced_and_looked_up() {
         assert_eq!(ask(&api, "lookup", json!("b")).await.1, own_port);
         let impossible = ask(&api, "announce", json!(["c", 65_536])).await;
         assert_eq!(impossible, (200, "\"All queries failed\"".to_owned()));
+    });
+}
+
+#[test]
+fn what_is_repeated_within_a_moment_is_sent_once_more_at_its_end() {
+    run(async {
+        let api = grape();
+        let mut events = api.dht.subscribe();
+        let mut stored = async || loop {
+            let next = timeout(Duration::from_secs(10), events.recv()).await;
+            let event = next.expect("in time").expect("news");
+            if let DhtEvent::Announced { name, .. } = event {
+                return name;
+            }
+        };
+        for _ in 0..3 {
+            let announced = ask(&api, "announce", json!(["a", 7])).await;
+            assert_eq!(announced, (200, "1".to_owned()));
+        }
+        let begun = Instant::now();
+        assert_eq!(stored().await, b"a", "the first one");
+        assert_eq!(stored().await, b"a", "the last one");
+        assert!(begun.elapsed() > Duration::from_millis(500), "not at once");
+        ask(&api, "announce", json!(["b", 7])).await;
+        assert_eq!(stored().await, b"b", "nothing between them was sent");
+        ask(&api, "announce", json!(["b", 8])).await;
+        assert_eq!(stored().await, b"b", "another port is another service");
     });
 }
 
