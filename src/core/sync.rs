@@ -425,6 +425,9 @@ impl<O: Payload> Sync<O> {
             && heads.heads.len() < found
         {
             state.has_left = true;
+            if let Some(round) = &mut state.round {
+                round.is_complete = false;
+            }
         }
         if heads.heads.is_empty() {
             self.go_on(now, link);

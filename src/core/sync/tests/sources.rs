@@ -98,7 +98,7 @@ fn an_author_is_pulled_over_one_link_at_a_time() {
         number,
     };
     sync.handle_wants_found(at(1), ticket_of_other, Vec::new());
-    assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Complete));
+    assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Incomplete));
     assert!(
         sync.next_deadline_ms() > Some(1_000),
         "nothing to look for yet"
@@ -125,7 +125,7 @@ fn who_serves_slowly_keeps_nobody_to_himself() {
     let made = find_heads(&mut sync, 1_999, OTHER, vec![head(1, 1)]);
     assert_eq!(
         end_of(&made),
-        Some(RoundEnd::Complete),
+        Some(RoundEnd::Incomplete),
         "it is served well so far"
     );
     let (mut sync, _) = pulling();
