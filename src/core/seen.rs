@@ -28,11 +28,11 @@ pub struct SeenLimits {
 
 impl Default for SeenLimits {
     /// Guesses: thirteen seconds at five thousand operations a second, about 60 bytes an id; and
-    /// a minute, in which copies have long come over every link that lives.
+    /// ten seconds, in which copies have long come over every link that lives.
     fn default() -> Self {
         Self {
             generation_max: 65_536,
-            generation_ms: 60_000,
+            generation_ms: 10_000,
         }
     }
 }

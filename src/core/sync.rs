@@ -49,12 +49,12 @@
 //! *What is on its way.* Where many write, two nodes are never equal: gossip is bringing to one
 //! what the other has already. To pull that would cost a second copy of it and, since others are
 //! told of what was pulled, rounds of theirs. So a round that found unknown heads looks at them
-//! again `on_way_ms` later and pulls what is still unknown. The first round of a session and one that
-//! is asked for because something is known to be missing do not wait.
+//! again `on_way_ms` later and pulls what is still unknown. The first round of a session and one
+//! that is asked for because something is known to be missing do not wait.
 //!
 //! *Several sources.* Rounds with all links run at the same time, and one author's operations come
 //! over one link at a time: a round leaves out authors whom another one is pulling, and looks again
-//! when that has ended. Who serves slowly keeps nobody to himself ([`Round::is_well_served`]).
+//! when that has ended. Who serves slowly keeps nobody to himself.
 //!
 //! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
 //! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
