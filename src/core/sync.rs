@@ -54,7 +54,7 @@
 //!
 //! *Several sources.* Rounds with all links run at the same time, and one author's operations come
 //! over one link at a time: a round leaves out authors whom another one is pulling, and looks again
-//! when that has ended. Who serves slowly keeps nobody to himself.
+//! when that has ended, then for all. Who serves slowly keeps nobody to himself.
 //!
 //! Operations are fetched when 1,000 unknown heads were found, or all. They may lean on authors
 //! that come later. Then they wait in the buffer for causal delivery or are dropped there; since a
@@ -83,7 +83,7 @@ pub use round::Patience;
 pub use vocabulary::{Missing, RoundEnd, SyncConfig, SyncOutput, SyncViolation, Ticket};
 pub use walk::Comparison;
 
-use round::{Asked, Heads, Link, Place, Round, Serving, Step};
+use round::{Asked, Courtesy, Heads, Link, Place, Round, Serving, Step};
 use walk::{Walk, check_branches};
 
 /// The synchronisation of one node with all its links.
@@ -116,7 +116,7 @@ impl<O: Payload> Sync<O> {
             started_ms: None,
             resume: Place::default(),
             patience: Patience::Spent,
-            has_left: false,
+            courtesy: Courtesy::Leaves,
             round: None,
             serving: None,
         };
@@ -415,6 +415,9 @@ impl<O: Payload> Sync<O> {
 
     /// Fetches what is behind these heads, but for authors that come over another link just now.
     fn pull(&mut self, now: Now, link: LinkId, mut heads: Heads) {
+        if self.insists(link) {
+            return self.find_wants(now, link, heads);
+        }
         let others = self.links.iter().filter(|(other, _)| **other != link);
         let rounds = others.filter_map(|(_, state)| state.round.as_deref());
         let served = rounds.filter(|round| round.is_well_served(now));
@@ -424,7 +427,7 @@ impl<O: Payload> Sync<O> {
         if let Some(state) = self.links.get_mut(&link)
             && heads.heads.len() < found
         {
-            state.has_left = true;
+            state.courtesy = Courtesy::HasLeft;
             if let Some(round) = &mut state.round {
                 round.is_complete = false;
             }
@@ -434,6 +437,11 @@ impl<O: Payload> Sync<O> {
         } else {
             self.find_wants(now, link, heads);
         }
+    }
+
+    fn insists(&self, link: LinkId) -> bool {
+        let state = self.links.get(&link);
+        state.is_some_and(|state| state.courtesy == Courtesy::Insists)
     }
 
     /// Ends a round that has nothing to fetch: it is through, or has asked enough.
@@ -500,6 +508,9 @@ impl<O: Payload> Sync<O> {
         if round.gained > 0 {
             state.hasten(now, pause_ms);
         }
+        if state.courtesy == Courtesy::Insists {
+            state.courtesy = Courtesy::Leaves;
+        }
         // What this round left to another one is looked for when that has ended.
         let is_alone = self.links.values().all(|it| it.round.is_none());
         let waiting = self
@@ -507,7 +518,8 @@ impl<O: Payload> Sync<O> {
             .iter_mut()
             .filter(|(other, it)| it.round.is_none() && (is_alone || **other != link));
         for (_, state) in waiting {
-            if core::mem::take(&mut state.has_left) {
+            if state.courtesy == Courtesy::HasLeft {
+                state.courtesy = Courtesy::Insists;
                 state.hasten(now, pause_ms);
             }
         }

@@ -15,8 +15,7 @@ pub(super) struct Link {
     pub resume: Place,
     /// Of the next round.
     pub patience: Patience,
-    /// Its round left out what came over another link; when such a round ends, the next one begins.
-    pub has_left: bool,
+    pub courtesy: Courtesy,
     pub round: Option<Box<Round>>,
     pub serving: Option<Serving>,
 }
@@ -83,6 +82,17 @@ pub enum Patience {
     Spent,
     /// It looks again after a while, once, and pulls what is still unknown.
     LooksAgain,
+}
+
+/// Whether rounds of a link leave to others what these are fetching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Courtesy {
+    /// They do.
+    Leaves,
+    /// The last one has; when a round of another link ends, the next one begins.
+    HasLeft,
+    /// The next one does not: many liars in turn cannot keep everything from an honest peer.
+    Insists,
 }
 
 /// What is asked for.

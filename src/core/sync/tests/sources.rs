@@ -58,7 +58,19 @@ fn what_is_known_to_be_missing_is_pulled_at_once() {
 /// Lets a link's round find these heads, all unknown, up to the question which of them to want, if
 /// that is asked.
 fn find_heads(sync: &mut Sync, now_ms: u64, link: LinkId, heads: Vec<Head>) -> Vec<SyncOutput> {
-    let request = give_root(sync, now_ms, link);
+    let number = question(&outputs(sync));
+    show_heads(sync, (now_ms, number), link, heads)
+}
+
+/// The same for a round that has asked for the own root at that time by that number.
+fn show_heads(
+    sync: &mut Sync,
+    (now_ms, number): (u64, u64),
+    link: LinkId,
+    heads: Vec<Head>,
+) -> Vec<SyncOutput> {
+    sync.handle_root_read(at(now_ms), Ticket { link, number }, root(1));
+    let request = question(&outputs(sync));
     let branches = vec![leaf(heads.clone())];
     let shown = Frame::Branches(Branches { request, branches });
     sync.handle_frame(at(now_ms), link, shown).expect("valid");
@@ -116,6 +128,30 @@ fn an_author_is_pulled_over_one_link_at_a_time() {
         of_other,
         "when a pull has ended, who left something out looks again"
     );
+}
+
+#[test]
+fn who_has_left_something_leaves_nothing_in_the_next_round() {
+    const LIAR: LinkId = LinkId(3);
+    let (mut sync, request) = pulling_beside();
+    let made = find_heads(&mut sync, 1, OTHER, vec![head(1, 1)]);
+    assert_eq!(end_of(&made), Some(RoundEnd::Incomplete), "all is left");
+    // The peer that had it serves nothing, and at once another one promises the same.
+    give_page(&mut sync, request, Vec::new(), 0);
+    assert_eq!(end_of(&outputs(&mut sync)), Some(RoundEnd::Incomplete));
+    sync.handle_link_up(at(501), LIAR);
+    let begun = outputs(&mut sync);
+    let numbers = begun.iter().filter_map(|output| match output {
+        SyncOutput::ReadRoot { ticket } => Some((ticket.link, ticket.number)),
+        _ => None,
+    });
+    let numbers: BTreeMap<LinkId, u64> = numbers.collect();
+    let made = show_heads(&mut sync, (501, numbers[&LIAR]), LIAR, vec![head(1, 1)]);
+    assert_eq!(asked_about(&made, LIAR), [head(1, 1)], "it promises first");
+    let made = show_heads(&mut sync, (501, numbers[&OTHER]), OTHER, vec![head(1, 1)]);
+    assert!(made.is_empty(), "it waits for gossip");
+    sync.handle_timeout(at(1_501));
+    assert_eq!(asked_about(&outputs(&mut sync), OTHER), [head(1, 1)]);
 }
 
 #[test]
