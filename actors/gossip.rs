@@ -21,7 +21,7 @@ use bitfitech_core::gossip::{
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
-use bitfitech_core::sync::{Missing, Patience, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
+use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, Now, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops};
 
@@ -138,10 +138,7 @@ impl GossipActor {
                     frame,
                     cost_bytes,
                 } => self.send(link, frame, cost_bytes),
-                GossipOutput::StartSync { link } => {
-                    self.sync
-                        .request(self.node.clock.now(), link, Patience::Spent);
-                }
+                GossipOutput::StartSync { link } => self.sync.request(self.node.clock.now(), link),
                 GossipOutput::Disconnect { link, goodbye } => self.disconnect(link, goodbye),
             }
         }
@@ -652,8 +649,7 @@ impl Handler<FindGap> for GossipActor {
     type Result = ();
 
     fn handle(&mut self, gap: FindGap, context: &mut Context<Self>) {
-        self.sync
-            .request(self.node.clock.now(), gap.0, Patience::Spent);
+        self.sync.request(self.node.clock.now(), gap.0);
         self.drive(context);
     }
 }
@@ -666,7 +662,7 @@ impl Handler<MatcherUp> for GossipActor {
         let offset_ms = self.clock.off_by_ms().unwrap_or(0);
         drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
         for link in self.links.keys() {
-            self.sync.request(now, *link, Patience::Spent);
+            self.sync.request(now, *link);
             // What the former matcher wrote to disk at the last may not have been pushed.
             self.gossip.handle_gap(*link);
         }

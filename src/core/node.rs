@@ -33,7 +33,7 @@ use crate::membership::{self, Standing};
 use crate::op::{Action, OperationError, Verified};
 use crate::outputs::Outputs;
 use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutput};
-use crate::sync::{Missing, Patience, Sync, SyncConfig, SyncOutput, Ticket};
+use crate::sync::{Missing, Sync, SyncConfig, SyncOutput, Ticket};
 use crate::types::{AuthorKey, LinkId, Now, OpId, Source};
 use crate::view::{Change, Digests};
 use crate::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops, WantEntry};
@@ -475,7 +475,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
-            Output::Gap(link) => self.sync.request(now, link, Patience::Spent),
+            Output::Gap(link) => self.sync.request(now, link),
             Output::Invalid { link, id, error } => {
                 self.gossip.handle_not_applied(&[id], Some(link));
                 let reason = alloc::format!("operation {}: {error}", id.short());
@@ -504,7 +504,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 frame,
                 cost_bytes,
             }),
-            GossipOutput::StartSync { link } => self.sync.request(now, link, Patience::Spent),
+            GossipOutput::StartSync { link } => self.sync.request(now, link),
             GossipOutput::Disconnect { link, goodbye } => self.disconnect(now, link, goodbye),
         }
     }

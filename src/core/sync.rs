@@ -79,11 +79,10 @@ mod round;
 mod vocabulary;
 mod walk;
 
-pub use round::Patience;
 pub use vocabulary::{Missing, RoundEnd, SyncConfig, SyncOutput, SyncViolation, Ticket};
 pub use walk::Comparison;
 
-use round::{Asked, Courtesy, Heads, Link, Place, Round, Serving, Step};
+use round::{Asked, Courtesy, Heads, Link, Patience, Place, Round, Serving, Step};
 use walk::{Walk, check_branches};
 
 /// The synchronisation of one node with all its links.
@@ -134,11 +133,18 @@ impl<O: Payload> Sync<O> {
     }
 
     /// Something is missing that this link may have: a round begins as soon as the pause allows.
-    pub fn request(&mut self, now: Now, link: LinkId, patience: Patience) {
+    pub fn request(&mut self, now: Now, link: LinkId) {
+        if let Some(state) = self.links.get_mut(&link) {
+            state.patience = Patience::Spent;
+        }
+        self.hasten(now, link);
+    }
+
+    /// The next round with this link begins as soon as the pause allows.
+    fn hasten(&mut self, now: Now, link: LinkId) {
         let pause_ms = self.config.pause_ms;
         if let Some(state) = self.links.get_mut(&link) {
             state.hasten(now, pause_ms);
-            state.patience = state.patience.min(patience);
         }
         self.act(now);
     }
@@ -154,7 +160,7 @@ impl<O: Payload> Sync<O> {
         frame: Frame<O>,
     ) -> Result<(), SyncViolation> {
         match frame {
-            Frame::Behind(_) => self.request(now, link, Patience::LooksAgain),
+            Frame::Behind(_) => self.hasten(now, link),
             Frame::GetBranches(ask) => self.serve_branches(now, link, ask),
             Frame::Want(want) => self.serve_operations(now, link, want),
             Frame::Branches(shown) => return self.handle_branches(now, link, shown),
@@ -409,7 +415,9 @@ impl<O: Payload> Sync<O> {
         let heads = Heads { place, heads };
         match core::mem::replace(&mut round.patience, Patience::Spent) {
             Patience::Spent => self.pull(now, link, heads),
-            Patience::LooksAgain => self.wait(now, link, heads),
+            Patience::LooksAgain => {
+                self.advance(now, link, Step::Waiting { heads });
+            }
         }
     }
 
@@ -467,16 +475,6 @@ impl<O: Payload> Sync<O> {
             let ask = GetBranches { request, branches };
             self.send(link, Frame::GetBranches(ask));
         }
-    }
-
-    fn wait(&mut self, now: Now, link: LinkId, heads: Heads) {
-        let until_ms = now.monotonic_ms.saturating_add(self.config.on_way_ms);
-        self.advance(now, link, Step::Waiting { heads });
-        let state = self.links.get_mut(&link);
-        if let Some(round) = state.and_then(|it| it.round.as_deref_mut()) {
-            round.deadline_ms = until_ms;
-        }
-        self.plan();
     }
 
     fn find_wants(&mut self, now: Now, link: LinkId, heads: Heads) {
@@ -662,7 +660,10 @@ impl<O: Payload> Sync<O> {
 
     /// Moves a round to its next step; returns the number of the new question.
     fn advance(&mut self, now: Now, link: LinkId, step: Step) -> Option<u64> {
-        let deadline_ms = self.deadline_ms(now);
+        let deadline_ms = match step {
+            Step::Waiting { .. } => now.monotonic_ms.saturating_add(self.config.on_way_ms),
+            _ => self.deadline_ms(now),
+        };
         let round = self.links.get_mut(&link)?.round.as_deref_mut()?;
         self.last_number += 1;
         round.number = self.last_number;

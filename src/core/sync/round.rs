@@ -76,8 +76,8 @@ pub(super) struct Heads {
 }
 
 /// Whether a round gives gossip time to bring what it finds unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Patience {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
     /// No, or no longer: it pulls at once.
     Spent,
     /// It looks again after a while, once, and pulls what is still unknown.

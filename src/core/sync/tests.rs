@@ -109,17 +109,21 @@ fn give_branches(
 
 /// The peer has just these heads, all unknown, and the machine asks what to want.
 fn give_heads(sync: &mut Sync, request: u64, heads: Vec<Head>) {
-    give_heads_at(sync, 1, request, heads);
+    give_heads_over(sync, (1, request), LINK, heads);
 }
 
-fn give_heads_at(sync: &mut Sync, now_ms: u64, request: u64, heads: Vec<Head>) {
-    give_branches(sync, request, vec![leaf(heads.clone())]).expect("valid branches");
+/// The same for the round of a link that has asked for branches by this request, at that time.
+fn give_heads_over(sync: &mut Sync, (now_ms, request): (u64, u64), link: LinkId, heads: Vec<Head>) {
+    let branches = vec![leaf(heads.clone())];
+    let shown = Frame::Branches(Branches { request, branches });
+    let given = sync.handle_frame(at(now_ms), link, shown);
+    given.expect("valid branches");
+    let number = question(&outputs(sync));
     let compared = Comparison {
         branches: Vec::new(),
         heads,
     };
-    let number = question(&outputs(sync));
-    sync.handle_compared(at(now_ms), ticket(number), compared);
+    sync.handle_compared(at(now_ms), Ticket { link, number }, compared);
 }
 
 fn give_page(sync: &mut Sync, request: u64, operations: Vec<Vec<u8>>, remaining: u64) {
@@ -262,7 +266,7 @@ fn endless_pages_without_gain_are_cut_off_and_resumed_at_the_next_interval() {
     assert_eq!(sync.next_deadline_ms(), Some(30_000));
     sync.handle_timeout(at(30_000));
     let request = give_root(&mut sync, 30_000, LINK);
-    give_heads_at(&mut sync, 30_000, request, vec![head(1, 1)]);
+    give_heads_over(&mut sync, (30_000, request), LINK, vec![head(1, 1)]);
     let found = look_again(&mut sync, 30_000);
     sync.handle_wants_found(at(31_000), ticket(found), vec![want(head(1, 1))]);
     let made = outputs(&mut sync);

@@ -517,7 +517,7 @@ impl World {
                 }
                 GossipOutput::StartSync { link } => {
                     let now = self.now();
-                    self.nodes[node].sync.request(now, link, Patience::Spent);
+                    self.nodes[node].sync.request(now, link);
                 }
                 GossipOutput::Disconnect { link, .. } => self.disconnect(link),
             }

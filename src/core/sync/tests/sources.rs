@@ -15,7 +15,7 @@ fn second_round(now_ms: u64, hint: impl Fn(&mut Sync)) -> Sync {
     hint(&mut sync);
     sync.handle_timeout(at(now_ms));
     let request = give_root(&mut sync, now_ms, LINK);
-    give_heads_at(&mut sync, now_ms, request, vec![head(1, 1)]);
+    give_heads_over(&mut sync, (now_ms, request), LINK, vec![head(1, 1)]);
     sync
 }
 
@@ -41,7 +41,7 @@ fn what_gossip_brings_meanwhile_is_not_pulled() {
 
 #[test]
 fn what_is_known_to_be_missing_is_pulled_at_once() {
-    let missing = |sync: &mut Sync| sync.request(at(400), LINK, Patience::Spent);
+    let missing = |sync: &mut Sync| sync.request(at(400), LINK);
     let mut sync = second_round(500, missing);
     let found = question(&outputs(&mut sync));
     sync.handle_wants_found(at(500), ticket(found), vec![want(head(1, 1))]);
@@ -71,15 +71,7 @@ fn show_heads(
 ) -> Vec<SyncOutput> {
     sync.handle_root_read(at(now_ms), Ticket { link, number }, root(1));
     let request = question(&outputs(sync));
-    let branches = vec![leaf(heads.clone())];
-    let shown = Frame::Branches(Branches { request, branches });
-    sync.handle_frame(at(now_ms), link, shown).expect("valid");
-    let number = question(&outputs(sync));
-    let compared = Comparison {
-        branches: Vec::new(),
-        heads,
-    };
-    sync.handle_compared(at(now_ms), Ticket { link, number }, compared);
+    give_heads_over(sync, (now_ms, request), link, heads);
     outputs(sync)
 }
 
