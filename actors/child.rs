@@ -33,8 +33,9 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use bitfitech_core::supervision::{self, Backoff, Exit, Restart};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::histogram::Counted;
 use crate::mailbox::ActorRef;
-use crate::meter::{Meter, Turns};
+use crate::meter::Meter;
 use crate::panics::{Guarded, describe, guard};
 
 /// How long an exit waits for the child's own children to be gone; a guess. Whoever is left after
@@ -194,7 +195,7 @@ pub(crate) trait AnyChild: Send + Sync {
     fn depth(&self) -> usize;
 
     /// How long it was busy, over all lives.
-    fn turns(&self) -> Turns;
+    fn turns(&self) -> Counted;
 
     /// Begins a life.
     fn launch(&self, placement: &Placement, launch: Launch) -> Leash;
@@ -322,7 +323,7 @@ where
         self.reference.depth()
     }
 
-    fn turns(&self) -> Turns {
+    fn turns(&self) -> Counted {
         self.meter.read()
     }
 

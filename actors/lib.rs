@@ -35,6 +35,7 @@ pub mod gossip;
 mod gossip_intake;
 mod gossip_messages;
 pub mod gossip_trees;
+pub mod histogram;
 pub mod listener;
 pub mod mailbox;
 pub mod matcher;

@@ -4,62 +4,47 @@
 //! again. Two readings of the clock and three relaxed additions a turn are all it costs, however
 //! many messages the turn has. Counters belong to the name, so they go on over restarts.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::traffic::Counter;
+use crate::histogram::{Counted, Histogram};
 
-/// Upper bounds of the buckets, in seconds; a turn above the last is in none but counted. A guess:
-/// from a message to a hanging actor.
-pub const TURN_BOUNDS_S: [f64; 6] = [0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0];
+/// Upper bounds of the buckets, in nanoseconds. A guess: from a message to a hanging actor.
+const TURN_BOUNDS_NS: [u64; 6] = [
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+];
 
 /// Counts the turns of one actor.
-#[derive(Debug, Default)]
-pub struct Meter {
-    turns: Counter,
-    busy_ns: Counter,
-    /// How many turns were in each bucket, shorter ones not included.
-    buckets: [Counter; TURN_BOUNDS_S.len()],
-}
+#[derive(Debug)]
+pub struct Meter(Histogram<{ TURN_BOUNDS_NS.len() }>);
 
-/// What a [`Meter`] has counted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Turns {
-    /// How many.
-    pub count: u64,
-    /// How long together.
-    pub busy: Duration,
-    /// How many were in each bucket of [`TURN_BOUNDS_S`], shorter ones not included.
-    pub buckets: [u64; TURN_BOUNDS_S.len()],
+impl Default for Meter {
+    fn default() -> Self {
+        Self(Histogram::new(TURN_BOUNDS_NS))
+    }
 }
 
 impl Meter {
     /// Counts a turn that began at that moment and ends now.
     pub(crate) fn count(&self, begun: Instant) {
-        let busy = begun.elapsed();
-        let bucket = TURN_BOUNDS_S
-            .iter()
-            .position(|bound_s| busy.as_secs_f64() <= *bound_s);
-        if let Some(bucket) = bucket {
-            self.buckets[bucket].add(1);
-        }
-        let busy_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
-        self.busy_ns.add(busy_ns);
-        self.turns.add(1);
+        let busy_ns = begun.elapsed().as_nanos();
+        self.0.note(u64::try_from(busy_ns).unwrap_or(u64::MAX));
     }
 
-    /// What was counted so far; turns under way at this moment may be counted in part.
-    pub fn read(&self) -> Turns {
-        Turns {
-            count: self.turns.get(),
-            busy: Duration::from_nanos(self.busy_ns.get()),
-            buckets: std::array::from_fn(|at| self.buckets[at].get()),
-        }
+    /// The turns that were counted so far, in nanoseconds.
+    pub fn read(&self) -> Counted {
+        self.0.read()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_turn_is_in_the_bucket_of_its_length() {
@@ -68,7 +53,8 @@ mod tests {
         meter.count(begun.expect("the machine is up for longer"));
         let turns = meter.read();
         assert_eq!(turns.count, 1);
-        assert_eq!(turns.buckets, [0, 0, 0, 0, 1, 0]);
-        assert!(turns.busy >= Duration::from_millis(50));
+        let buckets: Vec<u64> = turns.buckets.iter().map(|(_, count)| *count).collect();
+        assert_eq!(buckets, [0, 0, 0, 0, 1, 0]);
+        assert!(Duration::from_nanos(turns.sum) >= Duration::from_millis(50));
     }
 }

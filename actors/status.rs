@@ -12,7 +12,7 @@ use dashmap::{DashMap, Entry};
 use serde::Serialize;
 
 use crate::child::{AnyChild, Lifecycle};
-use crate::meter::Turns;
+use crate::histogram::Counted;
 
 /// Deepest nesting that is printed; the tree is three deep, so this only stops a mistake.
 const DEPTH_MAX: usize = 16;
@@ -71,8 +71,8 @@ impl StatusBoard {
         self.rows.get(name).map(|row| row.status)
     }
 
-    /// How long each actor was busy, by name.
-    pub fn turns(&self) -> Vec<(String, Turns)> {
+    /// How long each actor was busy in its turns, in nanoseconds, by name.
+    pub fn turns(&self) -> Vec<(String, Counted)> {
         let rows = self.rows.iter();
         rows.map(|row| (row.key().to_string(), row.child.turns()))
             .collect()

@@ -11,10 +11,9 @@ use actix_web::http::StatusCode;
 use bitfitech_actors::command;
 use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::gossip::AskPeers;
+use bitfitech_actors::histogram::Counted;
 use bitfitech_actors::messages::{BreakerState, PeerRow, Reply};
-use bitfitech_actors::meter::{TURN_BOUNDS_S, Turns};
 use bitfitech_actors::status::TreeNode;
-use bitfitech_actors::traffic::Counted;
 use bitfitech_io::data_dir::store_path;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
@@ -38,14 +37,16 @@ type Plain = (&'static str, &'static str, u64);
 #[derive(Debug, Default)]
 struct Numbers {
     tree: Vec<TreeNode>,
-    turns: Vec<(String, Turns)>,
+    /// In nanoseconds.
+    turns: Vec<(String, Counted)>,
     peers: Vec<PeerRow>,
     /// Circuits that are closed, open and half open.
     circuits: [u64; 3],
     counters: Vec<Plain>,
     gauges: Vec<Plain>,
     /// How long operations took to come, and over how many links.
-    arrivals: Option<(Counted, Counted)>,
+    delivery_ms: Counted,
+    hops: Counted,
     /// By pair and side: open quantity of the best levels is not asked for, their number is.
     levels: Vec<(String, &'static str, u64)>,
 }
@@ -85,7 +86,8 @@ async fn gather(node: &Arc<NodeContext>) -> Numbers {
         peers: peers.unwrap_or_default(),
         counters: counters(node),
         gauges: gauges(node).await,
-        arrivals: Some((node.traffic.delivery_ms.read(), node.traffic.hops.read())),
+        delivery_ms: node.traffic.delivery_ms.read(),
+        hops: node.traffic.hops.read(),
         ..Numbers::default()
     };
     if let Ok(Reply::Breakers(rows)) = command::answer_to(node, "breakers").await {
@@ -255,26 +257,16 @@ fn gauge(metric: &mut MetricEncoder<'_>, labels: &[(&str, &str)], value: u64) ->
     metric.encode_family(&labels)?.encode_gauge(&value)
 }
 
-/// Writes a histogram; the buckets hold no values of smaller ones.
-fn histogram(
-    mut metric: MetricEncoder<'_>,
-    mut buckets: Vec<(f64, u64)>,
-    sum: f64,
-    count: u64,
-) -> fmt::Result {
-    let within: u64 = buckets.iter().map(|(_, count)| count).sum();
+/// Writes what was counted, of which so many make one of the metric's unit.
+fn histogram(mut metric: MetricEncoder<'_>, it: &Counted, in_unit: f64) -> fmt::Result {
+    let unit = |number: u64| number as f64 / in_unit;
+    let within: u64 = it.buckets.iter().map(|(_, count)| count).sum();
+    let buckets = it.buckets.iter();
+    let buckets = buckets.map(|(bound, count)| (unit(*bound), *count));
     // A count that was read after its bucket may be behind it by one.
-    buckets.push((f64::INFINITY, count.saturating_sub(within)));
-    metric.encode_histogram::<NoLabelSet>(sum, count.max(within), &buckets, None)
-}
-
-/// Writes what was counted, in the unit of the metric.
-fn counted(metric: MetricEncoder<'_>, it: &Counted, unit: impl Fn(u64) -> f64) -> fmt::Result {
-    let buckets = it
-        .buckets
-        .iter()
-        .map(|(bound, count)| (unit(*bound), *count));
-    histogram(metric, buckets.collect(), unit(it.sum), it.count)
+    let above = (f64::INFINITY, it.count.saturating_sub(within));
+    let buckets: Vec<(f64, u64)> = buckets.chain([above]).collect();
+    metric.encode_histogram::<NoLabelSet>(unit(it.sum), it.count.max(within), &buckets, None)
 }
 
 impl Numbers {
@@ -319,28 +311,23 @@ impl Numbers {
         let unit = Some(&Unit::Seconds);
         let mut metric = begin(encoder, "actor_turn", help, kind, unit)?;
         for (name, turns) in self.turns.iter().filter(|(name, _)| !is_connection(name)) {
-            let buckets = TURN_BOUNDS_S.iter().copied().zip(turns.buckets).collect();
             let labels: &[(&str, &str)] = &[("actor", name)];
             let metric = metric.encode_family(&labels)?;
-            histogram(metric, buckets, turns.busy.as_secs_f64(), turns.count)?;
+            histogram(metric, turns, 1e9)?;
         }
         Ok(())
     }
 
     fn encode_arrivals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let Some((delivery_ms, hops)) = &self.arrivals else {
-            return Ok(());
-        };
         let kind = MetricType::Histogram;
         let help = "Time from the signing of an operation, by the clock of its author, to its \
                     arrival by push, by the clock of this node: clocks that differ are part of it, \
                     and where the author's is ahead it counts as 0";
         let metric = begin(encoder, "gossip_delivery", help, kind, Some(&Unit::Seconds))?;
-        let in_seconds = |number: u64| number as f64 / 1_000.0;
-        counted(metric, delivery_ms, in_seconds)?;
+        histogram(metric, &self.delivery_ms, 1e3)?;
         let help = "Links over which a pushed operation came, as the last sender claims";
         let metric = begin(encoder, "gossip_hops", help, kind, None)?;
-        counted(metric, hops, |number| number as f64)
+        histogram(metric, &self.hops, 1.0)
     }
 
     fn encode_peers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -383,14 +370,17 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn buckets_add_up_and_connections_have_no_series() {
-        let turns = Turns {
+        let turns = Counted {
             count: 5,
-            busy: Duration::from_millis(1_500),
-            buckets: [2, 0, 1, 0, 0, 1],
+            sum: 1_500_000_000,
+            buckets: [4, 5, 6, 7, 8, 9]
+                .map(|power| 10_u64.pow(power))
+                .into_iter()
+                .zip([2, 0, 1, 0, 0, 1])
+                .collect(),
         };
         let numbers = Numbers {
             turns: vec![
