@@ -8,14 +8,13 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::agreement::{check_fills, digest, wait_for_agreement};
+use crate::support::connection::Connection;
 use crate::support::generator::Generator;
 use crate::support::node::{Node, text};
 use crate::support::plan::Plan;
@@ -31,19 +30,14 @@ const MEMORY_BYTES: u64 = 512 << 20;
 
 /// A client of the RPC service of a node: one connection, one order at a time.
 struct Client {
-    stream: BufReader<TcpStream>,
+    connection: Connection,
     generator: Generator,
 }
 
 impl Client {
     fn of(node: &Node, seed: u64) -> Self {
-        let address = text(node.ready(), "grape_rpc");
-        let stream = TcpStream::connect(address).expect("the service listens");
-        stream
-            .set_nodelay(true)
-            .expect("an option of the connection");
         Self {
-            stream: BufReader::new(stream),
+            connection: Connection::to(text(node.ready(), "grape_rpc")),
             generator: Generator::new(seed),
         }
     }
@@ -56,36 +50,13 @@ impl Client {
         let body = json!(["1", "key", {"action": "order.new", "args": [order]}]).to_string();
         let length = body.len();
         let head = format!("POST / HTTP/1.1\r\nhost: node\r\ncontent-length: {length}\r\n\r\n");
-        let request = head + &body;
-        let stream = self.stream.get_mut();
-        stream
-            .write_all(request.as_bytes())
-            .expect("the request is sent");
-        let answer = self.answer();
+        self.connection.send(&(head + &body));
+        let (_, answer) = self.connection.answer();
+        let answer: Value = serde_json::from_slice(&answer).expect("JSON");
         assert!(
             answer[1].is_null() && answer[2]["order"].is_string(),
             "{answer}"
         );
-    }
-
-    fn answer(&mut self) -> Value {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            self.stream
-                .read_line(&mut line)
-                .expect("a line of the head");
-            let line = line.trim().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().expect("a length");
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("the body");
-        serde_json::from_slice(&body).expect("JSON")
     }
 
     /// Places so many orders, one after the other, and says how long each took.

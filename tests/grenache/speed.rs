@@ -4,8 +4,6 @@
 //! prints the figures. Each kind has two Grapes that know each other, so a lookup is a question to
 //! the neighbour and an announcement is stored there.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::grape::{Grape, eventually};
 use crate::hostile::memory_kb;
+use crate::support::connection::Connection;
 use crate::workshop::Workshop;
 
 /// Connections that ask at the same time.
@@ -31,18 +30,12 @@ const AGE_MS: u64 = 120_000;
 /// Names that are announced and looked up.
 const NAMES: usize = 256;
 
-/// A connection that stays open.
-struct Client {
-    stream: BufReader<TcpStream>,
-}
+/// A program that asks over one connection.
+struct Client(Connection);
 
 impl Client {
     fn new(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        stream.set_nodelay(true).expect("a TCP stream");
-        Self {
-            stream: BufReader::new(stream),
-        }
+        Self(Connection::to(("127.0.0.1", port)))
     }
 
     /// Sends several requests at once, so that the machine serves Grapes and not this benchmark.
@@ -58,28 +51,8 @@ impl Client {
                 )
             })
             .collect();
-        let stream = self.stream.get_mut();
-        stream.write_all(requests.as_bytes()).expect("it reads");
-        batch.iter().map(|_| self.answer()).collect()
-    }
-
-    fn answer(&mut self) -> Vec<u8> {
-        let mut length = 0;
-        let mut line = String::new();
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line).expect("it answers");
-            line.make_ascii_lowercase();
-            if line.trim_end().is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse().expect("a number");
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("it answers");
-        body
+        self.0.send(&requests);
+        batch.iter().map(|_| self.0.answer().1).collect()
     }
 }
 

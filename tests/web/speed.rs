@@ -3,8 +3,6 @@
 //! `cargo nextest run --release -p bitfitech --test web --run-ignored only --no-capture speed`
 //! prints the figures. The node that is asked has one core, the other one has all else.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +11,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::client::Client;
+use crate::support::connection::Connection;
 use crate::support::node::Node;
 use crate::support::plan::Plan;
 
@@ -31,51 +30,18 @@ const READS_PER_SECOND: u32 = 10_000;
 /// Orders a second of each connection that trades beside the reads.
 const ORDERS_PER_SECOND: u32 = 100;
 
-/// A connection that stays open.
-struct Connection {
-    stream: BufReader<TcpStream>,
+/// Who places orders over one connection.
+struct Trader {
+    connection: Connection,
     address: String,
 }
 
-impl Connection {
-    fn to(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_nodelay(true).expect("a TCP stream");
+impl Trader {
+    fn at(address: &str) -> Self {
         Self {
-            stream: BufReader::new(stream),
+            connection: Connection::to(address),
             address: address.to_owned(),
         }
-    }
-
-    fn send(&mut self, requests: &str) {
-        let stream = self.stream.get_mut();
-        stream.write_all(requests.as_bytes()).expect("it reads");
-    }
-
-    /// The status of the next answer, whose body is read too.
-    fn answer(&mut self) -> u16 {
-        let (mut status, mut length, mut line) = (0, 0, String::new());
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line).expect("it answers");
-            line.make_ascii_lowercase();
-            let words = line.trim_end();
-            if words.is_empty() {
-                break;
-            }
-            if let Some(rest) = words.strip_prefix("http/1.1 ") {
-                status = rest
-                    .get(..3)
-                    .and_then(|it| it.parse().ok())
-                    .expect("a status");
-            }
-            if let Some(value) = words.strip_prefix("content-length: ") {
-                length = value.parse().expect("a number");
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("it answers");
-        status
     }
 
     /// Places an order and returns how long it took until it was acknowledged on disk.
@@ -87,8 +53,8 @@ impl Connection {
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let asked = Instant::now();
-        self.send(&request);
-        assert_eq!(self.answer(), 201);
+        self.connection.send(&request);
+        assert_eq!(self.connection.answer().0, 201);
         asked.elapsed()
     }
 }
@@ -112,11 +78,11 @@ fn place_steadily(address: &str, connections: usize, orders: u32) -> Vec<Duratio
         let workers: Vec<_> = (0..connections)
             .map(|worker| {
                 scope.spawn(move || {
-                    let mut connection = Connection::to(address);
+                    let mut trader = Trader::at(address);
                     let side = ["buy", "sell"][worker % 2];
                     let begin = [100, 200][worker % 2];
                     let orders = 0..orders / connections as u32;
-                    let place = |number| connection.place(side, begin + number % 50);
+                    let place = |number| trader.place(side, begin + number % 50);
                     orders.map(place).collect::<Vec<_>>()
                 })
             })
@@ -138,7 +104,7 @@ fn keep_pace(begun: Instant, per_second: u32, number: u32) {
 
 /// Orders at an even pace until told to stop, at a price at which they trade with each other.
 fn trade(address: &str, side: &str, stop: &AtomicBool) -> Vec<Duration> {
-    let mut connection = Connection::to(address);
+    let mut trader = Trader::at(address);
     let mut times = Vec::new();
     let begun = Instant::now();
     for number in 0.. {
@@ -146,7 +112,7 @@ fn trade(address: &str, side: &str, stop: &AtomicBool) -> Vec<Duration> {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        times.push(connection.place(side, 150));
+        times.push(trader.place(side, 150));
     }
     times
 }
@@ -177,7 +143,7 @@ fn read(address: &str, reads: Reads) -> usize {
         }
         connection.send(&requests);
         for _ in 0..BATCH {
-            assert_eq!(connection.answer(), 200);
+            assert_eq!(connection.answer().0, 200);
         }
         batches += 1;
         if matches!(reads, Reads::AtPace) {
