@@ -39,6 +39,7 @@ use config::{Config, Source, Value as LayerValue, ValueKind};
 pub use error::{ConfigError, ConfigErrors, FileError, Place};
 pub use host_port::{HostPort, HostPortError};
 pub use render::{default_file, variables_help};
+use settings::RPC_FILE_KEYS;
 pub(crate) use settings::is_target;
 pub use settings::{
     ApiSettings, BreakerSettings, DebugSettings, DiscoverySettings, ExchangeSettings,
@@ -217,13 +218,8 @@ fn find_exceeding(effective: &BTreeMap<String, Effective>) -> Vec<ConfigError> {
 
 /// Where the value stands that makes files of the RPC service necessary.
 fn origin_of_rpc(settings: &Settings, effective: &BTreeMap<String, Effective>) -> String {
-    let keys = [
-        "grape.rpc_certificate_path",
-        "grape.rpc_key_path",
-        "grape.rpc_ca_path",
-    ];
     let default = Place::Default.to_string();
-    let mut given = keys.iter().map(|key| &effective[*key].origin);
+    let mut given = RPC_FILE_KEYS.iter().map(|key| &effective[*key].origin);
     let given = given.find(|origin| **origin != default);
     match given {
         Some(origin) if settings.grape.rpc_host.is_loopback() => origin.clone(),

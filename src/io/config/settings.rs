@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use bitfitech_core::genesis::{Genesis, GenesisError};
@@ -217,6 +217,13 @@ pub struct GrapeSettings {
     pub url: String,
 }
 
+/// The keys of the files of the RPC service, in the order in which they are asked for.
+pub(super) const RPC_FILE_KEYS: [&str; 3] = [
+    "grape.rpc_certificate_path",
+    "grape.rpc_key_path",
+    "grape.rpc_ca_path",
+];
+
 impl GrapeSettings {
     /// The Grapes that mode legacy uses, the first one first.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
@@ -235,16 +242,15 @@ impl GrapeSettings {
 
     /// The first key of the three files that is missing though it is needed.
     pub(super) fn missing_rpc_file(&self) -> Option<&'static str> {
-        let files = [
-            ("grape.rpc_certificate_path", &self.rpc_certificate_path),
-            ("grape.rpc_key_path", &self.rpc_key_path),
-            ("grape.rpc_ca_path", &self.rpc_ca_path),
+        let paths = [
+            &self.rpc_certificate_path,
+            &self.rpc_key_path,
+            &self.rpc_ca_path,
         ];
-        let is_missing = |path: &Path| path.as_os_str().is_empty();
-        let wanted = files.iter().any(|(_, path)| !is_missing(path));
-        let mut missing = files.iter().filter(|(_, path)| is_missing(path));
-        let first = missing.next().map(|(name, _)| *name);
-        first.filter(|_| wanted || !self.rpc_host.is_loopback())
+        let is_missing = |path: &PathBuf| path.as_os_str().is_empty();
+        let is_wanted = !self.rpc_host.is_loopback() || !paths.into_iter().all(is_missing);
+        let first = paths.into_iter().position(is_missing);
+        first.filter(|_| is_wanted).map(|at| RPC_FILE_KEYS[at])
     }
 }
 
