@@ -21,7 +21,7 @@ use bitfitech_core::gossip::{
 use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
-use bitfitech_core::sync::{Missing, RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
+use bitfitech_core::sync::{RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
 use bitfitech_core::types::{AuthorKey, LinkId, Now, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye, GoodbyeCode, OPERATIONS_MAX, Ops};
 
@@ -35,8 +35,8 @@ pub use crate::gossip_messages::{
     SessionUp, Written,
 };
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{ClockOffset, FindMissing, FindWants, MatcherActor};
-use crate::matcher_heads::{Compare, ReadBranches, ReadRoot};
+use crate::matcher::{ClockOffset, MatcherActor};
+use crate::matcher_sync::{Compare, FindMissing, FindWants, ReadBranches, ReadRoot};
 use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
@@ -465,17 +465,13 @@ impl GossipActor {
     ) {
         let node = Arc::clone(&self.node);
         let asking = async move {
-            let (indices, remaining) = node.refs.matcher.query(find, QUERY_MS).await.ok()?;
-            let found = indices.len();
-            let read = Read { indices, bytes_max };
+            let found = node.refs.matcher.query(find, QUERY_MS).await.ok()?;
+            let read = Read {
+                indices: found.stored.clone(),
+                bytes_max,
+            };
             let page = node.refs.store.query(read, QUERY_MS).await.ok()?.ok()?;
-            let left = remaining + (found - page.len()) as u64;
-            let next = page.last().map_or(0, |(index, _)| index + 1);
-            Some(Missing {
-                operations: page.into_iter().map(|(_, bytes)| bytes).collect(),
-                remaining: left,
-                next,
-            })
+            Some(found.page(page, bytes_max))
         };
         context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
             // A question without answer runs out at the peer.

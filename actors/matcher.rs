@@ -17,14 +17,12 @@ use std::time::{Duration, Instant};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
-use bitfitech_core::dag::OpIndex;
 use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
 use bitfitech_core::op::Verified;
 use bitfitech_core::settlement::{self, SettlementConfig};
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
-use bitfitech_core::wire::{Head, WantEntry};
 use bitfitech_io::config::LatePolicy;
 use tokio::sync::oneshot;
 
@@ -84,23 +82,6 @@ pub struct LinkDown(pub LinkId);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ClockOffset(pub i64);
-
-/// A query: an entry for each of these heads that is unknown.
-#[derive(Message)]
-#[rtype(result = "Vec<WantEntry>")]
-pub struct FindWants(pub Vec<Head>);
-
-/// A query: places in the store of what a peer lacks, and how many remain behind them.
-#[derive(Message)]
-#[rtype(result = "(Vec<u64>, u64)")]
-pub struct FindMissing {
-    /// What the peer wants.
-    pub wants: Vec<WantEntry>,
-    /// Leave out what stands before this place in the store.
-    pub from: u64,
-    /// Most operations.
-    pub operations_max: usize,
-}
 
 /// The orderbook wants the digest of that book, with its next update.
 #[derive(Message)]
@@ -551,33 +532,6 @@ impl Handler<Submit> for MatcherActor {
                 .await
                 .unwrap_or_else(|_| Err(matcher_submission::lost()))
         })
-    }
-}
-
-impl Handler<FindWants> for MatcherActor {
-    type Result = MessageResult<FindWants>;
-
-    fn handle(&mut self, find: FindWants, _context: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.exchange.dag().wants_for(&find.0))
-    }
-}
-
-impl Handler<FindMissing> for MatcherActor {
-    type Result = MessageResult<FindMissing>;
-
-    fn handle(&mut self, find: FindMissing, context: &mut Context<Self>) -> Self::Result {
-        // A place that no operation can have: there is nothing from there on.
-        let from = OpIndex(u32::try_from(find.from).unwrap_or(u32::MAX));
-        let dag = self.exchange.dag();
-        let page = dag.missing(&find.wants, from, find.operations_max);
-        let places = page.operations.iter().map(|index| u64::from(index.0));
-        let places: Vec<u64> = places.collect();
-        // They are read from the disk, which answers nothing beyond its end.
-        if places.iter().any(|place| self.journal.holds(*place)) {
-            self.journal.hurry();
-            self.write(context);
-        }
-        MessageResult((places, page.remaining))
     }
 }
 

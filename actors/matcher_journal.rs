@@ -2,8 +2,7 @@
 //!
 //! Everything goes there in the order in which it was applied, one batch at a time. What somebody
 //! waits for goes at once: own operations, for nothing own is acknowledged or sent before it is
-//! durable; halves about own orders, for a user is told of the final trade; and what a peer has
-//! just asked for. All the rest was written by others, who have it on *their* disks, and a crash
+//! durable; and halves about own orders, for a user is told of the final trade. All the rest was written by others, who have it on *their* disks, and a crash
 //! costs no more than asking them again. So it waits for [`WRITE_LATER`], or for the next batch
 //! that has to go: a commit costs as much as checking several signatures, however little is in it.
 
@@ -90,9 +89,10 @@ impl Journal {
         self.writing == Writing::UnderWay
     }
 
-    /// Whether the operation with that place is not on disk yet.
-    pub(crate) fn holds(&self, place: u64) -> bool {
-        place >= self.from
+    /// The operation with that place, if it is not on disk yet.
+    pub(crate) fn wire(&self, place: u64) -> Option<&Arc<[u8]>> {
+        let at = usize::try_from(place.checked_sub(self.from)?).ok()?;
+        self.waiting.get(at)
     }
 
     /// Somebody waits for what is in it.
@@ -233,7 +233,7 @@ mod tests {
             journal.add(place, Arc::from([0_u8]));
         }
         assert_eq!(journal.forget(9), 9);
-        assert!(!journal.holds(8) && journal.holds(9));
+        assert!(journal.wire(8).is_none() && journal.wire(9).is_some());
         assert_eq!(journal.forget(20), 10);
         assert!(journal.waiting.is_empty());
     }

@@ -14,12 +14,12 @@
 //! An operation of the own author may also come *in*: the node was restored from an old copy, or
 //! its store was lost, and its peers remember more. It is applied like any other. So that it comes
 //! before anything new is written, a node whose key is not new writes nothing before it has what a
-//! peer shows of its chain, or [`OWN_CHAIN_WAIT_MS`] have passed.
+//! peer shows of its chain, or has pulled nothing for [`OWN_CHAIN_WAIT_MS`].
 
 mod errors;
-mod heads;
 mod output;
 mod settling;
+mod sync;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -38,11 +38,16 @@ use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::outputs::Outputs;
 use crate::replica::Replica;
 use crate::settlement::{Settlement, SettlementConfig, WaitingTrade};
-use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId};
+use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId, Via};
 use crate::view::{Change, Digests};
 
-/// How long a node whose key is not new waits for a peer that knows its chain before it writes.
+/// How long a node whose key is not new waits for a peer that knows its chain before it writes:
+/// since its start, and since the last operation that it pulled, for more of them may be its own.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
+
+/// How long it waits at the most. A million operations are pulled in half of that; a liar who
+/// invents heads of its chain and always has something to pull keeps it from writing for so long.
+pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 
 /// Restored operations between two merges: confirmations look orders up in what is not merged yet,
 /// one by one, so a whole history in one merge would take time in proportion to its square.
@@ -68,8 +73,9 @@ enum WriteGate {
     Open,
     /// Peers may know own operations that the store lost.
     AskingPeers {
+        since_ms: u64,
         until_ms: u64,
-        /// Heads of the own chain that peers have shown, at most [`heads::OWN_HEADS_MAX`].
+        /// Heads of the own chain that peers have shown, at most [`sync::OWN_HEADS_MAX`].
         shown: Vec<OpId>,
     },
 }
@@ -250,6 +256,7 @@ impl<E: Engine> Exchange<E> {
         self.write_gate = match own_chain {
             OwnChain::Complete => WriteGate::Open,
             OwnChain::MayBeLonger => WriteGate::AskingPeers {
+                since_ms: now.monotonic_ms,
                 until_ms: now.monotonic_ms + OWN_CHAIN_WAIT_MS,
                 shown: Vec::new(),
             },
@@ -261,7 +268,10 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
-        if let WriteGate::AskingPeers { until_ms, shown } = &self.write_gate {
+        if let WriteGate::AskingPeers {
+            until_ms, shown, ..
+        } = &self.write_gate
+        {
             let is_here = |id: &OpId| self.dag.find(id).is_some();
             let is_complete = !shown.is_empty() && shown.iter().all(is_here);
             if !is_complete && now.monotonic_ms < *until_ms {
@@ -342,6 +352,9 @@ impl<E: Engine> Exchange<E> {
     fn apply_foreign(&mut self, now: Now, source: Source, operation: Verified) {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let index = self.enter(&operation, late_ms);
+        if source.via == Via::Sync {
+            self.note_pulled(now);
+        }
         let twins = self.dag.twins(self.dag.author(index));
         let was_forked = twins.is_some_and(|(_, second)| second != index);
         self.outputs.push_back(Output::Persist {

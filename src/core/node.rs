@@ -570,9 +570,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
     }
 
     fn find_missing(&mut self, ticket: Ticket, wants: &[WantEntry], from: u64, bytes_max: usize) {
-        // A place that no operation can have: there is nothing from there on.
-        let from = OpIndex(u32::try_from(from).unwrap_or(u32::MAX));
-        let page = self.exchange.dag().missing(wants, from, OPERATIONS_MAX);
+        let page = self.exchange.missing(wants, from, OPERATIONS_MAX);
         self.outputs.push_back(NodeOutput::Read {
             ticket,
             indices: page.operations,

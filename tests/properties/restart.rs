@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use bitfitech_core::exchange::{Output, OwnChain, RestoreError, SubmitError};
+use bitfitech_core::exchange::{OWN_CHAIN_PULL_MS, Output, OwnChain, RestoreError, SubmitError};
 use bitfitech_core::op::Verified;
-use bitfitech_core::types::{AuthorKey, Now, Side};
+use bitfitech_core::types::{AuthorKey, LinkId, Now, Side, Source};
 use bitfitech_core::wire::{Branch, BranchPath, Head};
 
 use crate::facts::Facts;
@@ -172,6 +172,38 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
     let index = copy.dag().find(&newest).expect("applied");
     assert_eq!(copy.dag().seq(index), 3);
     assert_eq!(copy.dag().forkers().count(), 0);
+}
+
+/// A long history comes in pages; own operations may be in the last one.
+#[test]
+fn a_restored_copy_writes_nothing_while_it_pulls_and_waits_for_no_liar_without_end() {
+    let genesis = crate::network::genesis("pulls");
+    let (key, passed_on) = writer(&genesis);
+    let mut copy = new_node(&genesis, &key);
+    copy.restore(passed_on[0].wire()).expect("readable");
+    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    copy.handle_heads(&[Head {
+        author: copy.author(),
+        seq: 2,
+        id: passed_on[2].id(),
+    }]);
+    let mut other = new_node(&genesis, &ed25519_zebra::SigningKey::from([2; 32]));
+    let mut history = Vec::new();
+    let last_ms = 10 + OWN_CHAIN_PULL_MS;
+    for at_ms in (10..last_ms).step_by(1_500) {
+        assert_eq!(
+            copy.submit(now(at_ms), Vec::new()),
+            Err(SubmitError::NotYet)
+        );
+        other.submit(now(at_ms), Vec::new()).expect("written");
+        other.handle_persisted(other.dag().len());
+        pump(&mut other, &mut history);
+        let page = vec![history.pop().expect("one operation")];
+        let pulled = Source::sync(LinkId(0));
+        copy.receive(now(at_ms), pulled, page);
+    }
+    assert_eq!(copy.may_write(now(last_ms - 1)), Err(last_ms));
+    assert_eq!(copy.may_write(now(last_ms)), Ok(()));
 }
 
 /// A peer that has just what the copy has shows the own chain by that, one that has nothing does

@@ -5,6 +5,7 @@ use crate::genesis::tests::test_genesis;
 use crate::matching::Book;
 use crate::op::tests::sign_sample;
 use crate::types::{OrderId, Source};
+use crate::wire::{Head, WantEntry};
 
 fn at(unix_ms: u64) -> Now {
     Now {
@@ -58,4 +59,27 @@ fn what_was_staged_waits_for_the_drivers_tick_and_names_no_time_of_its_own() {
     node.handle_tick(now);
     assert!(node.replica().order(&order).is_some());
     assert_eq!(node.next_deadline_ms(now), None);
+}
+
+#[test]
+fn a_peer_gets_what_others_wrote_at_once_and_own_operations_when_they_are_on_disk() {
+    let mut node = node_behind_by(0);
+    let own = node.submit(at(100_000), Vec::new()).expect("written");
+    let heads: Vec<Head> = node.dag().heads().collect();
+    assert_eq!(heads.len(), 2, "it tells of both");
+    let wants = heads.iter().map(|head| WantEntry {
+        author: head.author,
+        head: head.id,
+        locator: Vec::new(),
+    });
+    let wants: Vec<WantEntry> = wants.collect();
+    let ids = |node: &Exchange<Book>| {
+        let page = node.missing(&wants, 0, 10);
+        let ids = page.operations.iter().map(|index| node.dag().id(*index));
+        ids.collect::<Vec<OpId>>()
+    };
+    let before = ids(&node);
+    assert!(before.len() == 1 && before[0] != own);
+    node.handle_persisted(2);
+    assert_eq!(ids(&node), [before[0], own]);
 }

@@ -1,12 +1,13 @@
-//! What an exchange tells and learns of heads when two nodes compare what they have.
+//! What an exchange tells, learns and gives away when two nodes compare what they have.
 
 use alloc::vec::Vec;
 
-use super::{Exchange, WriteGate};
+use super::{Exchange, OWN_CHAIN_PULL_MS, OWN_CHAIN_WAIT_MS, WriteGate};
+use crate::dag::{MissingPage, OpIndex};
 use crate::matching::Engine;
 use crate::sync::Comparison;
-use crate::types::OpId;
-use crate::wire::{Branch, BranchDigest, BranchPath, Head};
+use crate::types::{Now, OpId};
+use crate::wire::{Branch, BranchDigest, BranchPath, Head, WantEntry};
 
 /// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
 pub(super) const OWN_HEADS_MAX: usize = 16;
@@ -61,6 +62,34 @@ impl<E: Engine> Exchange<E> {
         let author = self.author;
         let own = heads.iter().filter(|head| head.author == author);
         self.note_own(own.map(|head| head.id));
+    }
+
+    /// A peer serves what is missing here: own operations may be among what comes next.
+    pub(super) fn note_pulled(&mut self, now: Now) {
+        if let WriteGate::AskingPeers {
+            since_ms, until_ms, ..
+        } = &mut self.write_gate
+        {
+            let in_time_ms = now.monotonic_ms.saturating_add(OWN_CHAIN_WAIT_MS);
+            let latest_ms = since_ms.saturating_add(OWN_CHAIN_PULL_MS);
+            *until_ms = in_time_ms.min(latest_ms).max(*until_ms);
+        }
+    }
+
+    /// What a peer lacks, from this place in the order of application on. Own operations that are
+    /// not on disk are left out; the peer will be pushed them.
+    pub fn missing(&self, wants: &[WantEntry], from: u64, operations_max: usize) -> MissingPage {
+        // A place that no operation can have: there is nothing from there on.
+        let from = OpIndex(u32::try_from(from).unwrap_or(u32::MAX));
+        let mut page = self.dag.missing(wants, from, operations_max);
+        page.operations.retain(|index| self.is_public(*index));
+        page
+    }
+
+    /// Whether peers may have this operation: any of others, and own ones that are on disk.
+    fn is_public(&self, index: OpIndex) -> bool {
+        let own = self.unwritten.binary_search_by_key(&index, |(own, _)| *own);
+        own.is_err()
     }
 
     fn note_own(&mut self, heads: impl Iterator<Item = OpId>) {
