@@ -18,6 +18,12 @@ mod web_ports;
 use std::process::ExitCode;
 
 use cli::Command;
+use tikv_jemallocator::Jemalloc;
+
+/// Nodes allocate in one thread what they free in another, for which the system's allocator takes
+/// locks.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
