@@ -16,10 +16,10 @@
 //! before anything new is written, a node whose key is not new writes nothing before it has what a
 //! peer shows of its chain, or has pulled nothing for [`OWN_CHAIN_WAIT_MS`].
 
+mod comparing;
 mod errors;
 mod output;
 mod settling;
-mod sync;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -75,7 +75,7 @@ enum WriteGate {
     AskingPeers {
         since_ms: u64,
         until_ms: u64,
-        /// Heads of the own chain that peers have shown, at most [`sync::OWN_HEADS_MAX`].
+        /// Heads of the own chain that peers have shown, at most [`comparing::OWN_HEADS_MAX`].
         shown: Vec<OpId>,
     },
 }
