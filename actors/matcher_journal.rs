@@ -2,9 +2,10 @@
 //!
 //! Everything goes there in the order in which it was applied, one batch at a time. What somebody
 //! waits for goes at once: own operations, for nothing own is acknowledged or sent before it is
-//! durable; and halves about own orders, for a user is told of the final trade. All the rest was written by others, who have it on *their* disks, and a crash
-//! costs no more than asking them again. So it waits for [`WRITE_LATER`], or for the next batch
-//! that has to go: a commit costs as much as checking several signatures, however little is in it.
+//! durable; and halves about own orders, for a user is told of the final trade. All the rest was
+//! written by others, who have it on *their* disks, and a crash costs no more than asking them
+//! again. So it waits for [`WRITE_LATER`], or for the next batch that has to go: a commit costs as
+//! much as checking several signatures, however little is in it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
