@@ -18,7 +18,8 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult};
 use bitfitech_core::gossip::{
     Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation,
 };
-use bitfitech_core::handshake::{ClockChange, Keep, MedianClock, SessionFacts, keep_session};
+use bitfitech_core::handshake::{Keep, SessionFacts, keep_session};
+use bitfitech_core::median_clock::{ClockChange, MedianClock};
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
 use bitfitech_core::sync::{RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
@@ -35,7 +36,7 @@ pub use crate::gossip_messages::{
     SessionUp, Written,
 };
 use crate::mailbox::{ActorRef, Data, Permit};
-use crate::matcher::{ClockOffset, MatcherActor};
+use crate::matcher::{MatcherActor, UseClock};
 use crate::matcher_sync::{Compare, FindMissing, FindWants, ReadBranches, ReadRoot};
 use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
@@ -145,6 +146,7 @@ impl GossipActor {
         while let Some(output) = self.sync.poll_output() {
             self.handle_sync_output(output, context);
         }
+        log_clock(self.clock.compare(self.node.clock.now()));
         self.set_timer(context);
     }
 
@@ -199,30 +201,22 @@ impl GossipActor {
         let Some(entry) = self.links.remove(&link) else {
             return;
         };
+        let now = self.node.clock.now();
         self.gossip.handle_link_down(link);
-        self.sync.handle_link_down(self.node.clock.now(), link);
-        let change = self.clock.handle_peer_left(&entry.node);
-        self.on_clock_change(change);
+        self.sync.handle_link_down(now, link);
+        let change = self.clock.handle_peer_left(now, &entry.node);
+        self.tell_clock();
+        log_clock(change);
     }
 
-    fn on_clock_change(&mut self, change: Option<ClockChange>) {
-        let offset_ms = match change {
-            None => return,
-            Some(ClockChange::Off { median_offset_ms }) => {
-                tracing::warn!(
-                    target: "gossip",
-                    "the clock of this machine is {median_offset_ms} ms behind the median of its \
-                     peers (negative: ahead): their time is used; check the clock"
-                );
-                median_offset_ms
-            }
-            Some(ClockChange::Trusted) => {
-                tracing::info!(target: "gossip", "the clock of this machine agrees with its peers");
-                0
-            }
-        };
-        // A matcher that is down asks nobody: the next change tells it.
-        drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
+    /// Tells the matcher which clock counts. One that is down asks for it when it is up.
+    fn tell_clock(&self) {
+        drop(
+            self.node
+                .refs
+                .matcher
+                .control(UseClock(self.clock.gating())),
+        );
     }
 
     /// Decides whether a session is one too many.
@@ -513,6 +507,20 @@ impl GossipActor {
     }
 }
 
+fn log_clock(change: Option<ClockChange>) {
+    match change {
+        None => {}
+        Some(ClockChange::Off { median_offset_ms }) => tracing::warn!(
+            target: "gossip",
+            "the clock of this machine is {median_offset_ms} ms behind the median of its peers \
+             (negative: ahead): their time is used; check the clock"
+        ),
+        Some(ClockChange::Trusted) => {
+            tracing::info!(target: "gossip", "the clock of this machine agrees with its peers");
+        }
+    }
+}
+
 impl Actor for GossipActor {
     type Context = Context<Self>;
 }
@@ -555,8 +563,9 @@ impl Handler<SessionUp> for GossipActor {
         if self.life == Life::Later {
             self.gossip.handle_gap(up.link);
         }
-        let change = self.clock.handle_peer(up.node, up.clock_offset_ms);
-        self.on_clock_change(change);
+        let change = self.clock.handle_peer(now, up.node, up.clock);
+        self.tell_clock();
+        log_clock(change);
         self.links.insert(
             up.link,
             Link {
@@ -655,8 +664,7 @@ impl Handler<MatcherUp> for GossipActor {
 
     fn handle(&mut self, _up: MatcherUp, context: &mut Context<Self>) {
         let now = self.node.clock.now();
-        let offset_ms = self.clock.off_by_ms().unwrap_or(0);
-        drop(self.node.refs.matcher.control(ClockOffset(offset_ms)));
+        self.tell_clock();
         for link in self.links.keys() {
             self.sync.request(now, *link);
             // What the former matcher wrote to disk at the last may not have been pushed.

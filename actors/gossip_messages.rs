@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Message;
 use bitfitech_core::handshake::SessionFacts;
+use bitfitech_core::median_clock::PeerClock;
 use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
 use bitfitech_core::wire::{Frame, Goodbye};
 
@@ -22,8 +23,8 @@ pub struct SessionUp {
     pub node: AuthorKey,
     /// What decides between two sessions with the same node.
     pub facts: SessionFacts,
-    /// The other's clock minus the local one, in milliseconds.
-    pub clock_offset_ms: i64,
+    /// The other's clock.
+    pub clock: PeerClock,
     /// The IP address of the other node.
     pub remote: IpAddr,
     /// The actor of the connection.

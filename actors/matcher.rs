@@ -19,6 +19,7 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
+use bitfitech_core::median_clock::GatingClock;
 use bitfitech_core::op::Verified;
 use bitfitech_core::settlement::{self, SettlementConfig};
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
@@ -78,10 +79,10 @@ pub struct DeliverPage(pub Delivery);
 #[rtype(result = "()")]
 pub struct LinkDown(pub LinkId);
 
-/// By how much the gating clock differs from the local one, in milliseconds.
+/// Peers have come or gone: the clock that counts from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ClockOffset(pub i64);
+pub struct UseClock(pub GatingClock);
 
 /// The orderbook wants the digest of that book, with its next update.
 #[derive(Message)]
@@ -135,7 +136,7 @@ pub struct MatcherActor {
     exit: ExitNote,
     own_chain: OwnChain,
     pub(crate) exchange: NodeExchange,
-    clock_offset_ms: i64,
+    clock: GatingClock,
     settling: Settling,
     /// When it was last merged.
     settled: Option<Instant>,
@@ -180,7 +181,7 @@ impl MatcherActor {
             own_chain,
             node,
             exit: child.exit,
-            clock_offset_ms: 0,
+            clock: GatingClock::default(),
             settling: Settling::Idle,
             settled: None,
             journal: Journal::new(0),
@@ -195,11 +196,7 @@ impl MatcherActor {
 
     /// The clock by which operations are dated and parked.
     pub(crate) fn now(&self) -> Now {
-        let now = self.node.clock.now();
-        Now {
-            unix_ms: now.unix_ms.saturating_add_signed(self.clock_offset_ms),
-            ..now
-        }
+        self.clock.gating(self.node.clock.now())
     }
 
     /// Asks for a [`Settle`] behind everything that is in the mailbox now.
@@ -506,11 +503,11 @@ impl Handler<LinkDown> for MatcherActor {
     }
 }
 
-impl Handler<ClockOffset> for MatcherActor {
+impl Handler<UseClock> for MatcherActor {
     type Result = ();
 
-    fn handle(&mut self, offset: ClockOffset, context: &mut Context<Self>) {
-        self.clock_offset_ms = offset.0;
+    fn handle(&mut self, clock: UseClock, context: &mut Context<Self>) {
+        self.clock = clock.0;
         self.settle_soon(context);
     }
 }

@@ -187,7 +187,7 @@ async fn establish(
         link: LinkId(number),
         node: peer,
         facts,
-        clock_offset_ms: accepted.clock_offset_ms,
+        clock: accepted.clock,
         remote: remote.ip(),
         peer: me.clone(),
     };

@@ -132,8 +132,12 @@ impl Delivery {
         );
     }
 
-    /// An operation has to wait for something that nobody has sent.
+    /// An operation has to wait for something that nobody has sent. A copy of one that is parked
+    /// does not wait yet.
     pub fn note_gap(&mut self, now: Now) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let before = self.next_number;
         let at_ms = now.monotonic_ms.saturating_add(GAP_MS);
         self.gap.get_or_insert(Gap { at_ms, before });
@@ -303,6 +307,13 @@ mod tests {
         delivery.release(&OpId([1; 32]));
         assert_eq!(delivery.take_gap(at(1_000)), None);
         assert_eq!(delivery.take_gap(at(2_000)), Some(TWO));
+    }
+
+    #[test]
+    fn where_nothing_waits_there_is_no_gap() {
+        let mut delivery = Delivery::default();
+        delivery.note_gap(at(0));
+        assert_eq!(delivery.next_gap_ms(), None);
     }
 
     #[test]

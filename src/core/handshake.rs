@@ -28,19 +28,12 @@
 //! and dials. Rule 2 then refuses the new session until the first side notices too, which the
 //! transport's limit on silence bounds. An order by random numbers alone would be as deterministic
 //! but would keep the dead session of a restarted node half of the time.
-//!
-//! # Clocks
-//!
-//! A Hello carries the sender's clock. The difference includes the time of travel, which is small
-//! against the 500 ms that matter. [`MedianClock`] compares: one peer proves nothing, but a node
-//! that is far off the median of three or more should believe them rather than itself, for
-//! operations dated in the future are parked by everyone else.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::genesis::{Genesis, RULES_VERSION};
+use crate::median_clock::PeerClock;
 use crate::membership::{Membership, Standing, proves_admission};
 use crate::types::{AuthorKey, Now};
 use crate::wire::{
@@ -51,15 +44,6 @@ use crate::wire::{
 /// How long a peer may take to its first frame, in milliseconds. A guess: ten round trips of a bad
 /// mobile link; strangers who connect and say nothing hold a socket no longer than this.
 pub const HELLO_TIMEOUT_MS: u64 = 5_000;
-
-/// Peers needed before their median counts (PROTOCOL.md, "Clocks").
-pub const CLOCK_PEERS_MIN: usize = 3;
-
-/// How far off the median the local clock may be, in milliseconds (PROTOCOL.md, "Clocks").
-pub const CLOCK_TOLERANCE_MS: u64 = 500;
-
-/// Most peers whose clocks are compared; further ones are not. More than any view of peers holds.
-pub const CLOCK_PEERS_MAX: usize = 1_024;
 
 /// Bytes of a genesis field that a reason quotes.
 const QUOTE_MAX_BYTES: usize = 200;
@@ -107,8 +91,8 @@ impl LocalNode {
 pub struct Accepted {
     /// The protocol version that is spoken: the greatest that both know.
     pub version: u16,
-    /// The peer's clock minus the local one, in milliseconds.
-    pub clock_offset_ms: i64,
+    /// The peer's clock.
+    pub clock: PeerClock,
     /// What the peer said.
     pub hello: Hello,
 }
@@ -222,7 +206,7 @@ pub fn compare(
     check_member(&local.genesis, members, &peer, &hello)?;
     Ok(Accepted {
         version,
-        clock_offset_ms: difference_ms(hello.unix_ms, now.unix_ms),
+        clock: PeerClock::new(now, hello.unix_ms),
         hello,
     })
 }
@@ -418,95 +402,6 @@ pub fn keep_session(
     } else {
         Keep::Earlier
     }
-}
-
-/// A change of whom a node believes about the time. Warn the user once for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockChange {
-    /// The local clock is further off the median of the peers than is tolerated; from now on
-    /// the median counts.
-    Off {
-        /// The median clock minus the local one, in milliseconds.
-        median_offset_ms: i64,
-    },
-    /// The local clock counts again.
-    Trusted,
-}
-
-/// The clock that decides which operations are of the future.
-#[derive(Clone, Debug, Default)]
-pub struct MedianClock {
-    offsets_ms: BTreeMap<AuthorKey, i64>,
-    off_by_ms: Option<i64>,
-}
-
-impl MedianClock {
-    /// Trusts the local clock, for want of peers.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Notes the clock of an authenticated peer: one voice per key. At most
-    /// [`CLOCK_PEERS_MAX`] peers have one.
-    pub fn handle_peer(&mut self, peer: AuthorKey, offset_ms: i64) -> Option<ClockChange> {
-        let is_known = self.offsets_ms.contains_key(&peer);
-        if is_known || self.offsets_ms.len() < CLOCK_PEERS_MAX {
-            self.offsets_ms.insert(peer, offset_ms);
-        }
-        self.update()
-    }
-
-    /// Forgets the clock of a peer that left.
-    pub fn handle_peer_left(&mut self, peer: &AuthorKey) -> Option<ClockChange> {
-        self.offsets_ms.remove(peer);
-        self.update()
-    }
-
-    /// The time by which operations are parked and dated, in milliseconds since the Unix epoch.
-    pub fn gating_unix_ms(&self, now: Now) -> u64 {
-        now.unix_ms
-            .saturating_add_signed(self.off_by_ms.unwrap_or(0))
-    }
-
-    /// By how much the local clock is off, if that is more than is tolerated.
-    pub fn off_by_ms(&self) -> Option<i64> {
-        self.off_by_ms
-    }
-
-    fn update(&mut self) -> Option<ClockChange> {
-        let was_off = self.off_by_ms.is_some();
-        self.off_by_ms = self
-            .median_offset_ms()
-            .filter(|offset_ms| offset_ms.unsigned_abs() > CLOCK_TOLERANCE_MS);
-        match (was_off, self.off_by_ms) {
-            (false, Some(median_offset_ms)) => Some(ClockChange::Off { median_offset_ms }),
-            (true, None) => Some(ClockChange::Trusted),
-            _ => None,
-        }
-    }
-
-    /// The median of at least [`CLOCK_PEERS_MIN`] peers. Of the two in the middle of an even
-    /// number the one nearer to the local clock counts, so that half of the peers cannot move it.
-    fn median_offset_ms(&self) -> Option<i64> {
-        if self.offsets_ms.len() < CLOCK_PEERS_MIN {
-            return None;
-        }
-        let mut sorted: Vec<i64> = self.offsets_ms.values().copied().collect();
-        sorted.sort_unstable();
-        let upper = sorted[sorted.len() / 2];
-        let lower = sorted[(sorted.len() - 1) / 2];
-        Some(if upper.unsigned_abs() < lower.unsigned_abs() {
-            upper
-        } else {
-            lower
-        })
-    }
-}
-
-/// `left - right`, as far as it fits.
-fn difference_ms(left: u64, right: u64) -> i64 {
-    let size = i64::try_from(left.abs_diff(right)).unwrap_or(i64::MAX);
-    if left < right { -size } else { size }
 }
 
 #[cfg(test)]

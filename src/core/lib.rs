@@ -38,6 +38,7 @@ pub mod market;
 pub mod market_log;
 mod market_terms;
 pub mod matching;
+pub mod median_clock;
 pub mod membership;
 pub mod node;
 pub mod op;

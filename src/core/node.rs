@@ -27,8 +27,8 @@ use crate::address::PeerAddress;
 use crate::dag::OpIndex;
 use crate::exchange::{Exchange, Output, SubmitError};
 use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation};
-use crate::handshake::{ClockChange, MedianClock};
 use crate::matching::Engine;
+use crate::median_clock::{ClockChange, MedianClock, PeerClock};
 use crate::membership::{self, Standing};
 use crate::op::{Action, OperationError, Verified};
 use crate::outputs::Outputs;
@@ -222,24 +222,15 @@ impl<E: Engine, G: Gate> Node<E, G> {
 
     /// The clock by which operations are dated and parked.
     pub fn gating(&self, now: Now) -> Now {
-        Now {
-            unix_ms: self.clock.gating_unix_ms(now),
-            ..now
-        }
+        self.clock.gating().gating(now)
     }
 
-    /// A session was established; the other's clock is `clock_offset_ms` ahead of the local one.
-    pub fn handle_link_up(
-        &mut self,
-        now: Now,
-        link: LinkId,
-        peer: AuthorKey,
-        clock_offset_ms: i64,
-    ) {
+    /// A session was established, with a node that has this clock.
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: AuthorKey, clock: PeerClock) {
         self.peers.insert(link, peer);
         self.gossip.handle_link_up(link, peer);
         self.sync.handle_link_up(now, link);
-        let change = self.clock.handle_peer(peer, clock_offset_ms);
+        let change = self.clock.handle_peer(now, peer, clock);
         self.note_clock(change);
         self.drive(now);
     }
@@ -322,6 +313,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
         if let Some(machine) = &mut self.peer_exchange {
             machine.handle_timeout(now);
         }
+        let change = self.clock.compare(now);
+        self.note_clock(change);
         let gating = self.gating(now);
         let due_ms = self.books_due_ms(gating);
         if due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
@@ -616,7 +609,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             machine.handle_link_down(now, link);
         }
         self.exchange.handle_link_down(link);
-        let change = self.clock.handle_peer_left(&peer);
+        let change = self.clock.handle_peer_left(now, &peer);
         self.note_clock(change);
     }
 

@@ -13,6 +13,7 @@ mod netns;
 mod bad_commands;
 mod bad_configuration;
 mod chaos;
+mod clock_jumps;
 mod cluster;
 mod concurrency;
 mod contract;

@@ -129,6 +129,8 @@ fn deadlines_alone_bring_everything_in() {
     for_all_scenarios(32, |scenario| {
         let mut network = Network::run(&scenario);
         network.publish_all();
+        // Each can be dated ahead, be due later, and then miss something that is asked for once.
+        let calls_max = 2 + 2 * network.published.len();
         for node in 0..network.peers.len() {
             network.receive(node, 0, network.published.clone());
             let mut calls = 0;
@@ -136,7 +138,7 @@ fn deadlines_alone_bring_everything_in() {
                 network.true_ms = network.true_ms.max(BEGIN_MS + due_ms);
                 network.tick(node);
                 calls += 1;
-                assert!(calls <= 2 + network.published.len(), "called for nothing");
+                assert!(calls <= calls_max, "called for nothing");
             }
         }
         let first = network.peers[0].exchange.digests();

@@ -59,6 +59,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "genesis",
         "krpc",
         "market",
+        "median_clock",
         "outputs",
         "prefetch",
         "rate_limit",

@@ -2,7 +2,6 @@
 
 use alloc::vec;
 
-use proptest::collection::vec as vector;
 use proptest::prelude::*;
 
 use super::*;
@@ -49,7 +48,7 @@ fn nodes_of_one_network_accept_each_other() {
     let (left, right) = (node(1, test_genesis()), node(2, test_genesis()));
     let accepted = judge(&left, &right).expect("must be accepted");
     assert_eq!(accepted.version, PROTOCOL_VERSION_MAX);
-    assert_eq!(accepted.clock_offset_ms, 250);
+    assert_eq!(accepted.clock, PeerClock::new(at(0, 1_000), 1_250));
     assert!(judge(&right, &left).is_ok());
 }
 
@@ -345,82 +344,9 @@ proptest! {
     }
 
     #[test]
-    fn no_half_of_liars_moves_a_clock(
-        honest in vector(-400..400_i64, 2..12), liars in vector(any::<i64>(), 0..11),
-    ) {
-        prop_assume!(liars.len() <= honest.len());
-        let mut clock = MedianClock::new();
-        for (number, offset_ms) in (0..).zip(honest.iter().chain(&liars)) {
-            clock.handle_peer(key(number), *offset_ms);
-        }
-        prop_assert_eq!(clock.off_by_ms(), None);
-    }
-
-    #[test]
-    fn warnings_alternate_and_match_the_clock_in_use(
-        steps in vector((0..6_u8, -2_000..2_000_i64, any::<bool>()), 0..60),
-    ) {
-        let mut clock = MedianClock::new();
-        let mut is_off = false;
-        for (number, offset_ms, leaves) in steps {
-            let change = if leaves {
-                clock.handle_peer_left(&key(number))
-            } else {
-                clock.handle_peer(key(number), offset_ms)
-            };
-            match change {
-                Some(ClockChange::Off { median_offset_ms }) => {
-                    prop_assert!(!is_off && median_offset_ms.unsigned_abs() > CLOCK_TOLERANCE_MS);
-                    is_off = true;
-                }
-                Some(ClockChange::Trusted) => {
-                    prop_assert!(is_off);
-                    is_off = false;
-                }
-                None => {}
-            }
-            prop_assert_eq!(clock.off_by_ms().is_some(), is_off);
-            prop_assert_eq!(clock.gating_unix_ms(at(0, 10_000)) == 10_000, !is_off);
-        }
-    }
-
-    #[test]
     fn printable_text_is_short_and_free_of_control_characters(text in any::<String>()) {
         let shown = printable(&text, 20);
         prop_assert!(shown.len() <= 20);
         prop_assert!(!shown.contains(char::is_control));
     }
-}
-
-#[test]
-fn three_peers_outvote_the_local_clock_and_two_do_not() {
-    let mut clock = MedianClock::new();
-    assert_eq!(clock.handle_peer(key(1), 2_000), None);
-    assert_eq!(clock.handle_peer(key(2), 2_100), None);
-    assert_eq!(
-        clock.handle_peer(key(3), 1_900),
-        Some(ClockChange::Off {
-            median_offset_ms: 2_000
-        })
-    );
-    assert_eq!(clock.gating_unix_ms(at(0, 50_000)), 52_000);
-    assert_eq!(clock.handle_peer(key(4), 2_000), None, "warned already");
-    assert_eq!(clock.handle_peer_left(&key(1)), None);
-    assert_eq!(clock.handle_peer_left(&key(2)), Some(ClockChange::Trusted));
-}
-
-#[test]
-fn times_at_the_ends_of_the_range_do_not_overflow() {
-    let here = node(1, test_genesis());
-    let mut hello = node(2, test_genesis()).hello(at(0, u64::MAX), 1, &Membership::default());
-    let ahead = judge_hello(at(0, 0), &here, hello.clone()).expect("must be accepted");
-    assert_eq!(ahead.clock_offset_ms, i64::MAX);
-    hello.unix_ms = 0;
-    let behind = judge_hello(at(0, u64::MAX), &here, hello).expect("must be accepted");
-    assert_eq!(behind.clock_offset_ms, -i64::MAX);
-    let mut clock = MedianClock::new();
-    for number in 0..3 {
-        clock.handle_peer(key(number), i64::MIN);
-    }
-    assert_eq!(clock.gating_unix_ms(at(0, 5)), 0);
 }

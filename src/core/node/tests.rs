@@ -41,7 +41,8 @@ impl Pair {
     fn connect(&mut self) {
         let keys = [0, 1].map(|at: usize| self.nodes[at].exchange().author());
         for (at, node) in self.nodes.iter_mut().enumerate() {
-            node.handle_link_up(at_ms(self.now_ms), LINK, keys[1 - at], 0);
+            let clock = PeerClock::new(at_ms(self.now_ms), at_ms(self.now_ms).unix_ms);
+            node.handle_link_up(at_ms(self.now_ms), LINK, keys[1 - at], clock);
         }
     }
 

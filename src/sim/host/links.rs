@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use bitfitech_core::handshake;
+use bitfitech_core::median_clock::PeerClock;
 use bitfitech_core::membership::Membership;
 use bitfitech_core::types::{AuthorKey, LinkId};
 use bitfitech_core::wire::{Frame, Ops, Payload};
@@ -36,9 +37,8 @@ const FIRST_DIAL_US: Micros = 200 * MS;
 enum Stage {
     /// This side has dialled.
     Dialling,
-    /// This side has accepted and waits for the other to confirm; the other's clock is so far
-    /// ahead.
-    Accepted(i64),
+    /// This side has accepted and waits for the other to confirm, which has this clock.
+    Accepted(PeerClock),
     /// It stands.
     Up,
 }
@@ -263,7 +263,7 @@ impl Host {
         };
         let is_old = |it: &Session| it.peer == from && matches!(it.stage, Stage::Accepted(_));
         self.links.sessions.retain(|_, it| !is_old(it));
-        let stage = Stage::Accepted(accepted.clock_offset_ms);
+        let stage = Stage::Accepted(accepted.clock);
         self.links.sessions.insert(
             session,
             Session {
@@ -307,9 +307,9 @@ impl Host {
         }
         self.links.plan();
         self.tell(step, session, Message::Confirm { session });
-        let offset_ms = accepted.clock_offset_ms;
+        let clock = accepted.clock;
         self.with_node(step, |node, now| {
-            node.handle_link_up(now, session, key, offset_ms);
+            node.handle_link_up(now, session, key, clock);
         });
     }
 
@@ -318,7 +318,7 @@ impl Host {
             self.deny(step, from, session);
             return;
         };
-        let (Stage::Accepted(offset_ms), Some(key)) = (state.stage, state.key) else {
+        let (Stage::Accepted(clock), Some(key)) = (state.stage, state.key) else {
             return;
         };
         state.stage = Stage::Up;
@@ -331,7 +331,7 @@ impl Host {
         let twins: Vec<LinkId> = twins.map(|(id, _)| *id).collect();
         twins.into_iter().for_each(|twin| self.end(step, twin));
         self.with_node(step, |node, now| {
-            node.handle_link_up(now, session, key, offset_ms);
+            node.handle_link_up(now, session, key, clock);
         });
     }
 
