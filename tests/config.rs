@@ -3,6 +3,8 @@
 
 #[path = "config/bad_configurations.rs"]
 mod bad_configurations;
+#[path = "support/bare.rs"]
+mod bare;
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +14,7 @@ use serde_json::Value;
 
 use bad_configurations::Given::{Arguments, Assigned, File, Variable};
 use bad_configurations::{BAD_FILES, BAD_REST, Bad};
+use bare::bare;
 
 /// Exit code of wrong usage or configuration.
 const USAGE: i32 = 2;
@@ -39,9 +42,8 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_bitfitech"))
+        bare(&mut Command::new(env!("CARGO_BIN_EXE_bitfitech")))
             .args(arguments)
-            .env_clear()
             .envs(environment.iter().copied())
             .current_dir(self.path())
             .output()
@@ -479,9 +481,8 @@ fn nobody_hears_of_a_pipe_that_was_closed_early() {
     let place = Place::new();
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = Command::new(env!("CARGO_BIN_EXE_bitfitech"))
+    let output = bare(&mut Command::new(env!("CARGO_BIN_EXE_bitfitech")))
         .args(["config", "show"])
-        .env_clear()
         .current_dir(place.path())
         .stdout(writer)
         .output()

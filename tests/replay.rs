@@ -1,6 +1,8 @@
 //! `bitfitech replay` through the real program: the files that it makes, the exact figures that it
 //! reports, and the files that it refuses.
 
+#[path = "support/bare.rs"]
+mod bare;
 #[path = "replay/naive_book.rs"]
 mod naive_book;
 
@@ -13,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use bare::bare;
 use naive_book::NaiveBook;
 
 /// The first line of an order file.
@@ -130,10 +133,9 @@ impl Place {
 
     /// Runs the program with these words behind `replay`.
     fn replay(&self, words: &str) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_bitfitech"))
+        bare(&mut Command::new(env!("CARGO_BIN_EXE_bitfitech")))
             .arg("replay")
             .args(words.split_whitespace())
-            .env_clear()
             .current_dir(self.directory.path())
             .output()
             .expect("the program runs")

@@ -5,6 +5,7 @@
 //! nothing else.
 
 pub mod agreement;
+pub mod bare;
 pub mod connection;
 pub mod generator;
 pub mod node;

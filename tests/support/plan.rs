@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::bare::bare;
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bitfitech");
 
@@ -148,8 +150,7 @@ pub fn quiet_command(folder: &Path) -> Command {
 }
 
 fn quiet(mut command: Command, folder: &Path) -> Command {
-    command
-        .env_clear()
+    bare(&mut command)
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("DISCOVERY_MDNS", "false")
         .current_dir(folder)
