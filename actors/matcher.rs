@@ -264,7 +264,7 @@ impl MatcherActor {
                         warn_of_own(&id);
                     }
                     tracing::debug!(target: "matcher", "applied operation {} ({way})", id.short());
-                    self.note_sighting(id, from);
+                    self.note_sighting(&id, from);
                     applied.push(AppliedOperation {
                         id,
                         author: operation.body().author,

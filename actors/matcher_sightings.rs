@@ -3,7 +3,7 @@
 //! Nobody needs that to trade. It is for people who want to see how an order travelled: each node
 //! knows its own part of the way, and whoever asks several nodes can put the parts together.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use actix::{Context, Handler, Message};
 use bitfitech_core::exchange::Exchange;
@@ -52,24 +52,32 @@ pub struct OrderPath {
     pub sighting: Option<Sighting>,
 }
 
-/// What is remembered.
+/// What is remembered, by the operations' places in the order of application.
 #[derive(Debug, Default)]
 pub(crate) struct Sightings {
-    by_operation: BTreeMap<OpId, Sighting>,
-    oldest_first: VecDeque<OpId>,
+    /// The place of the first.
+    from: usize,
+    newest: VecDeque<Option<Sighting>>,
 }
 
 impl Sightings {
     /// Remembers how an operation came.
-    pub(crate) fn note(&mut self, operation: OpId, sighting: Sighting) {
-        if self.oldest_first.len() >= SIGHTINGS_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.by_operation.remove(&oldest);
+    pub(crate) fn note(&mut self, place: usize, sighting: Sighting) {
+        let end = (place + 1).max(self.from + self.newest.len());
+        let from = end.saturating_sub(SIGHTINGS_MAX).max(self.from);
+        let forgotten = (from - self.from).min(self.newest.len());
+        self.newest.drain(..forgotten);
+        self.from = from;
+        self.newest.resize(end - from, None);
+        // Own operations come when they are on disk, after later ones of others.
+        if let Some(known) = place.checked_sub(from) {
+            self.newest[known] = Some(sighting);
         }
-        if self.by_operation.insert(operation, sighting).is_none() {
-            self.oldest_first.push_back(operation);
-        }
+    }
+
+    fn get(&self, place: usize) -> Option<Sighting> {
+        let known = place.checked_sub(self.from)?;
+        self.newest.get(known).copied().flatten()
     }
 
     /// The way of an order.
@@ -88,14 +96,14 @@ impl Sightings {
             operation,
             author: row.author,
             time_unix_ms: dag.time(index).unix_ms(),
-            sighting: self.by_operation.get(&operation).copied(),
+            sighting: self.get(index.0 as usize),
         })
     }
 }
 
 impl MatcherActor {
     /// Remembers how an operation came.
-    pub(crate) fn note_sighting(&mut self, id: OpId, source: Option<Source>) {
+    pub(crate) fn note_sighting(&mut self, id: &OpId, source: Option<Source>) {
         let from = source.and_then(|source| {
             let session = self.node.directory.get(&source.link)?;
             Some((session.node, source.via))
@@ -103,7 +111,10 @@ impl MatcherActor {
         // Of a session that has ended meanwhile nobody knows whose it was.
         if from.is_some() || source.is_none() {
             let at_unix_ms = self.node.clock.now().unix_ms;
-            self.sightings.note(id, Sighting { from, at_unix_ms });
+            let index = self.exchange.dag().find(id);
+            let index = index.expect("what is passed on is applied");
+            let sighting = Sighting { from, at_unix_ms };
+            self.sightings.note(index.0 as usize, sighting);
         }
     }
 }
@@ -130,23 +141,27 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten_and_the_rest_is_kept() {
-        let mut sightings = Sightings::default();
-        let operation = |number: usize| {
-            let mut id = [0; 32];
-            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            OpId(id)
+        let at = |at_unix_ms| Sighting {
+            from: None,
+            at_unix_ms,
         };
-        for number in 0..=SIGHTINGS_MAX {
-            let at_unix_ms = number as u64;
-            let sighting = Sighting {
-                from: None,
-                at_unix_ms,
-            };
-            sightings.note(operation(number), sighting);
-        }
-        assert_eq!(sightings.by_operation.len(), SIGHTINGS_MAX);
-        assert!(!sightings.by_operation.contains_key(&operation(0)));
-        let last = sightings.by_operation[&operation(SIGHTINGS_MAX)];
-        assert_eq!(last.at_unix_ms, SIGHTINGS_MAX as u64);
+        let mut sightings = Sightings::default();
+        sightings.note(7, at(70));
+        sightings.note(5, at(50));
+        assert_eq!(
+            [5, 6, 7, 8].map(|place| sightings.get(place)),
+            [Some(at(50)), None, Some(at(70)), None]
+        );
+        let last = 5 + SIGHTINGS_MAX;
+        sightings.note(last, at(1));
+        sightings.note(5, at(2));
+        assert_eq!(
+            [5, 7, last].map(|place| sightings.get(place)),
+            [None, Some(at(70)), Some(at(1))]
+        );
+        sightings.note(10 * SIGHTINGS_MAX, at(3));
+        assert_eq!(sightings.get(last), None);
+        assert_eq!(sightings.get(10 * SIGHTINGS_MAX), Some(at(3)));
+        assert_eq!(sightings.newest.len(), SIGHTINGS_MAX);
     }
 }
