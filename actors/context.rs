@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bitfitech_core::exchange::OwnChain;
@@ -21,6 +21,7 @@ use bitfitech_io::logging::LogControl;
 use bitfitech_io::store::Store;
 use bitfitech_io::tls::Tls;
 use dashmap::DashMap;
+use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{Mutex, Notify, SetOnce, broadcast};
 
 use crate::breaker::BreakerActor;
@@ -44,18 +45,30 @@ use crate::web::Feed;
 /// Events that wait for a slow subscriber; older ones are lost to him, and he is told how many.
 const EVENTS_MAX: usize = 65_536;
 
+/// Nobody sets it, and it goes on while the machine sleeps: else the clocks of all peers, which are
+/// measured against it, would seem to have jumped when it wakes up.
+#[cfg(target_os = "linux")]
+const MONOTONIC: ClockId = ClockId::CLOCK_BOOTTIME;
+#[cfg(not(target_os = "linux"))]
+const MONOTONIC: ClockId = ClockId::CLOCK_MONOTONIC;
+
 /// Both clocks of the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    origin: Instant,
+    origin: Duration,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         Self {
-            origin: Instant::now(),
+            origin: monotonic(),
         }
     }
+}
+
+fn monotonic() -> Duration {
+    let time = clock_gettime(MONOTONIC);
+    time.expect("every supported system has this clock").into()
 }
 
 impl Clock {
@@ -63,9 +76,10 @@ impl Clock {
     pub fn now(&self) -> Now {
         // A clock set before 1970 reads as 1970: the peers' median then says how far it is off.
         let unix = SystemTime::now().duration_since(UNIX_EPOCH);
-        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis());
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis());
+        let monotonic = monotonic().saturating_sub(self.origin);
         Now {
-            monotonic_ms: milliseconds(self.origin.elapsed()).unwrap_or(u64::MAX),
+            monotonic_ms: milliseconds(monotonic).unwrap_or(u64::MAX),
             unix_ms: unix.map_or(0, |unix| milliseconds(unix).unwrap_or(u64::MAX)),
         }
     }

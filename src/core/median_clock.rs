@@ -7,8 +7,7 @@
 //!
 //! Sessions last for days, and a clock can be set meanwhile. So a peer's clock is kept as its
 //! difference from the local *monotonic* clock, which nobody sets: when the local wall clock jumps,
-//! the distance to the peers follows at once. A machine that slept is wrong about its peers until
-//! their sessions are renewed, a few seconds later, for its monotonic clock slept too.
+//! the distance to the peers follows at once. That clock has to go on while the machine sleeps.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -278,7 +278,8 @@ impl Source {
 /// A reading of both local clocks, passed into every state machine that needs time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {
-    /// Milliseconds of a clock that never goes back, from an arbitrary origin.
+    /// Milliseconds of a clock that never goes back and goes on while the machine sleeps, from an
+    /// arbitrary origin.
     pub monotonic_ms: u64,
     /// Milliseconds since the Unix epoch, as the machine believes.
     pub unix_ms: u64,
