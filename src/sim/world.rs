@@ -288,7 +288,9 @@ impl World {
                 plan.clock.drift_ppm = random.below(4_001) as i64 - 2_000;
             }
             if at % 5 == 3 {
-                let by_ms = random.below(601) as i64 - 300;
+                // What a daemon corrects, or what a person sets by hand.
+                let most_ms = if at % 2 == 0 { 300 } else { 60 * 60 * 1_000 };
+                let by_ms = random.below(2 * most_ms + 1) as i64 - most_ms as i64;
                 plan.clock.jumps = vec![(middle_us + random.below(1_000) * MS, by_ms)];
             }
         }
