@@ -19,7 +19,7 @@ use bitfitech_core::gossip::{
     Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation,
 };
 use bitfitech_core::handshake::{Keep, SessionFacts, keep_session};
-use bitfitech_core::median_clock::{ClockChange, MedianClock};
+use bitfitech_core::median_clock::MedianClock;
 use bitfitech_core::op::{Operation, OperationError};
 use bitfitech_core::peer_exchange::Present;
 use bitfitech_core::sync::{RoundEnd, Sync, SyncConfig, SyncOutput, Ticket};
@@ -30,6 +30,7 @@ use crate::admission::admit;
 use crate::alarm::{Alarm, Alarmed, set_alarm};
 use crate::child::{Child, ChildContext, Started};
 use crate::context::NodeContext;
+use crate::gossip_clock::{log_clock, warn_of_clock};
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
 pub use crate::gossip_messages::{
     Applied, AppliedOperation, AskPeers, Faulty, FindGap, MatcherUp, PeerFrame, SessionDown,
@@ -507,20 +508,6 @@ impl GossipActor {
     }
 }
 
-fn log_clock(change: Option<ClockChange>) {
-    match change {
-        None => {}
-        Some(ClockChange::Off { median_offset_ms }) => tracing::warn!(
-            target: "gossip",
-            "the clock of this machine is {median_offset_ms} ms behind the median of its peers \
-             (negative: ahead): their time is used; check the clock"
-        ),
-        Some(ClockChange::Trusted) => {
-            tracing::info!(target: "gossip", "the clock of this machine agrees with its peers");
-        }
-    }
-}
-
 impl Actor for GossipActor {
     type Context = Context<Self>;
 }
@@ -566,6 +553,7 @@ impl Handler<SessionUp> for GossipActor {
         let change = self.clock.handle_peer(now, up.node, up.clock);
         self.tell_clock();
         log_clock(change);
+        warn_of_clock(&up.node, up.clock.ahead_ms(now));
         self.links.insert(
             up.link,
             Link {

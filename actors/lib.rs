@@ -32,6 +32,7 @@ pub mod discovery;
 pub mod drill;
 pub mod environment;
 pub mod gossip;
+mod gossip_clock;
 mod gossip_intake;
 mod gossip_messages;
 pub mod gossip_trees;

@@ -51,8 +51,8 @@ impl PeerClock {
         })
     }
 
-    /// How far it is ahead of the local wall clock.
-    fn ahead_ms(self, now: Now) -> i64 {
+    /// How far it is ahead of the local wall clock, in milliseconds.
+    pub fn ahead_ms(self, now: Now) -> i64 {
         let local = Self::new(now, now.unix_ms);
         self.0.saturating_sub(local.0)
     }

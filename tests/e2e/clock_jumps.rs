@@ -37,6 +37,28 @@ fn under_clock(library: &Path, file: &Path) -> String {
     )
 }
 
+/// Two peers have no median of clocks, but their users are told why orders are late.
+#[test]
+fn two_nodes_whose_clocks_differ_say_so() {
+    let Some(library) = fake_clock() else {
+        return;
+    };
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("clock");
+    fs::write(&file, "+60s").expect("the clock can be set");
+    let right = Node::start(Plan::named("right"));
+    let plan = Plan::named("ahead").after(&[], &under_clock(&library, &file));
+    let mut ahead = Node::start(plan.dials(&right.address()));
+    ahead.wait_for_peers(1);
+    for (node, is_negative) in [(&right, false), (&ahead, true)] {
+        wait_until("it says whose clock is how far off", || {
+            let log = node.log();
+            let warning = log.lines().find(|line| line.contains("check both clocks"));
+            warning.is_some_and(|line| line.contains(" is -") == is_negative)
+        });
+    }
+}
+
 /// Two hours of a wrong clock, and no order waits: what counts is the time of the peers.
 #[test]
 fn a_clock_that_jumps_while_the_node_trades_is_told_of_and_delays_nothing() {
