@@ -202,12 +202,10 @@ impl GossipActor {
         let Some(entry) = self.links.remove(&link) else {
             return;
         };
-        let now = self.node.clock.now();
         self.gossip.handle_link_down(link);
-        self.sync.handle_link_down(now, link);
-        let change = self.clock.handle_peer_left(now, &entry.node);
+        self.sync.handle_link_down(self.node.clock.now(), link);
+        self.clock.handle_peer_left(&entry.node);
         self.tell_clock();
-        log_clock(change);
     }
 
     /// Tells the matcher which clock counts. One that is down asks for it when it is up.
@@ -550,9 +548,8 @@ impl Handler<SessionUp> for GossipActor {
         if self.life == Life::Later {
             self.gossip.handle_gap(up.link);
         }
-        let change = self.clock.handle_peer(now, up.node, up.clock);
+        self.clock.handle_peer(up.node, up.clock);
         self.tell_clock();
-        log_clock(change);
         warn_of_clock(&up.node, up.clock.ahead_ms(now));
         self.links.insert(
             up.link,

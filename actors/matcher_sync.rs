@@ -121,18 +121,18 @@ impl Handler<FindMissing> for MatcherActor {
     fn handle(&mut self, find: FindMissing, _context: &mut Context<Self>) -> Self::Result {
         let exchange = &self.exchange;
         let page = exchange.missing(&find.wants, find.from, find.operations_max);
-        let places = page.operations.iter().map(|index| u64::from(index.0));
-        let (stored, waiting): (Vec<u64>, Vec<u64>) =
-            places.partition(|place| self.journal.wire(*place).is_none());
-        let waiting = waiting.into_iter().filter_map(|place| {
-            let wire = self.journal.wire(place)?;
-            Some((place, Arc::clone(wire)))
-        });
-        MessageResult(FoundMissing {
-            stored,
-            waiting: waiting.collect(),
+        let mut found = FoundMissing {
+            stored: Vec::new(),
+            waiting: Vec::new(),
             remaining: page.remaining,
-        })
+        };
+        for place in page.operations.iter().map(|index| u64::from(index.0)) {
+            match self.journal.wire(place) {
+                Some(wire) => found.waiting.push((place, Arc::clone(wire))),
+                None => found.stored.push(place),
+            }
+        }
+        MessageResult(found)
     }
 }
 

@@ -102,28 +102,22 @@ impl MedianClock {
 
     /// Notes the clock of an authenticated peer: one voice per key. At most [`CLOCK_PEERS_MAX`]
     /// peers have one.
-    pub fn handle_peer(
-        &mut self,
-        now: Now,
-        peer: AuthorKey,
-        clock: PeerClock,
-    ) -> Option<ClockChange> {
+    pub fn handle_peer(&mut self, peer: AuthorKey, clock: PeerClock) {
         let is_known = self.peers.contains_key(&peer);
         if is_known || self.peers.len() < CLOCK_PEERS_MAX {
             self.peers.insert(peer, clock);
         }
         self.gating.middle = self.middle();
-        self.compare(now)
     }
 
     /// Forgets the clock of a peer that left.
-    pub fn handle_peer_left(&mut self, now: Now, peer: &AuthorKey) -> Option<ClockChange> {
+    pub fn handle_peer_left(&mut self, peer: &AuthorKey) {
         self.peers.remove(peer);
         self.gating.middle = self.middle();
-        self.compare(now)
     }
 
-    /// Looks whether the local clock was set; cheap enough for every input of a node.
+    /// What is to be told: peers came or left, or the local clock was set. Cheap enough for every
+    /// input of a node.
     pub fn compare(&mut self, now: Now) -> Option<ClockChange> {
         let off_by_ms = self.gating.off_by_ms(now);
         let change = match (self.told_ms, off_by_ms) {
@@ -161,16 +155,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::reading as at;
 
     fn key(byte: u8) -> AuthorKey {
         AuthorKey([byte; 32])
-    }
-
-    fn at(monotonic_ms: u64, unix_ms: u64) -> Now {
-        Now {
-            monotonic_ms,
-            unix_ms,
-        }
     }
 
     /// The clock of a peer that is ahead of the local one by so much.
@@ -182,7 +170,7 @@ mod tests {
     fn clock_of(now: Now, ahead_ms: &[i64]) -> MedianClock {
         let mut clock = MedianClock::new();
         for (number, by_ms) in (0..).zip(ahead_ms) {
-            clock.handle_peer(now, key(number), ahead(now, *by_ms));
+            clock.handle_peer(key(number), ahead(now, *by_ms));
         }
         clock
     }
@@ -208,14 +196,12 @@ mod tests {
             for (number, by_ms, what) in steps {
                 now.monotonic_ms += 10;
                 now.unix_ms += 10;
-                let change = match what {
-                    0 => clock.handle_peer_left(now, &key(number % peers)),
-                    1 => clock.handle_peer(now, key(number % peers), ahead(now, by_ms)),
-                    _ => {
-                        now.unix_ms = now.unix_ms.saturating_add_signed(by_ms);
-                        clock.compare(now)
-                    }
-                };
+                match what {
+                    0 => clock.handle_peer_left(&key(number % peers)),
+                    1 => clock.handle_peer(key(number % peers), ahead(now, by_ms)),
+                    _ => now.unix_ms = now.unix_ms.saturating_add_signed(by_ms),
+                }
+                let change = clock.compare(now);
                 let off_by_ms = clock.gating().off_by_ms(now);
                 match change {
                     Some(ClockChange::Off { median_offset_ms }) => {
@@ -254,20 +240,21 @@ mod tests {
         let now = at(0, 50_000);
         let mut clock = clock_of(now, &[2_000, 2_100]);
         assert_eq!(clock.gating().gating(now), now);
+        assert_eq!(clock.compare(now), None);
+        clock.handle_peer(key(2), ahead(now, 1_900));
         assert_eq!(
-            clock.handle_peer(now, key(2), ahead(now, 1_900)),
+            clock.compare(now),
             Some(ClockChange::Off {
                 median_offset_ms: 2_000
             })
         );
         assert_eq!(clock.gating().gating(now).unix_ms, 52_000);
-        let fourth = clock.handle_peer(now, key(3), ahead(now, 2_000));
-        assert_eq!(fourth, None, "warned already");
-        assert_eq!(clock.handle_peer_left(now, &key(0)), None);
-        assert_eq!(
-            clock.handle_peer_left(now, &key(1)),
-            Some(ClockChange::Trusted)
-        );
+        clock.handle_peer(key(3), ahead(now, 2_000));
+        assert_eq!(clock.compare(now), None, "warned already");
+        clock.handle_peer_left(&key(0));
+        assert_eq!(clock.compare(now), None);
+        clock.handle_peer_left(&key(1));
+        assert_eq!(clock.compare(now), Some(ClockChange::Trusted));
     }
 
     #[test]
@@ -307,7 +294,7 @@ mod tests {
             let now = at(monotonic_ms, local);
             let mut clock = MedianClock::new();
             for number in 0..3 {
-                clock.handle_peer(now, key(number), PeerClock::new(now, shown));
+                clock.handle_peer(key(number), PeerClock::new(now, shown));
             }
             let gating_ms = clock.gating().gating(now).unix_ms;
             if local.abs_diff(shown) <= CLOCK_TOLERANCE_MS {

@@ -230,8 +230,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
         self.peers.insert(link, peer);
         self.gossip.handle_link_up(link, peer);
         self.sync.handle_link_up(now, link);
-        let change = self.clock.handle_peer(now, peer, clock);
-        self.note_clock(change);
+        self.clock.handle_peer(peer, clock);
         self.drive(now);
     }
 
@@ -313,8 +312,6 @@ impl<E: Engine, G: Gate> Node<E, G> {
         if let Some(machine) = &mut self.peer_exchange {
             machine.handle_timeout(now);
         }
-        let change = self.clock.compare(now);
-        self.note_clock(change);
         let gating = self.gating(now);
         let due_ms = self.books_due_ms(gating);
         if due_ms.is_some_and(|due_ms| due_ms <= now.monotonic_ms) {
@@ -412,6 +409,8 @@ impl<E: Engine, G: Gate> Node<E, G> {
         self.move_outputs(now);
         self.gossip.handle_timeout(now);
         self.move_outputs(now);
+        let change = self.clock.compare(now);
+        self.outputs.extend(change.map(NodeOutput::Clock));
         self.plan_timeout(now);
     }
 
@@ -609,13 +608,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             machine.handle_link_down(now, link);
         }
         self.exchange.handle_link_down(link);
-        let change = self.clock.handle_peer_left(now, &peer);
-        self.note_clock(change);
-    }
-
-    fn note_clock(&mut self, change: Option<ClockChange>) {
-        let change = change.map(NodeOutput::Clock);
-        self.outputs.extend(change);
+        self.clock.handle_peer_left(&peer);
     }
 }
 

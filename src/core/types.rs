@@ -284,11 +284,18 @@ pub struct Now {
     /// Milliseconds since the Unix epoch, as the machine believes.
     pub unix_ms: u64,
 }
+
 /// A moment for tests, where the time of the calendar does not matter.
 #[cfg(test)]
 pub(crate) fn at(monotonic_ms: u64) -> Now {
+    reading(monotonic_ms, 0)
+}
+
+/// A moment for tests.
+#[cfg(test)]
+pub(crate) fn reading(monotonic_ms: u64, unix_ms: u64) -> Now {
     Now {
         monotonic_ms,
-        unix_ms: 0,
+        unix_ms,
     }
 }

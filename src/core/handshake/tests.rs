@@ -7,18 +7,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::genesis::tests::test_genesis;
 use crate::membership::Membership;
-use crate::types::Digest;
+use crate::types::{Digest, reading as at};
 use crate::wire::{GoodbyeCode, Nonce};
 
 fn key(byte: u8) -> AuthorKey {
     AuthorKey([byte; 32])
-}
-
-fn at(monotonic_ms: u64, unix_ms: u64) -> Now {
-    Now {
-        monotonic_ms,
-        unix_ms,
-    }
 }
 
 fn node(byte: u8, genesis: Genesis) -> LocalNode {
