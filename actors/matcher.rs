@@ -335,7 +335,8 @@ impl MatcherActor {
     fn settle(&mut self, context: &mut Context<Self>) {
         let now = self.now();
         self.settled = Some(Instant::now());
-        self.exchange.settle_not_before(self.pace.next_ms(now));
+        self.exchange
+            .settle_not_before(self.pace.settle_from_ms(now));
         self.exchange.handle_tick(now);
         self.submit_waiting(now);
         self.handle_outputs(context);
@@ -347,7 +348,8 @@ impl MatcherActor {
     /// Writes operations for the users who wait, one per write to the disk.
     fn submit_waiting(&mut self, now: Now) {
         let may_write = self.exchange.may_write(now).is_ok();
-        if !may_write || self.journal.is_writing() {
+        let is_too_soon = now.monotonic_ms < self.pace.orders_from_ms(now);
+        if !may_write || is_too_soon || self.journal.is_writing() {
             return;
         }
         let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);

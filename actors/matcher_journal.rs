@@ -1,11 +1,12 @@
 //! The way of applied operations to the disk.
 //!
-//! Everything goes there in the order in which it was applied, one batch at a time. What somebody
-//! waits for goes at once: own operations, for nothing own is acknowledged or sent before it is
-//! durable; and halves about own orders, for a user is told of the final trade. All the rest was
-//! written by others, who have it on *their* disks, and a crash costs no more than asking them
-//! again. So it waits for [`WRITE_LATER`], or for the next batch that has to go: a commit costs as
-//! much as checking several signatures, however little is in it.
+//! Everything goes there in the order in which it was applied, one batch at a time. Own operations
+//! go at once, for nothing own is acknowledged or sent before it is durable; halves about own
+//! orders, for a user is told of the final trade, when the next own operation may be written
+//! ([`crate::matcher_pace`]). All the rest was written by others, who have it on *their* disks, and
+//! a crash costs no more than asking them again. So it waits for [`WRITE_LATER_MS`], or for the
+//! next batch that has to go: a commit costs as much as checking several signatures, however
+//! little is in it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use bitfitech_core::op::{Action, Operation};
 use crate::matcher::{MatcherActor, STORE_MS, STORE_RETRY};
 use crate::store::Append;
 
-/// How long operations wait that nobody waits for. A guess: a crash costs a moment of what others
-/// know, and a busy node commits ten times a second for them.
-const WRITE_LATER: Duration = Duration::from_millis(100);
+/// How long operations wait that nobody waits for, in milliseconds. A guess: a crash costs a moment
+/// of what others know, and a busy node commits ten times a second for them.
+const WRITE_LATER_MS: u64 = 100;
 
 /// Most operations that wait for the disk; beyond that nothing is taken in. A guess: some 20 MB.
 const WAITING_MAX: usize = 65_536;
@@ -30,16 +31,6 @@ const WAITING_MAX: usize = 65_536;
 enum Writing {
     Idle,
     UnderWay,
-}
-
-/// When what waits has to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Haste {
-    /// Nobody waits for it.
-    None,
-    /// A timer has been set.
-    Later,
-    Now,
 }
 
 /// Whether more will come.
@@ -57,7 +48,10 @@ pub(crate) struct Journal {
     /// Place of the first of them.
     from: u64,
     writing: Writing,
-    haste: Haste,
+    /// When what waits has to go, on the monotonic clock. It may be long past.
+    due_ms: Option<u64>,
+    /// When the next timer wakes the actor for it.
+    timer_ms: Option<u64>,
     life: Life,
 }
 
@@ -68,7 +62,8 @@ impl Journal {
             waiting: VecDeque::new(),
             from: written,
             writing: Writing::Idle,
-            haste: Haste::None,
+            due_ms: None,
+            timer_ms: None,
             life: Life::Running,
         }
     }
@@ -96,9 +91,9 @@ impl Journal {
         self.waiting.get(at)
     }
 
-    /// Somebody waits for what is in it.
-    pub(crate) fn hurry(&mut self) {
-        self.haste = Haste::Now;
+    /// What is in it has to go at that time at the latest.
+    pub(crate) fn hurry_by(&mut self, due_ms: u64) {
+        self.due_ms = Some(self.due_ms.map_or(due_ms, |known| known.min(due_ms)));
     }
 
     /// So many operations are on disk; how many of these it knew.
@@ -119,22 +114,21 @@ impl MatcherActor {
         let now = self.now();
         let body = operation.body();
         let own = self.exchange.author();
-        let mut pairs = body.actions.iter().filter_map(Action::pair);
-        let is_waited_for = if body.author == own {
-            if pairs.next().is_some() {
-                self.pace.note_settled(now);
-            }
-            true
-        } else {
-            self.pace.note_foreign(now, 1);
-            // A half or a refusal about an own order.
-            let dag = self.exchange.dag();
-            pairs.any(|(_, other)| dag.author_of_order(&other) == Some(own))
-        };
         self.journal.add(place, Arc::clone(operation.wire()));
-        if is_waited_for {
-            self.journal.hurry();
+        if body.author == own {
+            self.pace.note_written(now);
+            self.journal.hurry_by(now.monotonic_ms);
+            return;
         }
+        self.pace.note_foreign(now, 1);
+        let mut pairs = body.actions.iter().filter_map(Action::pair);
+        let dag = self.exchange.dag();
+        let is_about_own = pairs.any(|(_, other)| dag.author_of_order(&other) == Some(own));
+        self.journal.hurry_by(if is_about_own {
+            self.pace.settle_from_ms(now)
+        } else {
+            now.monotonic_ms.saturating_add(WRITE_LATER_MS)
+        });
     }
 
     /// Gives the store the next batch if it has to go, unless one is on its way.
@@ -143,17 +137,22 @@ impl MatcherActor {
             return;
         }
         let batch_max = self.node.settings.store.batch_max;
-        let is_due = self.journal.haste == Haste::Now || self.journal.waiting.len() >= batch_max;
-        if is_due {
+        let now_ms = self.now().monotonic_ms;
+        let due_ms = self.journal.due_ms.unwrap_or(now_ms);
+        if due_ms <= now_ms || self.journal.waiting.len() >= batch_max {
             self.write_batch(batch_max, context);
-        } else if self.journal.haste == Haste::None {
-            self.journal.haste = Haste::Later;
-            context.run_later(WRITE_LATER, |actor, context| {
-                // What was written meanwhile took along what the timer was set for.
-                if actor.journal.haste == Haste::Later {
-                    actor.journal.hurry();
-                    actor.write(context);
+        } else if self
+            .journal
+            .timer_ms
+            .is_none_or(|timer_ms| due_ms < timer_ms)
+        {
+            self.journal.timer_ms = Some(due_ms);
+            let wait = Duration::from_millis(due_ms - now_ms);
+            context.run_later(wait, move |actor, context| {
+                if actor.journal.timer_ms == Some(due_ms) {
+                    actor.journal.timer_ms = None;
                 }
+                actor.write(context);
             });
         }
     }
@@ -164,7 +163,7 @@ impl MatcherActor {
         let waiting = &self.journal.waiting;
         let operations: Vec<_> = waiting.iter().take(batch_max).cloned().collect();
         if operations.len() == waiting.len() {
-            self.journal.haste = Haste::None;
+            self.journal.due_ms = None;
         }
         let node = Arc::clone(&self.node);
         let writing = async move {
@@ -184,7 +183,7 @@ impl MatcherActor {
             match count {
                 Some(count) => actor.on_stored(count, context),
                 None => {
-                    actor.journal.hurry();
+                    actor.journal.hurry_by(0);
                     context.run_later(STORE_RETRY, |actor, context| actor.write(context));
                 }
             }
@@ -211,7 +210,7 @@ impl MatcherActor {
         if self.journal.waiting.is_empty() {
             context.stop();
         } else {
-            self.journal.hurry();
+            self.journal.hurry_by(0);
             self.write(context);
         }
     }

@@ -1,21 +1,26 @@
-//! How often this node writes confirmations and refusals.
+//! How often this node writes operations of its own.
 //!
 //! An operation costs every node of the network a signature to check, a place in its history and a
-//! part of a frame, however much is in it. So in a busy network what one node signs about trades
-//! waits a moment and shares an operation: the more others write, the longer, up to
-//! [`PAUSE_MAX_MS`]. Where nobody else writes, or after a pause, it goes at once. Orders do not
-//! wait: somebody waits for each.
+//! part of a frame, and its author a commit, however much is in it. So in a busy network what one
+//! node writes waits a moment and shares an operation: the more others write, the longer, up to
+//! [`PAUSE_MAX_MS`]. Where nobody else writes, or after a pause, it goes at once. Users wait for
+//! their orders, so these are held up only from [`ORDERS_FREE_RATE`] on.
 
 use bitfitech_core::types::Now;
 
-/// Longest time between two such operations that is waited for, in milliseconds. A guess: little
-/// against the hold-down before a confirmation, and with it ten nodes that trade without end write
-/// five hundred of them a second, not thousands.
+/// Longest time between two own operations that is waited for, in milliseconds. A guess: little
+/// against the hold-down before a confirmation and against what a large network takes to carry an
+/// order, and with it ten nodes that trade without end write five hundred of them a second, not
+/// thousands.
 const PAUSE_MAX_MS: u64 = 20;
 
 /// So many operations of others a second make the pause a millisecond longer: the longest one is
 /// reached at 500 a second, which cost a node some 5 % of a processor.
 const RATE_PER_PAUSE_MS: u64 = 25;
+
+/// So many operations of others a second hold up no order. A guess: they cost a node some 2 % of a
+/// processor, and a few nodes with quick users do not reach it.
+const ORDERS_FREE_RATE: u64 = 200;
 
 /// For how long operations of others are counted before the rate is taken anew, in milliseconds.
 const WINDOW_MS: u64 = 250;
@@ -39,15 +44,25 @@ impl Pace {
         self.count += count;
     }
 
-    /// An own operation with a confirmation or a refusal was written.
-    pub(crate) fn note_settled(&mut self, now: Now) {
+    /// An own operation was written.
+    pub(crate) fn note_written(&mut self, now: Now) {
         self.written_ms = Some(now.monotonic_ms);
     }
 
-    /// From when on the next one may be written, on the monotonic clock.
-    pub(crate) fn next_ms(&mut self, now: Now) -> u64 {
+    /// From when on the next confirmations and refusals may be written, on the monotonic clock.
+    pub(crate) fn settle_from_ms(&mut self, now: Now) -> u64 {
         self.turn(now);
-        let pause_ms = (self.rate / RATE_PER_PAUSE_MS).min(PAUSE_MAX_MS);
+        self.after_pause(self.rate)
+    }
+
+    /// From when on the next orders may be written.
+    pub(crate) fn orders_from_ms(&mut self, now: Now) -> u64 {
+        self.turn(now);
+        self.after_pause(self.rate.saturating_sub(ORDERS_FREE_RATE))
+    }
+
+    fn after_pause(&self, rate: u64) -> u64 {
+        let pause_ms = (rate / RATE_PER_PAUSE_MS).min(PAUSE_MAX_MS);
         self.written_ms.map_or(0, |at_ms| at_ms + pause_ms)
     }
 
@@ -73,32 +88,35 @@ mod tests {
         }
     }
 
-    /// How long a second one waits, others having written so many a second.
-    fn pause_ms(rate: u64) -> u64 {
+    /// How long confirmations and orders wait after an own operation, others having written so
+    /// many a second.
+    fn pauses_ms(rate: u64) -> (u64, u64) {
         let mut pace = Pace::default();
         for step in 0..10 {
             pace.note_foreign(at(1_000 + step * WINDOW_MS), rate * WINDOW_MS / 1_000);
         }
-        let now_ms = 1_000 + 10 * WINDOW_MS;
-        pace.note_settled(at(now_ms));
-        pace.next_ms(at(now_ms)) - now_ms
+        let now = at(1_000 + 10 * WINDOW_MS);
+        pace.note_written(now);
+        let settle_ms = pace.settle_from_ms(now) - now.monotonic_ms;
+        (settle_ms, pace.orders_from_ms(now) - now.monotonic_ms)
     }
 
     #[test]
-    fn confirmations_wait_for_each_other_the_longer_the_more_others_write() {
-        assert_eq!(pause_ms(0), 0);
-        assert_eq!(pause_ms(100), 4);
-        assert_eq!(pause_ms(10_000), PAUSE_MAX_MS);
+    fn what_is_written_waits_the_longer_the_more_others_write() {
+        assert_eq!(pauses_ms(0), (0, 0));
+        assert_eq!(pauses_ms(100), (4, 0));
+        assert_eq!(pauses_ms(300), (12, 4));
+        assert_eq!(pauses_ms(10_000), (PAUSE_MAX_MS, PAUSE_MAX_MS));
     }
 
     #[test]
     fn a_network_that_has_become_quiet_slows_nobody_down() {
         let mut pace = Pace::default();
         pace.note_foreign(at(1_000), 1_000);
-        pace.note_settled(at(1_001));
-        assert_eq!(pace.next_ms(at(1_002)), 1_001);
-        assert!(pace.next_ms(at(1_300)) > 1_001);
-        pace.note_settled(at(5_000));
-        assert_eq!(pace.next_ms(at(5_000)), 5_000);
+        pace.note_written(at(1_001));
+        assert_eq!(pace.settle_from_ms(at(1_002)), 1_001);
+        assert!(pace.settle_from_ms(at(1_300)) > 1_001);
+        pace.note_written(at(5_000));
+        assert_eq!(pace.settle_from_ms(at(5_000)), 5_000);
     }
 }
