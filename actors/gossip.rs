@@ -33,8 +33,8 @@ use crate::context::NodeContext;
 use crate::gossip_clock::{log_clock, warn_of_clock};
 use crate::gossip_intake::{Delivered, Incoming, check_and_deliver};
 pub use crate::gossip_messages::{
-    Applied, AppliedOperation, AskPeers, Faulty, FindGap, MatcherUp, PeerFrame, SessionDown,
-    SessionUp, Written,
+    Applied, AppliedOperation, AskPeers, Faulty, FindGap, Lacking, MatcherUp, PeerFrame,
+    SessionDown, SessionUp, Written,
 };
 use crate::mailbox::{ActorRef, Data, Permit};
 use crate::matcher::{MatcherActor, UseClock};
@@ -631,6 +631,17 @@ impl Handler<Faulty> for GossipActor {
         let Faulty { link, id, reason } = faulty;
         self.gossip.handle_not_applied(&[id], Some(link));
         self.punish(link, &format!("operation {}: {reason}", id.short()));
+        self.drive(context);
+    }
+}
+
+impl Handler<Lacking> for GossipActor {
+    type Result = ();
+
+    fn handle(&mut self, lacking: Lacking, context: &mut Context<Self>) {
+        let Lacking { link, ancestors } = lacking;
+        let now = self.node.clock.now();
+        self.gossip.handle_lacking(now, link, &ancestors);
         self.drive(context);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::Message;
 use bitfitech_core::handshake::SessionFacts;
 use bitfitech_core::median_clock::PeerClock;
-use bitfitech_core::types::{AuthorKey, LinkId, OpId, Source};
+use bitfitech_core::types::{AuthorKey, LinkId, OpId, OpStem, Source};
 use bitfitech_core::wire::{Frame, Goodbye};
 
 use crate::mailbox::ActorRef;
@@ -84,7 +84,17 @@ pub struct Faulty {
     pub reason: String,
 }
 
-/// This link has operations whose ancestors are missing here.
+/// This link pushed an operation that leans on others which nobody has sent yet.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Lacking {
+    /// The link.
+    pub link: LinkId,
+    /// What is missing.
+    pub ancestors: Vec<OpStem>,
+}
+
+/// This link has operations whose ancestors have been missing for a while.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct FindGap(pub LinkId);

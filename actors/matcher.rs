@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::child::{Child, ChildContext, ExitNote, Started};
 use crate::context::NodeContext;
-use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, MatcherUp};
+use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, Lacking, MatcherUp};
 use crate::mailbox::Data;
 use crate::matcher_journal::Journal;
 use crate::matcher_pace::Pace;
@@ -274,6 +274,10 @@ impl MatcherActor {
                 }
                 Output::Written(id) => self.acknowledge(&id),
                 Output::Changed(changes) => self.update_orderbook(changes, None),
+                Output::Lacking { link, ancestors } => {
+                    // A gossip actor that is down synchronises with everybody when it is up again.
+                    drop(self.node.refs.gossip.control(Lacking { link, ancestors }));
+                }
                 Output::Gap(link) => self.ask_for_gap(link),
                 Output::Invalid { link, id, error } => {
                     let reason = error.to_string();

@@ -38,7 +38,9 @@ use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::outputs::Outputs;
 use crate::replica::Replica;
 use crate::settlement::{Settlement, SettlementConfig, WaitingTrade};
-use crate::types::{AuthorKey, Digest, HybridTime, LinkId, Now, OpId, Source, TradeId, Via};
+use crate::types::{
+    AuthorKey, Digest, HybridTime, LinkId, Now, OpId, OpStem, Source, TradeId, Via,
+};
 use crate::view::{Change, Digests};
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes:
@@ -331,20 +333,29 @@ impl<E: Engine> Exchange<E> {
                 Ok(_) if Delivery::is_ahead(operation.body().time, now) => {
                     self.delivery.park(operation, source);
                 }
-                Ok(Admission::Missing(missing)) => {
-                    let is_sent = |ancestor| self.delivery.contains_stem(ancestor);
-                    let is_gap = !missing.iter().all(is_sent);
-                    self.delivery.wait(operation, source, &missing);
-                    if is_gap {
-                        self.delivery.note_gap(now);
-                    }
-                }
+                Ok(Admission::Missing(missing)) => self.wait(now, source, operation, missing),
                 Ok(Admission::Ready) => {
                     self.apply_foreign(now, source, operation);
                     ready.extend(self.delivery.release(&id));
                 }
             }
             next = ready.pop_front();
+        }
+    }
+
+    /// Lets an operation wait for these ancestors.
+    fn wait(&mut self, now: Now, source: Source, operation: Verified, mut missing: Vec<OpStem>) {
+        self.delivery.wait(operation, source, &missing);
+        missing.retain(|ancestor| !self.delivery.contains_stem(ancestor));
+        if missing.is_empty() {
+            return;
+        }
+        self.delivery.note_gap(now);
+        if source.via == Via::Push {
+            self.outputs.push_back(Output::Lacking {
+                link: source.link,
+                ancestors: missing,
+            });
         }
     }
 

@@ -467,6 +467,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
             Output::Membership => self.end_expelled(now),
             Output::Written(id) => self.outputs.push_back(NodeOutput::Written(id)),
             Output::Changed(changes) => self.outputs.push_back(NodeOutput::Changed(changes)),
+            Output::Lacking { link, ancestors } => {
+                self.gossip.handle_lacking(now, link, &ancestors);
+            }
             Output::Gap(link) => self.sync.request(now, link),
             Output::Invalid { link, id, error } => {
                 self.gossip.handle_not_applied(&[id], Some(link));

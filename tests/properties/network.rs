@@ -439,6 +439,7 @@ impl Network {
                 Output::Written(_)
                 | Output::Relay { .. }
                 | Output::Membership
+                | Output::Lacking { .. }
                 | Output::Gap(_)
                 | Output::Invalid { .. } => {}
             }

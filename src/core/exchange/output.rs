@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::InvalidError;
 use crate::dag::OpIndex;
 use crate::op::Verified;
-use crate::types::{AuthorKey, LinkId, OpId, Source};
+use crate::types::{AuthorKey, LinkId, OpId, OpStem, Source};
 use crate::view::Change;
 
 /// What is to be done.
@@ -29,6 +29,14 @@ pub enum Output {
     Written(OpId),
     /// The state has changed.
     Changed(Vec<Change>),
+    /// This link pushed an operation that leans on others which are not here and which nobody has
+    /// sent yet: if they do not come soon, ask it for them.
+    Lacking {
+        /// The link.
+        link: LinkId,
+        /// What is missing.
+        ancestors: Vec<OpStem>,
+    },
     /// This link delivered an operation whose ancestors have been missing for a while: synchronise
     /// with it.
     Gap(LinkId),

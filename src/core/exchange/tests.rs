@@ -83,3 +83,37 @@ fn a_peer_gets_what_others_wrote_at_once_and_own_operations_when_they_are_on_dis
     node.handle_persisted(2);
     assert_eq!(ids(&node), [before[0], own]);
 }
+
+/// What is asked of links, and which.
+fn lacking(node: &mut Exchange<Book>) -> Vec<(LinkId, Vec<OpStem>)> {
+    let outputs = core::iter::from_fn(|| node.poll_output());
+    let lacking = outputs.filter_map(|output| match output {
+        Output::Lacking { link, ancestors } => Some((link, ancestors)),
+        _ => None,
+    });
+    lacking.collect()
+}
+
+#[test]
+fn what_a_pushed_operation_leans_on_is_told_to_be_missing_unless_it_waits_itself() {
+    let mut other = Exchange::new(test_genesis(), SigningKey::from([2; 32]), Book::new);
+    let mut chain: Vec<Verified> = Vec::new();
+    for number in 1..=4 {
+        other.submit(at(100_000), Vec::new()).expect("written");
+        chain.push(other.unwritten.pop_front().expect("one operation").1);
+        other.handle_persisted(number);
+    }
+    let mut node = Exchange::new(test_genesis(), SigningKey::from([1; 32]), Book::new);
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|at| chain[at].clone());
+    let (stem, now) = (first.id().stem(), at(100_000));
+    node.receive(now, Source::push(LinkId(7)), alloc::vec![second.clone()]);
+    assert_eq!(lacking(&mut node), [(LinkId(7), alloc::vec![stem])]);
+    node.receive(now, Source::push(LinkId(8)), alloc::vec![third.clone()]);
+    assert_eq!(lacking(&mut node), [], "the second waits here");
+    let mut puller = Exchange::new(test_genesis(), SigningKey::from([3; 32]), Book::new);
+    puller.receive(now, Source::sync(LinkId(7)), alloc::vec![fourth]);
+    assert_eq!(lacking(&mut puller), [], "what is pulled has its order");
+    node.receive(now, Source::push(LinkId(8)), alloc::vec![first]);
+    assert_eq!(node.dag().len(), 3);
+    assert_eq!(lacking(&mut node), []);
+}

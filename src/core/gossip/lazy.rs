@@ -8,7 +8,9 @@
 //! *Announce.* Where a node does not push, it says what it has: eight bytes of the id and the
 //! number of hops, all in one frame, and not to peers who have it by then.
 //!
-//! *Graft.* What was announced and does not come is asked for ([`super::missing`]), which also
+//! *Graft.* What was announced and does not come is asked for ([`super::missing`]), and sooner what
+//! others lean on that have come, because it holds them up: a lost frame does not, in a network
+//! where everything leans on what was just written, delay everything by a retransmission. It also
 //! makes the link eager again. So a tree mends itself where a link is silent or went down: who does
 //! not push loses his place to the first who announces. An announcement of an operation that is
 //! here and that would have come with at least [`SHORTER_BY`] hops fewer is a graft too, without a
@@ -22,7 +24,7 @@ use super::flow::FAULTS_MAX;
 use super::missing::Due;
 use super::passage::{Origin, Passage, Slots, Stage};
 use super::{Arriving, Gossip, GossipOutput};
-use crate::types::{LinkId, Now};
+use crate::types::{LinkId, Now, OpStem};
 use crate::wire::{
     Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix, Prune,
 };
@@ -35,6 +37,9 @@ const SHORTER_BY: u8 = 1;
 /// `graft_ms`, which a lost operation waits for anyway.
 const PAUSE_PER_FRAME_MS: u64 = 15;
 const PAUSE_MAX_MS: u64 = 150;
+
+/// Of who has an operation without having announced it: any announcer is nearer.
+const HOPS_UNKNOWN: u8 = u8::MAX;
 
 /// Bytes of one announcement.
 const ANNOUNCEMENT_BYTES: usize = 9;
@@ -186,6 +191,22 @@ impl<O: Payload> Gossip<O> {
         }
         if !shorter.is_empty() {
             self.graft(link, shorter, Vec::new());
+        }
+    }
+
+    /// A link pushed an operation that leans on others which are not here. It passes on only what
+    /// it has applied, so it has them too: if they are not just on their way, they come from there.
+    pub fn handle_lacking(&mut self, now: Now, link: LinkId, ancestors: &[OpStem]) {
+        let faults = self.links.get(&link).map(|state| state.faults());
+        if faults.is_none_or(|faults| faults >= FAULTS_MAX) {
+            return;
+        }
+        let due_ms = now.monotonic_ms.saturating_add(self.config.lacking_ms);
+        for ancestor in ancestors {
+            let id = Prefix::of(&ancestor.padded().0);
+            if self.seen.get_prefix_mut(&id.0).is_none() {
+                self.missing.note(id, (link, HOPS_UNKNOWN), due_ms);
+            }
         }
     }
 

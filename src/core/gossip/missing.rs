@@ -3,6 +3,7 @@
 //! An announcement says that an operation is on its way over another link, or should be. If it has
 //! not come `graft_ms` later, that link is slow, down or silent, and a peer that announced it is
 //! asked to push it. Each that is asked has as long again; when nobody is left, synchronisation is.
+//! Where something that has come waits for it, it is asked for `lacking_ms` after that.
 //!
 //! The table is bounded in all and for each link; what finds no place comes by the eager link or by
 //! synchronisation all the same.
@@ -60,10 +61,15 @@ pub(super) struct MissingTable {
 }
 
 impl MissingTable {
-    /// A link announced an operation that is not here.
+    /// A link has an operation that is not here. It is to be asked for at that time, unless it is
+    /// sooner already.
     pub(super) fn note(&mut self, id: Prefix, (link, hops): (LinkId, u8), due_ms: u64) {
         let announcer = Announcer { link, hops };
         if let Some(entry) = self.entries.get_mut(&id) {
+            if entry.asked.is_none() && due_ms < entry.due_ms {
+                entry.due_ms = due_ms;
+                self.due_ms = Some(self.due_ms.map_or(due_ms, |at_ms| at_ms.min(due_ms)));
+            }
             let is_known = entry.announcers.iter().any(|it| it.link == link);
             if !is_known && entry.announcers.len() < ANNOUNCERS_MAX {
                 entry.announcers.push(announcer);

@@ -17,6 +17,7 @@ pub(super) const CONFIG: GossipConfig = GossipConfig {
     announce_ms: 50,
     lazy_ms: 20,
     graft_ms: 100,
+    lacking_ms: 30,
     hop_worth_ms: 30,
     trees_max: 100,
     recent_max: 100,

@@ -48,6 +48,9 @@ pub struct GossipConfig {
     /// How long an announced operation may be on its way before it is asked for, and then how long
     /// each peer that is asked may take, in milliseconds.
     pub graft_ms: u64,
+    /// How long an operation may be missing on which others lean that have come, before it is asked
+    /// for, in milliseconds.
+    pub lacking_ms: u64,
     /// How much later a copy may come for each hop that it is ahead, and still be from the better
     /// parent, in milliseconds.
     pub hop_worth_ms: u64,
@@ -88,6 +91,7 @@ impl Default for GossipConfig {
             announce_ms: 100,
             lazy_ms: 50,
             graft_ms: 250,
+            lacking_ms: 30,
             hop_worth_ms: 30,
             trees_max: 8_192,
             recent_max: 2_048,

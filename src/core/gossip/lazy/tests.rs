@@ -222,6 +222,39 @@ fn what_is_announced_and_does_not_come_is_asked_for_and_its_author_pushed_again(
 }
 
 #[test]
+fn what_others_lean_on_is_asked_of_who_pushed_them_unless_it_comes_by_then() {
+    let stems = |numbers: &[u8]| numbers.iter().map(|it| id(*it).stem()).collect::<Vec<_>>();
+    let mut gossip = node(3);
+    pass(&mut gossip, 0, 1, 4, 1);
+    outputs(&mut gossip);
+    gossip.handle_lacking(at(0), link(2), &stems(&[4, 5, 6]));
+    gossip.handle_lacking(at(0), link(9), &stems(&[7]));
+    pass(&mut gossip, 20, 1, 5, 1);
+    gossip.handle_timeout(at(29));
+    assert_eq!(grafts(&outputs(&mut gossip)), []);
+    gossip.handle_timeout(at(30));
+    assert_eq!(grafts(&outputs(&mut gossip)), [(2, graft_of(&[], &[6]))]);
+    assert_eq!(gossip.recent_and_missing_len().1, 1);
+}
+
+#[test]
+fn what_was_announced_is_asked_for_sooner_when_others_lean_on_it_and_of_who_announced_it() {
+    let mut gossip = node(3);
+    gossip.handle_announce(at(0), link(3), &announce(&[4], 2));
+    gossip.handle_lacking(at(10), link(2), &[id(4).stem()]);
+    gossip.handle_timeout(at(39));
+    assert_eq!(grafts(&outputs(&mut gossip)), []);
+    gossip.handle_timeout(at(40));
+    assert_eq!(grafts(&outputs(&mut gossip)), [(3, graft_of(&[], &[4]))]);
+    // It was asked for: what comes now changes nothing about that.
+    gossip.handle_lacking(at(50), link(2), &[id(4).stem()]);
+    gossip.handle_timeout(at(139));
+    assert_eq!(grafts(&outputs(&mut gossip)), []);
+    gossip.handle_timeout(at(140));
+    assert_eq!(grafts(&outputs(&mut gossip)), [(2, graft_of(&[], &[4]))]);
+}
+
+#[test]
 fn who_announces_and_does_not_serve_is_asked_last_then_not_heard() {
     let mut gossip = node(3);
     for round in 0..u64::from(FAULTS_MAX) {
