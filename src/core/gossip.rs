@@ -421,7 +421,6 @@ impl<O: Payload> Gossip<O> {
     /// Decides where an operation goes, and announces it to all others that lack it.
     fn route(&mut self, now: Now, operation: &WireOperation<O>, up: Slots) -> Route {
         let author = Prefix::of(&operation.author.0);
-        let id = Prefix::of(&operation.id.0);
         let tree = self.trees.of_writer(author);
         let mut unknown = Passage::default();
         let passage = self.seen.get_mut(&operation.id).unwrap_or(&mut unknown);
@@ -431,19 +430,18 @@ impl<O: Payload> Gossip<O> {
         let to = tree.pushes_to(lacking, author);
         passage.holders.0 |= to.0;
         let hops = passage.next_hops();
-        let announcement = Announcement {
-            id,
-            hops,
-            to: Slots(lacking.0 & tree.lazy.0),
-        };
-        self.announce_operation(now, announcement);
         let kept = Kept {
             author,
             bytes: operation.bytes.clone(),
             hops,
-            number: 0,
         };
-        self.recent.insert(now, id, kept, &self.config);
+        passage.kept = Some(self.recent.insert(now, kept, &self.config));
+        let announcement = Announcement {
+            id: Prefix::of(&operation.id.0),
+            hops,
+            to: Slots(lacking.0 & tree.lazy.0),
+        };
+        self.announce_operation(now, announcement);
         Route { to, hops }
     }
 

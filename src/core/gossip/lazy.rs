@@ -212,8 +212,8 @@ impl<O: Payload> Gossip<O> {
 
     /// Makes a link the parent in the tree of this operation's author, whom this returns.
     fn shorten(&mut self, now: Now, id: Prefix, (slot, hops): (Option<u32>, u8)) -> Option<Prefix> {
-        let author = self.recent.get(&id)?.author;
         let passage = self.seen.get_prefix_mut(&id.0)?;
+        let author = self.recent.get(passage.kept?)?.author;
         let tree = self.trees.get_mut(author)?;
         let before = passage.origin.slot();
         if slot.is_none() || tree.parent.map(u32::from) != before {
@@ -235,13 +235,17 @@ impl<O: Payload> Gossip<O> {
                 tree.lazy.remove(slot);
             }
         }
-        let mut found: Vec<_> = graft
-            .ids
-            .iter()
-            .filter_map(|id| self.recent.get(id))
-            .collect();
-        found.sort_by_key(|kept| kept.number);
-        let absent = (graft.ids.len() - found.len()) as u64;
+        let numbers = graft.ids.iter().filter_map(|id| {
+            let number = self.seen.get_prefix_mut(&id.0)?.kept?;
+            Some((self.recent.place(number)?, number))
+        });
+        let mut numbers: Vec<(usize, u32)> = numbers.collect();
+        numbers.sort_unstable();
+        let absent = (graft.ids.len() - numbers.len()) as u64;
+        // Who names one twice gets it once.
+        numbers.dedup();
+        let found = numbers.iter();
+        let found: Vec<_> = found.filter_map(|(_, at)| self.recent.get(*at)).collect();
         for kept in &found {
             if let Some(tree) = self.trees.get_mut(kept.author) {
                 tree.lazy.remove(slot);

@@ -82,6 +82,8 @@ pub(super) struct Passage {
     pub holders: Slots,
     /// When it came first, on the monotonic clock; wraps.
     pub arrived_ms: u32,
+    /// Its number in [`super::recent`], once it was passed on.
+    pub kept: Option<u32>,
     /// The link that is taken for its author's tree: the first, or one with fewer hops.
     pub origin: Origin,
     /// Over how many links it came from there.

@@ -1,9 +1,10 @@
 //! What passed by lately, for peers that ask for what was announced to them.
 //!
 //! Bounded by number, bytes and time; the oldest goes first. Who asks for what is gone is told to
-//! synchronise.
+//! synchronise. Operations stand in the order in which they passed and are found by their number
+//! there, which is kept where all else is that is known of them ([`super::passage`]).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use super::GossipConfig;
 use crate::types::Now;
@@ -16,63 +17,58 @@ pub(super) struct Kept<O> {
     pub bytes: O,
     /// What a copy that is passed on says.
     pub hops: u8,
-    /// Later ones have greater numbers.
-    pub number: u64,
 }
 
-/// Operations by the beginning of their ids.
+/// Operations by number.
 #[derive(Clone, Debug)]
 pub(super) struct Recent<O> {
-    kept: BTreeMap<Prefix, Kept<O>>,
     /// From the oldest on, with the time until which each is kept.
-    order: VecDeque<(Prefix, u64)>,
+    kept: VecDeque<(Kept<O>, u64)>,
+    /// The number of the oldest; wraps.
+    first: u32,
     bytes: usize,
-    count: u64,
 }
 
 impl<O: Payload> Recent<O> {
     pub(super) fn new() -> Self {
         Self {
-            kept: BTreeMap::new(),
-            order: VecDeque::new(),
+            kept: VecDeque::new(),
+            first: 0,
             bytes: 0,
-            count: 0,
         }
     }
 
-    /// Keeps one more, and forgets what is too much or too old.
-    pub(super) fn insert(
-        &mut self,
-        now: Now,
-        id: Prefix,
-        mut kept: Kept<O>,
-        config: &GossipConfig,
-    ) {
-        self.count += 1;
-        kept.number = self.count;
+    /// Keeps one more, and forgets what is too much or too old. Returns its number.
+    pub(super) fn insert(&mut self, now: Now, kept: Kept<O>, config: &GossipConfig) -> u32 {
+        let number = self.first.wrapping_add(self.kept.len() as u32);
         let until_ms = now.monotonic_ms.saturating_add(config.recent_ms);
-        let size_bytes = kept.bytes.size_bytes();
-        match self.kept.insert(id, kept) {
-            Some(before) => self.bytes -= before.bytes.size_bytes(),
-            None => self.order.push_back((id, until_ms)),
-        }
-        self.bytes += size_bytes;
+        self.bytes += kept.bytes.size_bytes();
+        self.kept.push_back((kept, until_ms));
         while self.is_too_much(now, config) {
-            let oldest = self.order.pop_front();
-            let gone = oldest.and_then(|(id, _)| self.kept.remove(&id));
-            self.bytes -= gone.map_or(0, |it| it.bytes.size_bytes());
+            let gone = self.kept.pop_front();
+            self.bytes -= gone.map_or(0, |(it, _)| it.bytes.size_bytes());
+            self.first = self.first.wrapping_add(1);
         }
+        number
     }
 
     fn is_too_much(&self, now: Now, config: &GossipConfig) -> bool {
-        let oldest = self.order.front();
-        self.order.len() > config.recent_max
+        let oldest = self.kept.front();
+        self.kept.len() > config.recent_max
             || self.bytes > config.recent_max_bytes
             || oldest.is_some_and(|(_, until_ms)| *until_ms <= now.monotonic_ms)
     }
 
-    pub(super) fn get(&self, id: &Prefix) -> Option<&Kept<O>> {
-        self.kept.get(id)
+    /// How many older ones are kept than the one with this number; nothing if it is gone.
+    pub(super) fn place(&self, number: u32) -> Option<usize> {
+        let place = number.wrapping_sub(self.first) as usize;
+        (place < self.kept.len()).then_some(place)
+    }
+
+    /// The one with this number, if it is still kept.
+    pub(super) fn get(&self, number: u32) -> Option<&Kept<O>> {
+        let (kept, _) = self.kept.get(self.place(number)?)?;
+        Some(kept)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -94,32 +90,38 @@ mod tests {
         ..super::super::tests::CONFIG
     };
 
-    fn keep(recent: &mut Recent<Vec<u8>>, now_ms: u64, number: u8, size: usize) {
+    /// Keeps an operation of so many bytes.
+    fn keep(recent: &mut Recent<Vec<u8>>, now_ms: u64, size: usize) -> u32 {
         let kept = Kept {
             author: Prefix([9; 8]),
-            bytes: vec![number; size],
+            bytes: vec![0; size],
             hops: 1,
-            number: 0,
         };
-        recent.insert(at(now_ms), Prefix([number; 8]), kept, &CONFIG);
+        recent.insert(at(now_ms), kept, &CONFIG)
     }
 
-    fn numbers(recent: &Recent<Vec<u8>>) -> Vec<u8> {
-        recent.kept.keys().map(|id| id.0[0]).collect()
+    /// The sizes of what is found under numbers around those that are kept.
+    fn sizes(recent: &Recent<Vec<u8>>) -> Vec<usize> {
+        let first = recent.first.wrapping_sub(3);
+        let numbers = (0..9).map(|more| first.wrapping_add(more));
+        let found = numbers.filter_map(|number| recent.get(number));
+        found.map(|kept| kept.bytes.len()).collect()
     }
 
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_too_large_or_too_old() {
-        let mut recent = Recent::new();
-        (1..=4).for_each(|number| keep(&mut recent, 0, number, 1));
-        assert_eq!(numbers(&recent), [2, 3, 4]);
-        keep(&mut recent, 10, 5, 8);
-        assert_eq!((numbers(&recent), recent.bytes), (vec![3, 4, 5], 10));
-        keep(&mut recent, 10, 3, 2);
-        assert_eq!((numbers(&recent), recent.bytes), (vec![4, 5], 9));
-        keep(&mut recent, 100, 6, 1);
-        assert_eq!((numbers(&recent), recent.bytes), (vec![5, 6], 9));
-        keep(&mut recent, 110, 7, 1);
-        assert_eq!((numbers(&recent), recent.bytes), (vec![6, 7], 2));
+        for first in [0, u32::MAX - 1] {
+            let mut recent = Recent::new();
+            recent.first = first;
+            let numbers = [1, 2, 3, 4].map(|size| keep(&mut recent, 0, size));
+            assert_eq!(numbers, [0, 1, 2, 3].map(|more| first.wrapping_add(more)));
+            assert_eq!((sizes(&recent), recent.bytes), (vec![2, 3, 4], 9));
+            keep(&mut recent, 10, 6);
+            assert_eq!((sizes(&recent), recent.bytes), (vec![4, 6], 10));
+            assert_eq!(keep(&mut recent, 100, 1), first.wrapping_add(5));
+            assert_eq!((sizes(&recent), recent.bytes), (vec![6, 1], 7));
+            keep(&mut recent, 110, 1);
+            assert_eq!((sizes(&recent), recent.bytes), (vec![1, 1], 2));
+        }
     }
 }

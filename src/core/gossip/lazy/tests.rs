@@ -338,6 +338,15 @@ fn a_graft_is_served_in_the_order_of_application_and_makes_the_link_eager() {
 }
 
 #[test]
+fn who_asks_twice_for_one_operation_gets_it_once() {
+    let mut gossip = node(2);
+    pass(&mut gossip, 0, 1, 4, 1);
+    outputs(&mut gossip);
+    gossip.handle_graft(at(1), link(1), &graft_of(&[], &[4, 4, 4]));
+    assert_eq!(sent(&outputs(&mut gossip)), [(1, vec![4])]);
+}
+
+#[test]
 fn who_asks_for_what_is_gone_is_told_to_synchronise() {
     let mut gossip = node(2);
     gossip.handle_graft(at(0), link(2), &graft_of(&[], &[4, 8]));
