@@ -38,7 +38,7 @@ pub use crate::gossip_messages::{
 };
 use crate::mailbox::{ActorRef, Data, Permit};
 use crate::matcher::{MatcherActor, UseClock};
-use crate::matcher_sync::{Compare, FindMissing, FindWants, ReadBranches, ReadRoot};
+use crate::matcher_sync::{Compare, FindMissing, FindWants, FoundMissing, ReadBranches, ReadRoot};
 use crate::messages::{Event, SyncEvent};
 use crate::peer::{Close, PeerActor, Register, SendFrame};
 use crate::store::Read;
@@ -459,12 +459,17 @@ impl GossipActor {
         let node = Arc::clone(&self.node);
         let asking = async move {
             let found = node.refs.matcher.query(find, QUERY_MS).await.ok()?;
-            let read = Read {
-                indices: found.stored.clone(),
-                bytes_max,
-            };
-            let page = node.refs.store.query(read, QUERY_MS).await.ok()?.ok()?;
-            Some(found.page(page, bytes_max))
+            let FoundMissing {
+                stored: indices,
+                rest,
+            } = found;
+            let stored = indices.len();
+            let mut read = Vec::new();
+            if stored > 0 {
+                let reading = Read { indices, bytes_max };
+                read = node.refs.store.query(reading, QUERY_MS).await.ok()?.ok()?;
+            }
+            Some(rest.page(stored, read, bytes_max))
         };
         context.spawn(asking.into_actor(self).map(move |answer, actor, context| {
             // A question without answer runs out at the peer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::{Context, Handler, Message, MessageResult};
 use bitfitech_core::sync::{Comparison, Missing};
-use bitfitech_core::wire::{Branch, BranchDigest, Head, WantEntry};
+use bitfitech_core::wire::{Branch, BranchDigest, Head, PageRoom, WantEntry};
 
 use crate::matcher::MatcherActor;
 
@@ -49,31 +49,30 @@ pub struct FindMissing {
 pub struct FoundMissing {
     /// Places in the store.
     pub stored: Vec<u64>,
-    /// What is behind them and still on its way to the store, with its places. A peer that is told
-    /// of it by its heads must get it too, or it takes this node for one that has nothing.
+    /// What is behind them.
+    pub rest: NotStored,
+}
+
+/// What a peer lacks besides what is in the store.
+pub struct NotStored {
+    /// What is still on its way to the store, with its places. A peer that is told of it by its
+    /// heads must get it too, or it takes this node for one that has nothing.
     pub waiting: Vec<(u64, Arc<[u8]>)>,
     /// How many more there are.
     pub remaining: u64,
 }
 
-impl FoundMissing {
-    /// What was `read` from the store and, if that is all of it, as much as fits of what is on its
-    /// way there. The first operation is there whatever its size.
-    pub fn page(self, read: Vec<(u64, Vec<u8>)>, bytes_max: usize) -> Missing {
-        let found = (self.stored.len() + self.waiting.len()) as u64;
-        let read_bytes: usize = read.iter().map(|(_, wire)| wire.len()).sum();
-        let mut room_bytes = bytes_max.saturating_sub(read_bytes);
-        let is_all = read.len() == self.stored.len();
-        let mut page = read;
+impl NotStored {
+    /// What was `read` of so many in the store and, if that is all of them, as much as fits of what
+    /// is on its way there.
+    pub fn page(self, stored: usize, read: Vec<(u64, Vec<u8>)>, bytes_max: usize) -> Missing {
+        let found = (stored + self.waiting.len()) as u64;
+        let mut room = PageRoom::new(bytes_max);
+        let is_all = read.len() == stored && read.iter().all(|(_, wire)| room.take(wire.len()));
         let waiting = self.waiting.into_iter().filter(|_| is_all);
-        for (place, wire) in waiting {
-            match room_bytes.checked_sub(wire.len()) {
-                Some(rest) => room_bytes = rest,
-                None if page.is_empty() => room_bytes = 0,
-                None => break,
-            }
-            page.push((place, wire.to_vec()));
-        }
+        let waiting = waiting.take_while(|(_, wire)| room.take(wire.len()));
+        let mut page = read;
+        page.extend(waiting.map(|(place, wire)| (place, wire.to_vec())));
         Missing {
             remaining: self.remaining + found - page.len() as u64,
             next: page.last().map_or(0, |(place, _)| place + 1),
@@ -123,12 +122,14 @@ impl Handler<FindMissing> for MatcherActor {
         let page = exchange.missing(&find.wants, find.from, find.operations_max);
         let mut found = FoundMissing {
             stored: Vec::new(),
-            waiting: Vec::new(),
-            remaining: page.remaining,
+            rest: NotStored {
+                waiting: Vec::new(),
+                remaining: page.remaining,
+            },
         };
         for place in page.operations.iter().map(|index| u64::from(index.0)) {
             match self.journal.wire(place) {
-                Some(wire) => found.waiting.push((place, Arc::clone(wire))),
+                Some(wire) => found.rest.waiting.push((place, Arc::clone(wire))),
                 None => found.stored.push(place),
             }
         }
@@ -145,17 +146,20 @@ mod tests {
         let wire = |place| (place, Arc::from([0; 10].as_slice()));
         FoundMissing {
             stored: vec![1, 2, 4],
-            waiting: vec![wire(5), wire(7)],
-            remaining: 3,
+            rest: NotStored {
+                waiting: vec![wire(5), wire(7)],
+                remaining: 3,
+            },
         }
     }
 
     /// How many operations a page has when so many come from the store, how many remain, and where
     /// the next page begins.
     fn page(found: FoundMissing, read: usize, bytes_max: usize) -> (usize, u64, u64) {
-        let read = found.stored[..read].iter();
+        let FoundMissing { stored, rest } = found;
+        let read = stored[..read].iter();
         let read = read.map(|place| (*place, vec![0; 10])).collect();
-        let page = found.page(read, bytes_max);
+        let page = rest.page(stored.len(), read, bytes_max);
         (page.operations.len(), page.remaining, page.next)
     }
 

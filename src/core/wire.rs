@@ -45,6 +45,7 @@ use crate::types::{AuthorKey, Digest, OpId};
 mod bounded;
 mod branches;
 mod broadcast;
+mod page_room;
 mod peers;
 
 pub use branches::{
@@ -52,6 +53,7 @@ pub use branches::{
     LEAF_HEADS_MAX, PATH_MAX,
 };
 pub use broadcast::{Announce, Graft, NAMED_MAX, Ops, Prefix, Prune};
+pub use page_room::PageRoom;
 pub use peers::{GetPeers, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
 /// Least version of this protocol that this code speaks. Version 1 flooded: its Ops had no hops.

@@ -37,6 +37,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bitfitech_core::types::Digest;
+use bitfitech_core::wire::PageRoom;
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
     TableDefinition,
@@ -208,16 +209,14 @@ impl Store {
     ) -> Result<Vec<(u64, Vec<u8>)>, redb::Error> {
         let table = self.database.begin_read()?.open_table(OPERATIONS)?;
         let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
-        let mut room_bytes = bytes_max;
+        let mut room = PageRoom::new(bytes_max);
         for &index in indices {
             let Some(operation) = table.get(index)? else {
                 continue;
             };
             let operation = operation.value();
-            match room_bytes.checked_sub(operation.len()) {
-                Some(rest) => room_bytes = rest,
-                None if found.is_empty() => room_bytes = 0,
-                None => break,
+            if !room.take(operation.len()) {
+                break;
             }
             found.push((index, operation.to_vec()));
         }

@@ -21,7 +21,7 @@ use bitfitech_core::op::Verified;
 use bitfitech_core::sync::{Missing, Ticket};
 use bitfitech_core::types::{AuthorKey, Now, OpId};
 use bitfitech_core::view::Digests;
-use bitfitech_core::wire::Payload;
+use bitfitech_core::wire::{PageRoom, Payload};
 use ed25519_zebra::SigningKey;
 
 use crate::canaries::Canary;
@@ -449,12 +449,11 @@ impl Host {
         bytes_max: usize,
     ) {
         let mut operations = Vec::new();
-        let (mut bytes, mut next) = (0, 0);
+        let (mut room, mut next) = (PageRoom::new(bytes_max), 0);
         for index in indices {
             let operation = self.disk.read(index.0 as usize);
             let operation = operation.expect("what is applied was given to the disk");
-            bytes += operation.size_bytes();
-            if bytes > bytes_max && !operations.is_empty() {
+            if !room.take(operation.size_bytes()) {
                 break;
             }
             operations.push(Parcel::Good(operation.clone()));

@@ -26,7 +26,7 @@ use super::passage::{Origin, Passage, Slots, Stage};
 use super::{Arriving, Gossip, GossipOutput};
 use crate::types::{LinkId, Now, OpStem};
 use crate::wire::{
-    Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, Payload, Prefix, Prune,
+    Announce, Frame, Graft, NAMED_MAX, OPERATIONS_TARGET_BYTES, PageRoom, Payload, Prefix, Prune,
 };
 
 /// How many hops fewer an announcement must promise to change a tree that works.
@@ -388,12 +388,9 @@ impl<O: Payload> Gossip<O> {
 
 /// How many of these, at least one, fit a frame.
 fn fitting<'a, O: Payload + 'a>(operations: impl Iterator<Item = &'a O>) -> usize {
-    let mut bytes = 0;
-    let fitting = operations.take_while(|operation| {
-        bytes += operation.size_bytes();
-        bytes <= OPERATIONS_TARGET_BYTES
-    });
-    fitting.count().max(1)
+    let mut room = PageRoom::new(OPERATIONS_TARGET_BYTES);
+    let fitting = operations.take_while(|operation| room.take(operation.size_bytes()));
+    fitting.count()
 }
 
 #[cfg(test)]
