@@ -10,10 +10,12 @@
 //! - *Whom.* As the book chooses: diverse, what worked, what rests not. Nobody twice.
 //! - *Asking.* Each peer is asked when the session begins and then every `ask_interval_ms`; every
 //!   `ask_hurry_ms` while links are missing and nobody is left to dial. An answer counts only if it
-//!   was asked for, and once.
+//!   was asked for, and once; it may come after the next question.
 //! - *Answering.* At most [`PEERS_MAX`] nodes that are connected now or were within a week, so
 //!   hearsay goes one hop and no further. A node that is full answers before it parts
 //!   ([`PeerExchange::farewell`]): whoever knows only one busy node finds the others through it.
+//!   Questions that come together are answered once: a machine that was frozen or cut off for a
+//!   moment finds those of many seconds. They are held against nobody up to [`QUESTIONS_BURST`].
 //! - *Not to everyone.* An address of this machine is told to and believed of peers on this machine
 //!   only, a private one those in private networks ([`Reach::concerns`]).
 //! - *Mixing.* Two halves of a network whose nodes all have enough links would never meet. So once
@@ -25,7 +27,7 @@
 //! The driver carries out [`PeerExchangeOutput`]. It may dial an address again by itself after it
 //! has asked [`PeerExchange::advice`].
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -34,6 +36,7 @@ use crate::address_book::{AddressBook, Choice, Known, Teller, Told};
 use crate::handshake::Dialler;
 use crate::outputs::Outputs;
 use crate::random::SplitMix64;
+use crate::rate_limit::{Admission, Rate, TokenBucket};
 use crate::types::{AuthorKey, LinkId, Now};
 use crate::wire::{GetPeers, Goodbye, GoodbyeCode, LINKS_MAX, PEERS_MAX, PeerEntry, Peers};
 
@@ -46,15 +49,24 @@ pub use vocabulary::{
     Target,
 };
 
+/// So many questions of a peer may come together, besides one in `answer_interval_ms`. A guess: an
+/// honest peer in a hurry asks as many in a minute, and a session that is silent for so long ends.
+pub const QUESTIONS_BURST: u64 = 32;
+
+/// So many questions to a peer may wait for their answers; the oldest is forgotten.
+pub const ASKED_MAX: usize = 32;
+
 /// An established session.
 #[derive(Clone, Debug)]
 struct Link {
     facts: LinkFacts,
-    /// Number of the question under way.
-    asked: Option<u64>,
+    /// Numbers of the questions under way, oldest first.
+    asked: VecDeque<u64>,
     last_ask_ms: Option<u64>,
     next_ask_ms: u64,
     answered_ms: Option<u64>,
+    /// How many questions it may ask.
+    questions: TokenBucket,
     /// Whether it has said what nobody asked for, as a node that parts does once.
     has_parted: bool,
     /// The sessions that it told of.
@@ -163,14 +175,20 @@ impl PeerExchange {
                 .note_worked(now, place, facts.node, Teller::Itself);
             self.dialling.remove(&place);
         }
+        let questions = Rate {
+            tokens: 1,
+            interval_ms: self.config.answer_interval_ms,
+            burst: QUESTIONS_BURST,
+        };
         self.links.insert(
             link,
             Link {
                 facts,
-                asked: None,
+                asked: VecDeque::new(),
                 last_ask_ms: None,
                 next_ask_ms: now.monotonic_ms,
                 answered_ms: None,
+                questions: TokenBucket::new(now.monotonic_ms, questions),
                 has_parted: false,
                 told: Vec::new(),
             },
@@ -254,9 +272,12 @@ impl PeerExchange {
         let Some(asker) = self.links.get_mut(&link) else {
             return Conduct::Fine;
         };
+        if asker.questions.admit(now.monotonic_ms, 1) == Admission::Refused {
+            return Conduct::TooOften;
+        }
         let until_ms = asker.answered_ms.map(|at_ms| at_ms + interval_ms);
         if until_ms.is_some_and(|until_ms| now.monotonic_ms < until_ms) {
-            return Conduct::TooOften;
+            return Conduct::Fine;
         }
         asker.answered_ms = Some(now.monotonic_ms);
         let facts = asker.facts;
@@ -274,7 +295,10 @@ impl PeerExchange {
         };
         let is_expected = match peers.request {
             0 => !core::mem::replace(&mut teller.has_parted, true),
-            request => teller.asked.take_if(|asked| *asked == request).is_some(),
+            request => {
+                let under_way = teller.asked.iter().position(|asked| *asked == request);
+                under_way.is_some_and(|at| teller.asked.remove(at).is_some())
+            }
         };
         if !is_expected || self.config.exchange == Exchanging::Off {
             return Conduct::TooOften;
@@ -462,7 +486,10 @@ impl PeerExchange {
             link.last_ask_ms = Some(now.monotonic_ms);
             let request = self.next_request;
             self.next_request += 1;
-            link.asked = Some(request);
+            link.asked.push_back(request);
+            if link.asked.len() > ASKED_MAX {
+                link.asked.pop_front();
+            }
             let peers_max = PEERS_MAX as u64;
             let ask = GetPeers { request, peers_max };
             self.outputs

@@ -1,5 +1,7 @@
 //! Which sessions come to be: peers of the same network, one each, and never oneself.
 
+use std::time::{Duration, Instant};
+
 use crate::support::agreement::wait_for_agreement;
 use crate::support::node::{Node, list};
 use crate::support::plan::Plan;
@@ -125,4 +127,33 @@ fn a_session_that_a_user_ended_stays_ended_until_a_user_connects_again() {
     right.ok(&format!("connect {}", left.address()));
     right.wait_for_peers(1);
     wait_for_agreement(&mut [&mut left, &mut right]);
+}
+
+/// How long a node is held: long enough that its peers ask it for peers several times, and short
+/// enough that they do not take it for dead.
+const HELD: Duration = Duration::from_secs(9);
+
+#[test]
+fn a_node_that_was_held_for_a_moment_thinks_no_worse_of_its_peers() {
+    let plan = |name: &str| Plan::named(name).finds_peers(8, 16);
+    let mut first = Node::start(plan("first"));
+    let mut second = Node::start(plan("second").dials(&first.address()));
+    let mut held = Node::start(plan("held").dials(&first.address()));
+    for node in [&mut first, &mut second, &mut held] {
+        node.wait_for_peers(2);
+    }
+    held.signal("STOP");
+    let since = Instant::now();
+    wait_until("it was held", || since.elapsed() >= HELD);
+    held.signal("CONT");
+    for node in [&mut first, &mut second, &mut held] {
+        node.wait_for_peers(2);
+        node.ok("buy 1 @ 10");
+    }
+    wait_for_agreement(&mut [&mut first, &mut second, &mut held]);
+    for node in [&mut first, &mut second, &mut held] {
+        let peers = node.ok("peers");
+        let rows = list(&peers, "peers");
+        assert!(rows.iter().all(|row| row["score"] == 0), "{peers}");
+    }
 }

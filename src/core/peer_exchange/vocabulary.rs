@@ -36,7 +36,8 @@ pub struct PeerExchangeConfig {
     pub ask_interval_ms: u64,
     /// The same while links are missing and nobody is left to dial.
     pub ask_hurry_ms: u64,
-    /// Least time between two answers to a peer, in milliseconds; questions before are dropped.
+    /// Least time between two answers to a peer, in milliseconds; questions before are dropped, and
+    /// held against it beyond [`super::QUESTIONS_BURST`].
     pub answer_interval_ms: u64,
     /// How long a node that is full is left in peace, in milliseconds, more or less half of it.
     pub full_rest_ms: u64,

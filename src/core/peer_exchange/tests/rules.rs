@@ -216,28 +216,49 @@ fn what_a_public_peer_says_of_private_places_is_not_believed() {
     assert_eq!(learned("127.0.0.1:9"), 3);
 }
 
-#[test]
-fn those_who_ask_too_often_get_no_answer() {
-    let mut machine = machine(limits(3, 5));
-    let link = LinkId(1);
-    machine.handle_link_up(NOW, link, facts(1, Dialler::Peer, "9.1.0.1:1"));
-    outputs(&mut machine);
+/// Asks a machine so many questions at a time; how each was taken, and how many were answered.
+fn ask(machine: &mut PeerExchange, at_ms: u64, count: u64) -> (Vec<Conduct>, usize) {
     let ask = |request| GetPeers {
         request,
         peers_max: 10,
     };
-    assert_eq!(machine.handle_ask(NOW, link, ask(1)), Conduct::Fine);
-    assert_eq!(outputs(&mut machine).len(), 1);
-    for at_ms in [0, 1, 999] {
-        let conduct = machine.handle_ask(after(at_ms), link, ask(2));
-        assert_eq!(conduct, Conduct::TooOften);
-        assert_eq!(outputs(&mut machine), []);
+    let asked = (1..=count).map(|it| machine.handle_ask(after(at_ms), LinkId(1), ask(it)));
+    let conduct = asked.collect();
+    (conduct, outputs(machine).len())
+}
+
+#[test]
+fn questions_that_come_together_are_answered_once_and_too_many_are_a_nuisance() {
+    let mut machine = machine(limits(3, 5));
+    machine.handle_link_up(NOW, LinkId(1), facts(1, Dialler::Peer, "9.1.0.1:1"));
+    outputs(&mut machine);
+    let mut expected = vec![Conduct::Fine; 32];
+    assert_eq!(ask(&mut machine, 0, 32), (expected.clone(), 1));
+    assert_eq!(ask(&mut machine, 999, 1), (vec![Conduct::TooOften], 0));
+    assert_eq!(ask(&mut machine, 1_000, 1), (vec![Conduct::Fine], 1));
+    expected.push(Conduct::TooOften);
+    assert_eq!(ask(&mut machine, 60_000, 33), (expected, 1));
+}
+
+#[test]
+fn an_answer_that_comes_after_the_next_question_counts() {
+    let mut machine = machine(limits(3, 5));
+    let link = LinkId(1);
+    machine.handle_link_up(NOW, link, facts(1, Dialler::Local, "9.1.0.1:1"));
+    let first = asked(&mut machine, link).expect("asked");
+    let mut at_ms = 0;
+    for _ in 0..ASKED_MAX {
+        at_ms += 2_000;
+        machine.handle_timeout(after(at_ms));
+        asked(&mut machine, link).expect("asked again, in a hurry");
     }
-    assert_eq!(
-        machine.handle_ask(after(1_000), link, ask(3)),
-        Conduct::Fine
-    );
-    assert_eq!(outputs(&mut machine).len(), 1);
+    let conduct = |machine: &mut PeerExchange, request| {
+        machine.handle_peers(after(at_ms), link, told(request, &["8.8.8.8:1"]))
+    };
+    assert_eq!(conduct(&mut machine, first), Conduct::TooOften, "forgotten");
+    assert_eq!(conduct(&mut machine, first + 1), Conduct::Fine);
+    assert_eq!(conduct(&mut machine, first + 1), Conduct::TooOften);
+    assert_eq!(conduct(&mut machine, first + 2), Conduct::Fine);
 }
 
 #[test]
