@@ -11,7 +11,7 @@
 //! *Acknowledgement.* A user is answered when his operation is on disk. If this actor crashes
 //! before, he is told that the outcome is unknown.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -148,6 +148,8 @@ pub struct MatcherActor {
     unacknowledged: BTreeMap<OpId, Vec<Acknowledgement>>,
     update_number: u64,
     orderbook: OrderbookLink,
+    /// Books whose digests the orderbook wants.
+    digests_asked: BTreeSet<MarketIndex>,
     pub(crate) sightings: Sightings,
 }
 
@@ -190,6 +192,7 @@ impl MatcherActor {
             unacknowledged: BTreeMap::new(),
             update_number: 0,
             orderbook: OrderbookLink::Fresh,
+            digests_asked: BTreeSet::new(),
             sightings: Sightings::default(),
         }
     }
@@ -307,6 +310,7 @@ impl MatcherActor {
             // A gossip actor that is down catches up by synchronisation.
             drop(self.node.refs.gossip.control(Applied(applied)));
         }
+        self.tell_digests();
         self.write(context);
     }
 
@@ -316,6 +320,21 @@ impl MatcherActor {
             reasons: trade_news::reasons(&self.exchange, &changes),
             changes,
             forked,
+            ..Update::default()
+        });
+    }
+
+    /// Sends the digests that were asked for, unless changes wait for an own confirmation to be on
+    /// disk: the orderbook has to know those first, or it shows a book with the digest of another.
+    fn tell_digests(&mut self) {
+        if self.digests_asked.is_empty() || self.exchange.held_changes() > 0 {
+            return;
+        }
+        let replica = self.exchange.replica();
+        let asked = std::mem::take(&mut self.digests_asked).into_iter();
+        let digests = asked.map(|market| (market, replica.book_digest(market)));
+        self.send_update(Update {
+            digests: digests.collect(),
             ..Update::default()
         });
     }
@@ -561,11 +580,8 @@ impl Handler<TellDigest> for MatcherActor {
     type Result = ();
 
     fn handle(&mut self, tell: TellDigest, _context: &mut Context<Self>) {
-        let digest = self.exchange.replica().book_digest(tell.0);
-        self.send_update(Update {
-            digests: vec![(tell.0, digest)],
-            ..Update::default()
-        });
+        self.digests_asked.insert(tell.0);
+        self.tell_digests();
     }
 }
 

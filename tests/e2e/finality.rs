@@ -3,6 +3,7 @@
 //! How soon, in both halves of a partition, when one of the owners dies, across `kill -9`, and by
 //! hand. Waiting times are settings of the nodes here, short where a test has to wait for them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -325,4 +326,33 @@ fn a_trade_is_released_by_hand_and_wrong_ids_are_told_apart() {
     }
     let row = taker.ok("orders");
     assert_eq!(row["orders"][0]["filled"], "0", "{row}");
+}
+
+/// What waits for a confirmation to be on disk is not shown yet, and neither is its digest.
+#[test]
+fn a_book_is_shown_with_its_own_digest_while_confirmations_are_written() {
+    const ROUNDS: usize = 120;
+    const BURST: usize = 10;
+    let plan = |name: &str| Plan::named(name).set("exchange.settle_ms", "1");
+    let mut maker = Node::start(plan("maker"));
+    let mut taker = Node::start(plan("taker").dials(&maker.address()));
+    maker.wait_for_peers(1);
+    let mut levels_of: BTreeMap<String, Value> = BTreeMap::new();
+    for round in 0..ROUNDS {
+        for at in 0..BURST {
+            maker.send(&format!("sell {} @ 10", (round + at) % 7 + 1));
+            taker.send(&format!("buy {} @ 10", (round + at) % 5 + 1));
+        }
+        maker.replies_until(BURST);
+        for _ in 0..20 {
+            let book = maker.ok("book");
+            let levels = json!([book["bids"], book["asks"]]);
+            let known = levels_of.entry(text(&book, "digest"));
+            let known = known.or_insert_with(|| levels.clone());
+            assert_eq!(*known, levels, "two books with one digest: {book}");
+        }
+        taker.replies_until(BURST);
+    }
+    assert!(levels_of.len() > ROUNDS, "the book has changed");
+    wait_for_agreement(&mut [&mut maker, &mut taker]);
 }
