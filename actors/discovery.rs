@@ -158,6 +158,8 @@ pub struct DiscoveryActor {
     mdns: Option<Mdns>,
     alarm: Alarm,
     saving: Option<SpawnHandle>,
+    /// Held by who writes the file of known peers. Who waits for it is served in order.
+    file: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl DiscoveryActor {
@@ -175,6 +177,7 @@ impl DiscoveryActor {
             mdns: None,
             alarm: Alarm::default(),
             saving: None,
+            file: Arc::default(),
         }
     }
 
@@ -327,11 +330,15 @@ impl DiscoveryActor {
             .collect();
         let path = self.node.settings.peer_file();
         let network = self.node.genesis_digest;
+        let file = Arc::clone(&self.file);
         let writing = move || {
             let peers = peers.iter().map(|(address, known)| (*address, known));
             peer_file::save(&path, network, peers)
         };
         async move {
+            // Two at a time would write one file beside its place, and rename it while the other
+            // is at it.
+            let _turn = file.lock().await;
             let written = tokio::task::spawn_blocking(writing).await;
             match written.expect("writing known peers does not panic") {
                 Ok(()) => tracing::trace!(target: "discovery", "known peers are written"),
