@@ -213,7 +213,8 @@ impl<O: Payload> Gossip<O> {
     /// Makes a link the parent in the tree of this operation's author, whom this returns.
     fn shorten(&mut self, now: Now, id: Prefix, (slot, hops): (Option<u32>, u8)) -> Option<Prefix> {
         let passage = self.seen.get_prefix_mut(&id.0)?;
-        let author = self.recent.get(passage.kept?)?.author;
+        let (_, kept) = self.recent.get(passage.kept?)?;
+        let author = kept.author;
         let tree = self.trees.get_mut(author)?;
         let before = passage.origin.slot();
         if slot.is_none() || tree.parent.map(u32::from) != before {
@@ -235,18 +236,16 @@ impl<O: Payload> Gossip<O> {
                 tree.lazy.remove(slot);
             }
         }
-        let numbers = graft.ids.iter().filter_map(|id| {
-            let number = self.seen.get_prefix_mut(&id.0)?.kept?;
-            Some((self.recent.place(number)?, number))
+        let found = graft.ids.iter().filter_map(|id| {
+            let passage = self.seen.get_prefix_mut(&id.0)?;
+            self.recent.get(passage.kept?)
         });
-        let mut numbers: Vec<(usize, u32)> = numbers.collect();
-        numbers.sort_unstable();
-        let absent = (graft.ids.len() - numbers.len()) as u64;
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable_by_key(|(place, _)| *place);
+        let absent = (graft.ids.len() - found.len()) as u64;
         // Who names one twice gets it once.
-        numbers.dedup();
-        let found = numbers.iter();
-        let found: Vec<_> = found.filter_map(|(_, at)| self.recent.get(*at)).collect();
-        for kept in &found {
+        found.dedup_by_key(|(place, _)| *place);
+        for (_, kept) in &found {
             if let Some(tree) = self.trees.get_mut(kept.author) {
                 tree.lazy.remove(slot);
             }
@@ -256,9 +255,9 @@ impl<O: Payload> Gossip<O> {
         };
         let mut rest = &found[..];
         while !rest.is_empty() {
-            let (now_sent, later) = rest.split_at(fitting(rest.iter().map(|it| &it.bytes)));
+            let (now_sent, later) = rest.split_at(fitting(rest.iter().map(|(_, it)| &it.bytes)));
             rest = later;
-            let operations = now_sent.iter().map(|kept| (&kept.bytes, kept.hops));
+            let operations = now_sent.iter().map(|(_, it)| (&it.bytes, it.hops));
             let limit_bytes = self.config.outbox_max_bytes;
             let sent = state.take_operations(now, limit_bytes, operations);
             let send = sent.map(|(pushed, cost_bytes)| GossipOutput::Send {

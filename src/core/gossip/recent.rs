@@ -59,16 +59,12 @@ impl<O: Payload> Recent<O> {
             || oldest.is_some_and(|(_, until_ms)| *until_ms <= now.monotonic_ms)
     }
 
-    /// How many older ones are kept than the one with this number; nothing if it is gone.
-    pub(super) fn place(&self, number: u32) -> Option<usize> {
+    /// The one with this number, if it is still kept, and before it how many are kept that passed
+    /// earlier.
+    pub(super) fn get(&self, number: u32) -> Option<(usize, &Kept<O>)> {
         let place = number.wrapping_sub(self.first) as usize;
-        (place < self.kept.len()).then_some(place)
-    }
-
-    /// The one with this number, if it is still kept.
-    pub(super) fn get(&self, number: u32) -> Option<&Kept<O>> {
-        let (kept, _) = self.kept.get(self.place(number)?)?;
-        Some(kept)
+        let (kept, _) = self.kept.get(place)?;
+        Some((place, kept))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,7 +101,7 @@ mod tests {
         let first = recent.first.wrapping_sub(3);
         let numbers = (0..9).map(|more| first.wrapping_add(more));
         let found = numbers.filter_map(|number| recent.get(number));
-        found.map(|kept| kept.bytes.len()).collect()
+        found.map(|(_, kept)| kept.bytes.len()).collect()
     }
 
     #[test]

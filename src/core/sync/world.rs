@@ -15,7 +15,7 @@ use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireO
 use crate::head_trie::HeadTrie;
 use crate::random::SplitMix64;
 use crate::types::{AuthorKey, Digest, OpId, Source};
-use crate::wire::{BranchPath, ChildDigest, Head, LOCATOR_MAX, OPERATION_MAX_BYTES};
+use crate::wire::{BranchPath, ChildDigest, Head, LOCATOR_MAX, OPERATION_MAX_BYTES, PageRoom};
 
 /// A deterministic sequence of numbers.
 #[derive(Clone, Debug)]
@@ -188,11 +188,10 @@ impl ToySet {
             remaining: places.len() as u64,
             next: from,
         };
-        let mut size_bytes = 0;
+        let mut room = PageRoom::new(max_bytes);
         for place in places {
             let bytes = &self.order[place].1;
-            size_bytes += bytes.len();
-            if size_bytes > max_bytes && !missing.operations.is_empty() {
+            if !room.take(bytes.len()) {
                 break;
             }
             missing.operations.push(bytes.clone());
