@@ -5,12 +5,18 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use crate::chunks::Chunks;
+use crate::confirmation::{OrderPair, PairTerms};
 use crate::effect_log::Trace;
-use crate::market_terms::MarketTerms;
+use crate::market_terms::{MarketTerms, StagedTerms};
 use crate::matching::{Effect, Engine, Mark, Owner, Slot};
 use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
-use crate::types::{Lots, OrderId, Side, Ticks};
+use crate::types::{Lots, OpId, OrderId, Side, Ticks};
+
+mod slow_lane;
+
+use self::slow_lane::SlowLane;
+pub use self::slow_lane::{SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS};
 
 /// An insertion that goes back over more actions than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
@@ -23,10 +29,6 @@ pub const FAST_LANE_MS: u64 = 2_000;
 /// What goes back over no more actions than this never waits. A guess: fewer than a tick brings
 /// under load.
 pub const ALWAYS_FAST_ACTIONS: usize = 256;
-
-/// The slow lane merges at most once in this time, in milliseconds, so that authors who keep
-/// sending what belongs far back cost everyone a bounded share of time.
-pub const SLOW_LANE_MS: u64 = 1_000;
 
 /// What an entry of the log does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +104,7 @@ pub(crate) struct MarketLog<E> {
     pub(crate) alterations: Chunks<Alteration>,
     /// Orders that were cancelled before they were known; in no order.
     pub(crate) strangers: Chunks<OrderId>,
-    /// Not yet merged.
+    /// Not yet merged, but for what waits for the slow lane.
     pub(crate) incoming: Vec<LogEntry>,
     /// What was signed about its orders.
     pub(crate) terms: MarketTerms,
@@ -113,9 +115,7 @@ pub(crate) struct MarketLog<E> {
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
     bucket_ms: u32,
-    slow_lane_after_ms: u64,
-    /// When what the last merge left for the slow lane is due, if it left anything.
-    next_merge_ms: Option<u64>,
+    slow_lane: SlowLane,
 }
 
 impl LogEntry {
@@ -230,8 +230,7 @@ impl<E> MarketLog<E> {
             seats_of: BTreeMap::new(),
             successors: BTreeMap::new(),
             effects: Vec::new(),
-            slow_lane_after_ms: 0,
-            next_merge_ms: None,
+            slow_lane: SlowLane::default(),
         }
     }
 
@@ -256,13 +255,13 @@ impl<E> MarketLog<E> {
 
     /// When what waits for the slow lane is due, if anything does.
     pub(crate) fn next_merge_ms(&self) -> Option<u64> {
-        self.next_merge_ms
+        self.slow_lane.next_merge_ms()
     }
 
-    /// A merge is over: what it left waits for the slow lane.
-    pub(crate) fn note_left(&mut self) {
-        let waits = !self.incoming.is_empty() || !self.terms.incoming.is_empty();
-        self.next_merge_ms = waits.then_some(self.slow_lane_after_ms);
+    /// Whether a merge has anything to do: at this time, or of all that was staged.
+    pub(crate) fn has_due(&self, now_ms: Option<u64>) -> bool {
+        let has_new = !self.incoming.is_empty() || !self.terms.incoming.is_empty();
+        has_new || self.slow_lane.has_due(now_ms)
     }
 
     /// The place in the log of the action that makes an order, in this bucket.
@@ -274,7 +273,8 @@ impl<E> MarketLog<E> {
 
     /// The action that makes an order, if it waits to be merged.
     pub(crate) fn waiting(&self, own: Slot) -> Option<&LogEntry> {
-        self.incoming.iter().find(|entry| entry.own == own)
+        let waiting = self.incoming.iter().chain(&self.slow_lane.entries);
+        waiting.into_iter().find(|entry| entry.own == own)
     }
 
     /// The traces of the action at `at`.
@@ -284,27 +284,58 @@ impl<E> MarketLog<E> {
         (self.log[at].traces_from as usize..end).map(|number| &self.traces[number])
     }
 
-    /// Takes out everything, sorted.
-    pub(crate) fn take_all(&mut self, operations: &OperationTable) -> Vec<LogEntry> {
-        let mut all = core::mem::take(&mut self.incoming);
-        all.sort_unstable_by(|first, second| first.order(second, operations));
-        all
+    /// Takes out what may be merged at a time, or everything; sorted.
+    pub(crate) fn take_entries(
+        &mut self,
+        operations: &OperationTable,
+        now_ms: Option<u64>,
+    ) -> Vec<LogEntry> {
+        let mut due = core::mem::take(&mut self.incoming);
+        if self.slow_lane.is_open(now_ms) {
+            due.append(&mut self.slow_lane.entries);
+        }
+        due.sort_unstable_by(|first, second| first.order(second, operations));
+        let deep = due.partition_point(|entry| self.is_deep(entry, operations));
+        if deep == 0 || self.slow_lane.enter(now_ms) {
+            return due;
+        }
+        let fast = due.split_off(deep);
+        self.slow_lane.entries.append(&mut due);
+        fast
     }
 
-    /// Takes out what may be merged now, sorted.
-    pub(crate) fn take_due(&mut self, operations: &OperationTable, now_ms: u64) -> Vec<LogEntry> {
-        let mut due = self.take_all(operations);
-        let slow = due.partition_point(|entry| self.is_deep(entry, operations));
-        if slow > 0 && !self.enter_slow_lane(now_ms) {
-            let fast = due.split_off(slow);
-            self.incoming = due;
-            return fast;
+    /// Takes out the terms that may be respected at a time, or all of them.
+    pub(crate) fn take_terms(&mut self, now_ms: Option<u64>) -> StagedTerms {
+        let mut due = core::mem::take(&mut self.terms.incoming);
+        if self.slow_lane.is_open(now_ms) {
+            due.append(&mut self.slow_lane.terms);
         }
         due
     }
 
+    /// Notes new terms of a pair, which make those that it had before void.
+    pub(crate) fn stage_terms(&mut self, pair: OrderPair, terms: PairTerms, cause: OpId) {
+        self.slow_lane.terms.remove(&pair);
+        self.terms.incoming.insert(pair, (terms, cause));
+    }
+
+    /// Lets terms wait for the slow lane.
+    pub(crate) fn defer_terms(&mut self, pair: OrderPair, terms: PairTerms, cause: OpId) {
+        self.slow_lane.terms.insert(pair, (terms, cause));
+    }
+
+    /// Whether what reaches back to this entry may be merged at this time.
+    pub(crate) fn may_reach(
+        &mut self,
+        entry: &LogEntry,
+        operations: &OperationTable,
+        now_ms: Option<u64>,
+    ) -> bool {
+        !self.is_deep(entry, operations) || self.slow_lane.enter(now_ms)
+    }
+
     /// Whether a place lies further back than the fast lane goes.
-    pub(crate) fn is_deep(&self, entry: &LogEntry, operations: &OperationTable) -> bool {
+    fn is_deep(&self, entry: &LogEntry, operations: &OperationTable) -> bool {
         let lies_behind = |actions: usize| {
             let at = self.log.len().checked_sub(actions);
             let reached = at.and_then(|at| self.log.get(at.min(self.log.len() - 1)));
@@ -316,21 +347,13 @@ impl<E> MarketLog<E> {
         (is_old && lies_behind(ALWAYS_FAST_ACTIONS)) || lies_behind(FAST_LANE_ACTIONS)
     }
 
-    /// Whether the slow lane is open at this time. All that enters it at one time merges at once.
-    pub(crate) fn enter_slow_lane(&mut self, now_ms: u64) -> bool {
-        let next_ms = now_ms.saturating_add(SLOW_LANE_MS);
-        if now_ms >= self.slow_lane_after_ms {
-            self.slow_lane_after_ms = next_ms;
-        }
-        self.slow_lane_after_ms == next_ms
-    }
-
     /// How many bytes of memory it takes, about. Of the engine only what grows with the log counts.
     pub(crate) fn memory_bytes(&self) -> usize
     where
         E: Engine,
     {
-        let passing = self.incoming.capacity() * size_of::<LogEntry>()
+        let entries = self.incoming.capacity() + self.slow_lane.entries.capacity();
+        let passing = entries * size_of::<LogEntry>()
             + self.effects.capacity() * size_of::<Effect>()
             + self.engine.undo_memory_bytes();
         let addressed = self.alterations.memory_bytes() + self.strangers.memory_bytes();

@@ -13,6 +13,9 @@ use crate::order_table::OrderTable;
 use crate::types::{Lots, OpId};
 use crate::view::TradeStatus;
 
+/// Terms that are not yet respected: the newest of each pair, and by which operation.
+pub(crate) type StagedTerms = BTreeMap<OrderPair, (PairTerms, OpId)>;
+
 /// The terms of one market.
 pub(crate) struct MarketTerms {
     /// By maker, then taker.
@@ -21,8 +24,8 @@ pub(crate) struct MarketTerms {
     makers_of: BTreeSet<(Slot, Slot)>,
     /// One bit for each order, set where it is one of a pair: most orders are not.
     paired: Vec<u64>,
-    /// Not yet respected: the newest of each pair, and by which operation.
-    pub(crate) incoming: BTreeMap<OrderPair, (PairTerms, OpId)>,
+    /// Staged, but for what waits for the slow lane.
+    pub(crate) incoming: StagedTerms,
 }
 
 impl MarketTerms {

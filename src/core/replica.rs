@@ -257,7 +257,7 @@ impl<E: Engine> Replica<E> {
         cause: OpId,
     ) {
         let market = &mut self.markets[usize::from(market.0)];
-        market.terms.incoming.insert(pair, (terms, cause));
+        market.stage_terms(pair, terms, cause);
     }
 
     /// Merges what was staged into the logs and reports what is different now.
@@ -278,17 +278,12 @@ impl<E: Engine> Replica<E> {
         let mut changes = Vec::new();
         for index in 0..self.markets.len() {
             let market = &mut self.markets[index];
-            if market.incoming.is_empty() && market.terms.incoming.is_empty() {
+            if !market.has_due(now_ms) {
                 continue;
             }
-            let operations = &self.orders.operations;
-            let incoming = match now_ms {
-                Some(now_ms) => market.take_due(operations, now_ms),
-                None => market.take_all(operations),
-            };
+            let incoming = market.take_entries(&self.orders.operations, now_ms);
             let revisions = self.take_revisions(index, &incoming, now_ms);
             self.merge_market(index, incoming, revisions, &mut changes);
-            self.markets[index].note_left();
         }
         changes
     }

@@ -7,7 +7,8 @@
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market_log::{
-    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_MS,
+    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_BURST, SLOW_LANE_MS,
+    SLOW_LANE_STEADY_MS,
 };
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
@@ -167,6 +168,32 @@ fn what_belongs_far_back_is_merged_at_most_once_in_a_while_and_never_lost() {
     assert_eq!(
         levels.iter().map(|level| level.orders).sum::<u32>(),
         orders.len() as u32
+    );
+}
+
+#[test]
+fn what_keeps_belonging_far_back_is_merged_ever_less_often() {
+    let mut filled = Filled::new();
+    let mut author = 2;
+    let mut merged_at = Vec::new();
+    for now_ms in (0..8 * SLOW_LANE_STEADY_MS).step_by(100) {
+        if author == 2 || merged_at.last() == Some(&(now_ms - 100)) {
+            filled.stage_early(author);
+            author += 1;
+        }
+        let changes = filled.replica.merge(now_ms);
+        if !changes.is_empty() {
+            merged_at.push(now_ms);
+        }
+    }
+    let burst: Vec<u64> = (0..=SLOW_LANE_BURST).map(|at| at * SLOW_LANE_MS).collect();
+    assert_eq!(merged_at[..burst.len()], burst);
+    let pauses = merged_at[burst.len() - 1..].windows(2);
+    let pauses: Vec<u64> = pauses.map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses.len() > 5, "it stands still: {merged_at:?}");
+    assert!(
+        pauses.iter().all(|pause| *pause == SLOW_LANE_STEADY_MS),
+        "{merged_at:?}"
     );
 }
 

@@ -65,7 +65,7 @@ impl<E: Engine> Replica<E> {
         incoming: &[LogEntry],
         now_ms: Option<u64>,
     ) -> Vec<Revision> {
-        let staged = core::mem::take(&mut self.markets[index].terms.incoming);
+        let staged = self.markets[index].take_terms(now_ms);
         let mut revisions = Vec::new();
         for (pair, (terms, cause)) in staged {
             let slots = [pair.low, pair.high].map(|order| self.orders.find(&order));
@@ -75,8 +75,7 @@ impl<E: Engine> Replica<E> {
             let standing = |slot| self.standing(index, slot, incoming);
             let (Some(first), Some(second)) = (standing(low), standing(high)) else {
                 // One of them waits for the slow lane.
-                let market = &mut self.markets[index];
-                market.terms.incoming.insert(pair, (terms, cause));
+                self.markets[index].defer_terms(pair, terms, cause);
                 continue;
             };
             let operations = &self.orders.operations;
@@ -88,12 +87,9 @@ impl<E: Engine> Replica<E> {
             };
             let back_to = self.back_to(index, (&pair, &terms), maker, taker);
             let market = &mut self.markets[index];
-            let waits = back_to.zip(now_ms).is_some_and(|(back_to, now_ms)| {
-                let operations = &self.orders.operations;
-                market.is_deep(&back_to, operations) && !market.enter_slow_lane(now_ms)
-            });
-            if waits {
-                market.terms.incoming.insert(pair, (terms, cause));
+            let operations = &self.orders.operations;
+            if back_to.is_some_and(|back_to| !market.may_reach(&back_to, operations, now_ms)) {
+                market.defer_terms(pair, terms, cause);
                 continue;
             }
             revisions.push(Revision {
