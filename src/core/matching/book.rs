@@ -256,32 +256,34 @@ impl Book {
 
     /// Takes an order out of the book.
     fn leave(&mut self, slot: Slot, tag: Tag) {
-        let order = self.orders[slot];
-        let level = &mut self.levels[order.level()];
+        let order = &self.orders[slot];
+        self.undo.keep_departed(order);
+        let (level_slot, side) = (order.level(), order.side());
+        let (next, previous) = (order.next, order.previous);
+        let level = &mut self.levels[level_slot];
         let price = level.price;
         level.orders -= 1;
         level.subtract(order.remaining);
         let deed = if level.orders == 0 {
-            self.levels.free(order.level());
-            self.ladder_mut(order.side()).remove(price);
+            self.levels.free(level_slot);
+            self.ladder_mut(side).remove(price);
             Deed::LeftAlone
         } else if level.front == slot {
-            level.front = order.next;
+            level.front = next;
             Deed::LeftFront
         } else if level.back == slot {
-            level.back = order.previous;
+            level.back = previous;
             Deed::LeftBack
         } else {
-            self.orders[order.previous].next = order.next;
-            self.orders[order.next].previous = order.previous;
+            self.orders[previous].next = next;
+            self.orders[next].previous = previous;
             Deed::LeftMiddle
         };
         self.orders.free(slot);
         self.ids.remove(tag, slot);
         self.len -= 1;
-        self.digests.get_mut().note_change(order.side(), price);
-        self.undo
-            .push_departure(Record::new(deed, slot, tag, price.0), order);
+        self.digests.get_mut().note_change(side, price);
+        self.undo.push(Record::new(deed, slot, tag, price.0));
     }
 
     fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {

@@ -169,7 +169,7 @@ pub(super) struct UndoLog<Order> {
     forgotten: u64,
 }
 
-impl<Order> UndoLog<Order> {
+impl<Order: Copy> UndoLog<Order> {
     pub(super) fn new() -> Self {
         Self {
             records: Stack::new(),
@@ -179,18 +179,17 @@ impl<Order> UndoLog<Order> {
         }
     }
 
-    /// Notes something other than a departure.
+    /// Notes a step.
     #[inline]
     pub(super) fn push(&mut self, record: Record) {
         self.records.push(record);
         self.len += 1;
     }
 
-    /// Notes that an order left, with the order as it was.
+    /// Keeps an order as it is before it leaves; the next step noted says how it left.
     #[inline]
-    pub(super) fn push_departure(&mut self, record: Record, order: Order) {
-        self.push(record);
-        self.departed.push(order);
+    pub(super) fn keep_departed(&mut self, order: &Order) {
+        self.departed.push(*order);
     }
 
     pub(super) fn mark(&self) -> Mark {
