@@ -180,17 +180,22 @@ impl LogEntry {
         self.bucket
     }
 
+    /// The position of its operation, or the end of a bucket.
+    pub(crate) fn position(&self) -> Position {
+        Position {
+            bucket: self.bucket,
+            depth: self.depth,
+        }
+    }
+
     /// Its key in the total order.
     pub(crate) fn key(&self, operations: &OperationTable) -> LogKey {
         let operation = operations.row(self.operation);
         LogKey {
-            position: Position {
-                bucket: self.bucket,
-                depth: self.depth,
-            },
+            position: self.position(),
             class: self.class,
             draw: self.draw,
-            seq: operation.seq,
+            seq: u64::from(operation.seq),
             index: self.index,
             operation: operation.id,
         }
@@ -264,10 +269,14 @@ impl<E> MarketLog<E> {
         has_new || self.slow_lane.has_due(now_ms)
     }
 
-    /// The place in the log of the action that makes an order, in this bucket.
-    pub(crate) fn place_of(&self, own: Slot, bucket: u64) -> Option<usize> {
-        let from = self.log.partition_point(|entry| entry.bucket < bucket);
-        let mut places = (from..self.log.len()).take_while(|at| self.log[*at].bucket == bucket);
+    /// The place in the log of the action that makes an order, at this position. Few others have
+    /// the same.
+    pub(crate) fn place_of(&self, own: Slot, position: Position) -> Option<usize> {
+        let from = self
+            .log
+            .partition_point(|entry| entry.position() < position);
+        let is_there = |at: &usize| self.log[*at].position() == position;
+        let mut places = (from..self.log.len()).take_while(is_there);
         places.find(|at| self.log[*at].own == own)
     }
 

@@ -28,7 +28,9 @@ pub(crate) struct OperationRow {
     pub(crate) id: OpId,
     pub(crate) time: HybridTime,
     pub(crate) late_ms: u64,
-    pub(crate) seq: u64,
+    pub(crate) seq: u32,
+    /// See [`Position`](crate::order_log::Position); the bucket follows from the time.
+    pub(crate) depth: u32,
     pub(crate) owner: Owner,
     /// The place of its first order. Those of its other orders follow.
     pub(crate) first_order: Slot,
@@ -57,7 +59,7 @@ impl OperationTable {
     pub(crate) fn add(
         &mut self,
         operation: &Operation,
-        owner: Owner,
+        (owner, depth): (Owner, u32),
         late_ms: u64,
         first_order: Slot,
     ) -> OperationPlace {
@@ -71,7 +73,8 @@ impl OperationTable {
             id: operation.id(),
             time: body.time,
             late_ms,
-            seq: body.seq,
+            seq: u32::try_from(body.seq).expect("a chain is no longer than the set"),
+            depth,
             owner,
             first_order,
         });

@@ -155,7 +155,7 @@ impl OrderTable {
     pub(crate) fn add(
         &mut self,
         operation: &Operation,
-        owner: Owner,
+        (owner, depth): (Owner, u32),
         late_ms: u64,
     ) -> (OperationPlace, Range<u32>) {
         let place = self.operations.next_place();
@@ -164,7 +164,8 @@ impl OrderTable {
             self.seats.push(Seat::reserved(place, 0, MarketIndex(0)));
         }
         let first = self.next_slot();
-        self.operations.add(operation, owner, late_ms, first);
+        self.operations
+            .add(operation, (owner, depth), late_ms, first);
         let mut tags = [Tag::default(); ACTIONS_MAX];
         let mut count = 0;
         for (index, action) in (0..).zip(&operation.body().actions) {
@@ -523,7 +524,7 @@ mod tests {
         let mut ids = Vec::new();
         for time_ms in 1..=5 {
             let operation = operation(time_ms);
-            let (_, seats) = table.add(&operation, Owner(0), 0);
+            let (_, seats) = table.add(&operation, (Owner(0), 0), 0);
             assert_eq!(seats.len(), 4);
             for (slot, index) in seats.map(Slot).zip([0, 2, 3]) {
                 let id = OrderId::new(&operation.id(), index);

@@ -116,7 +116,7 @@ impl<E: Engine> Replica<E> {
     pub fn stage(&mut self, operation: &Operation, owner: Owner, position: Position, late_ms: u64) {
         let body = operation.body();
         let keys = order_log::keys(self.genesis, operation.id(), body, position);
-        let (place, seats) = self.orders.add(operation, owner, late_ms);
+        let (place, seats) = self.orders.add(operation, (owner, position.depth), late_ms);
         let cancelled = body.actions.iter().filter_map(|action| match action {
             Action::Cancel { order, .. } => Some(order),
             _ => None,

@@ -25,8 +25,12 @@ use crate::dag::{Dag, OpIndex};
 use crate::matching::Engine;
 use crate::op::{Action, Body, Half, Operation, REFS_MAX};
 use crate::replica::{Replica, ShownTrade};
-use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, Ticks, TradeId};
+use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, TradeId};
 use crate::view::{Change, OrderRow};
+
+mod watched;
+
+use self::watched::{Pair, Watched};
 
 /// An order that reaches a node this much later than its claimed time is late, in milliseconds.
 /// Guess: beyond the delay of a network that spans the world.
@@ -55,10 +59,6 @@ const NEWS_MS: u64 = 20;
 /// How often orders are looked through for one that is overdue, in milliseconds: often enough for
 /// [`OVERDUE_MS`].
 const LOOK_MS: u64 = 500;
-
-/// Most pairs of an own order and another that are watched; further ones are left to the other
-/// owner, whose node refuses them when no answer comes. A guess: some 10 MB.
-const WATCHED_MAX: usize = 65_536;
 
 /// Refs of an operation that may carry proofs; one is for what the author saw last.
 const PROOFS_MAX: usize = REFS_MAX - 1;
@@ -101,18 +101,6 @@ pub(crate) struct Scene<'a, E> {
     pub(crate) replica: &'a Replica<E>,
     pub(crate) confirmations: &'a Confirmations,
     pub(crate) lease_ms: u64,
-}
-
-/// An own order and another one that it meets, or that someone says it meets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Watch {
-    market: MarketIndex,
-    /// Since when this node has known of the pair.
-    first_shown_ms: u64,
-    /// The piece and price of the trade that is shown, and since when.
-    shown: Option<(u32, Ticks, u64)>,
-    /// When to look at it again without news, on the monotonic clock.
-    due_ms: Option<u64>,
 }
 
 /// What to write.
@@ -161,8 +149,7 @@ pub(crate) struct Settlement {
     expiries: BTreeMap<OrderId, u64>,
     /// The first own operation that cancels or replaces an own order.
     endings: BTreeMap<OrderId, OpIndex>,
-    /// By own order, then the other one.
-    watched: BTreeMap<(OrderId, OrderId), Watch>,
+    watched: Watched,
     /// Before this time nothing is due without news, on the monotonic clock.
     due_ms: Option<u64>,
     /// Since when there is news that was not looked at.
@@ -198,7 +185,7 @@ impl Settlement {
             open: BTreeSet::new(),
             expiries: BTreeMap::new(),
             endings: BTreeMap::new(),
-            watched: BTreeMap::new(),
+            watched: Watched::default(),
             due_ms: Some(0),
             news_ms: None,
             mortal: BTreeSet::new(),
@@ -276,7 +263,7 @@ impl Settlement {
                 {
                     let expires_ms = self.expiries.get(order).copied();
                     self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
-                    self.look_at(order);
+                    self.look_at(now, order);
                 }
                 _ => {}
             }
@@ -295,23 +282,16 @@ impl Settlement {
                 continue;
             }
             self.news_ms.get_or_insert(now.monotonic_ms);
-            if self.watched.len() < WATCHED_MAX || self.watched.contains_key(&pair) {
-                let watch = self.watched.entry(pair).or_insert(Watch {
-                    market,
-                    first_shown_ms: now.monotonic_ms,
-                    shown: None,
-                    due_ms: None,
-                });
-                watch.due_ms = Some(0);
-            }
+            self.watched.note(now, market, pair);
         }
     }
 
     /// All pairs of an own order are to be looked at.
-    fn look_at(&mut self, own: &OrderId) {
+    fn look_at(&mut self, now: Now, own: &OrderId) {
         let pairs = (*own, OrderId([0; 32]))..=(*own, OrderId([0xff; 32]));
-        for (_, watch) in self.watched.range_mut(pairs) {
-            watch.due_ms = Some(0);
+        let pairs = self.watched.pairs.range(pairs).map(|(pair, _)| *pair);
+        for pair in pairs.collect::<Vec<_>>() {
+            self.watched.look_at(now, pair);
         }
     }
 
@@ -328,30 +308,23 @@ impl Settlement {
         }
         let mut wish = Wish::default();
         let mut appears = false;
-        let is_due = |watch: &Watch| watch.due_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
-        let due = self.watched.iter().filter(|(_, watch)| is_due(watch));
-        let due: Vec<(OrderId, OrderId)> = due.map(|(pair, _)| *pair).collect();
-        for pair in due {
-            let step = self.step(now, scene, pair);
-            if let (Step::Wait(at_ms), Some(watch)) = (step, self.watched.get_mut(&pair)) {
-                watch.due_ms = at_ms;
+        for pair in self.watched.due(now) {
+            if wish.actions.len() >= ACTIONS_OF_ONE {
+                // The next operation has room for the rest.
+                break;
             }
-            match step {
-                Step::Wait(_) => {}
-                Step::Forget => {
-                    self.watched.remove(&pair);
-                }
+            match self.step(now, scene, pair) {
+                Step::Wait(at_ms) => self.watched.set_due(pair, at_ms),
+                Step::Forget => self.watched.forget(&pair),
                 Step::Appear => appears = true,
-                // The next operation has room for it.
-                Step::Sign(..) | Step::Refuse if wish.actions.len() >= ACTIONS_OF_ONE => {}
                 Step::Refuse => wish.actions.push(Action::Decline {
-                    market: self.watched[&pair].market,
+                    market: self.watched.pairs[&pair].market,
                     own: pair.0,
                     other: pair.1,
                 }),
                 Step::Sign(trade, quantity) => {
                     let half = Half {
-                        market: self.watched[&pair].market,
+                        market: self.watched.pairs[&pair].market,
                         own: pair.0,
                         other: pair.1,
                         piece: trade.piece,
@@ -359,14 +332,13 @@ impl Settlement {
                         price: trade.price,
                     };
                     if self.sign(scene, half, body, &mut wish) == Signing::Invalid {
-                        let watch = self.watched.get_mut(&pair).expect("it is watched");
-                        let release_ms = self.config.release_ms;
-                        let refuse_ms = watch.first_shown_ms.saturating_add(release_ms);
+                        let first_shown_ms = self.watched.pairs[&pair].first_shown_ms;
+                        let refuse_ms = first_shown_ms.saturating_add(self.config.release_ms);
                         let again_ms = now.monotonic_ms.saturating_add(RETRY_MS);
                         if now.monotonic_ms >= refuse_ms {
                             wish.actions.push(half.refusal());
                         } else {
-                            watch.due_ms = Some(again_ms.min(refuse_ms));
+                            self.watched.set_due(pair, Some(again_ms.min(refuse_ms)));
                         }
                     }
                 }
@@ -374,22 +346,18 @@ impl Settlement {
         }
         let heartbeat_ms = self.heartbeat_ms(now, scene);
         // What is written for stays due: then it shows whether that was written.
-        let pairs = self.watched.values().filter_map(|watch| watch.due_ms);
-        self.due_ms = pairs.chain(heartbeat_ms).min();
+        let pairs_ms = self.watched.next_due_ms();
+        self.due_ms = pairs_ms.into_iter().chain(heartbeat_ms).min();
         let heartbeat = heartbeat_ms.is_some_and(|at_ms| at_ms <= now.monotonic_ms);
         let is_wanted = !wish.actions.is_empty() || !wish.refs.is_empty() || appears || heartbeat;
         is_wanted.then_some(wish)
     }
 
     /// What is to be done about a pair now.
-    fn step<E: Engine>(
-        &mut self,
-        now: Now,
-        scene: &Scene<'_, E>,
-        (own, other): (OrderId, OrderId),
-    ) -> Step {
+    fn step<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>, (own, other): Pair) -> Step {
         let confirmations = scene.confirmations;
-        let watch = self.watched.get_mut(&(own, other)).expect("it is watched");
+        let watch = self.watched.pairs.get_mut(&(own, other));
+        let watch = watch.expect("it is watched");
         let trade = scene.replica.shown_trade(watch.market, &own, &other);
         let before = watch.shown;
         watch.shown = trade.map(|trade| match before {
@@ -438,7 +406,7 @@ impl Settlement {
         &self,
         now: Now,
         scene: &Scene<'_, E>,
-        (own, other): (OrderId, OrderId),
+        (own, other): Pair,
         (trade, since_ms, release_at_ms): (ShownTrade, u64, u64),
     ) -> Step {
         let is_over_time = now.monotonic_ms >= release_at_ms;
@@ -634,7 +602,8 @@ impl Settlement {
         low: &TradeId,
         high: &TradeId,
     ) -> Vec<WaitingTrade> {
-        let waiting = self.watched.iter().filter_map(|((own, other), watch)| {
+        let waiting = self.watched.pairs.iter();
+        let waiting = waiting.filter_map(|((own, other), watch)| {
             let trade = replica.shown_trade(watch.market, own, other)?;
             let id = TradeId::new(own, other, trade.piece);
             (low..=high).contains(&&id).then_some(WaitingTrade {

@@ -1,17 +1,19 @@
 //! What an operation leans on: its author's chain before it, and what that names.
 //!
 //! All questions about one operation share what was found out once, so its cost is bounded by the
-//! lengths of the chains that it names, however many halves of its author there are.
+//! lengths of the chains that it names, however many halves of its author there are. And a chain is
+//! walked back only as far as the answer needs: in a busy market that is a few operations.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cell::{OnceCell, RefCell};
+use core::mem;
 
 use super::{ConfirmationError, NAMED_BACK_MAX, NAMED_OF_ONE_MAX, Placement, Placements};
 use crate::dag::{Dag, OpIndex};
 use crate::matching::Owner;
 use crate::op::Body;
-use crate::types::{MarketIndex, OrderId};
+use crate::types::{MarketIndex, OpId, OrderId};
 
 /// The branch of a chain that an operation would continue.
 pub(super) struct Branch<'a> {
@@ -20,9 +22,47 @@ pub(super) struct Branch<'a> {
     prev: Option<OpIndex>,
     /// The operations of the branch; only needed if the author forked.
     own: OnceCell<BTreeSet<OpIndex>>,
-    /// What the branch names, by author, the latest named first.
-    names: OnceCell<BTreeMap<Owner, Vec<OpIndex>>>,
+    names: RefCell<Names<'a>>,
     known: RefCell<BTreeMap<Owner, Named>>,
+}
+
+/// What the refs of an operation and of at most [`NAMED_BACK_MAX`] before it name, and the orders
+/// that these confirm or refuse, as far as it was asked for.
+struct Names<'a> {
+    dag: &'a Dag,
+    refs: &'a [OpId],
+    /// What was found, by author, the latest named first.
+    found: BTreeMap<Owner, Vec<OpIndex>>,
+    /// Where the walk back goes on.
+    next: Option<OpIndex>,
+    walked: usize,
+}
+
+impl Names<'_> {
+    /// Those of an author: at most [`NAMED_OF_ONE_MAX`], the latest named.
+    fn of(&mut self, author: Owner) -> &[OpIndex] {
+        for id in mem::take(&mut self.refs) {
+            self.dag.find(id).into_iter().for_each(|at| self.add(at));
+        }
+        let is_enough = |found: &Vec<OpIndex>| found.len() == NAMED_OF_ONE_MAX;
+        while !self.found.get(&author).is_some_and(is_enough)
+            && self.walked < NAMED_BACK_MAX
+            && let Some(at) = self.next
+        {
+            let dag = self.dag;
+            dag.ancestors(at).for_each(|named| self.add(named));
+            self.next = dag.prev(at);
+            self.walked += 1;
+        }
+        self.found.get(&author).map_or(&[], Vec::as_slice)
+    }
+
+    fn add(&mut self, at: OpIndex) {
+        let of_one = self.found.entry(self.dag.author(at)).or_default();
+        if of_one.len() < NAMED_OF_ONE_MAX {
+            of_one.push(at);
+        }
+    }
 }
 
 /// What a chain knows of another author by naming some of his operations.
@@ -88,12 +128,20 @@ impl Named {
 impl<'a> Branch<'a> {
     /// The branch that an operation with this body continues.
     pub(super) fn new(body: &'a Body, dag: &'a Dag) -> Self {
+        let prev = body.prev.as_ref().and_then(|prev| dag.find(prev));
+        let names = Names {
+            dag,
+            refs: &body.refs,
+            found: BTreeMap::new(),
+            next: prev,
+            walked: 0,
+        };
         Self {
             dag,
             body,
-            prev: body.prev.as_ref().and_then(|prev| dag.find(prev)),
+            prev,
             own: OnceCell::new(),
-            names: OnceCell::new(),
+            names: RefCell::new(names),
             known: RefCell::new(BTreeMap::new()),
         }
     }
@@ -116,32 +164,11 @@ impl<'a> Branch<'a> {
         let Some(author) = author else {
             return look(&Named::default());
         };
-        let names = self.names.get_or_init(|| self.names());
         let mut known = self.known.borrow_mut();
-        let named = known.entry(author).or_insert_with(|| {
-            let named = names.get(&author).map_or(&[][..], Vec::as_slice);
-            Named::of(named, self.dag)
-        });
+        let named = known
+            .entry(author)
+            .or_insert_with(|| Named::of(self.names.borrow_mut().of(author), self.dag));
         look(named)
-    }
-
-    /// What the refs of the operation and of at most [`NAMED_BACK_MAX`] before it name, and the
-    /// orders that these confirm or refuse.
-    fn names(&self) -> BTreeMap<Owner, Vec<OpIndex>> {
-        let mut names: BTreeMap<Owner, Vec<OpIndex>> = BTreeMap::new();
-        let mut add = |at: OpIndex| {
-            let of_one = names.entry(self.dag.author(at)).or_default();
-            if of_one.len() < NAMED_OF_ONE_MAX {
-                of_one.push(at);
-            }
-        };
-        let refs = self.body.refs.iter().filter_map(|id| self.dag.find(id));
-        refs.for_each(&mut add);
-        let before = core::iter::successors(self.prev, |at| self.dag.prev(*at));
-        for at in before.take(NAMED_BACK_MAX) {
-            self.dag.ancestors(at).for_each(&mut add);
-        }
-        names
     }
 
     /// The placements of two orders, if an owner of the first may confirm or refuse the second.

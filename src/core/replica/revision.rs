@@ -15,7 +15,7 @@ use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{EndReason, Engine, Slot};
-use crate::order_log::bucket_of;
+use crate::order_log::{Position, bucket_of};
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
 
@@ -105,9 +105,9 @@ impl<E: Engine> Replica<E> {
 
     /// The action that makes an order, in the log or in what comes.
     fn standing(&self, index: usize, order: Slot, incoming: &[LogEntry]) -> Option<Standing> {
-        let bucket = self.bucket_of_order(order);
+        let position = self.position_of_order(order);
         let market = &self.markets[index];
-        if let Some(at) = market.place_of(order, bucket) {
+        if let Some(at) = market.place_of(order, position) {
             let entry = market.log[at];
             return Some(Standing {
                 entry,
@@ -118,9 +118,13 @@ impl<E: Engine> Replica<E> {
         entry.map(|entry| Standing { entry, at: None })
     }
 
-    pub(super) fn bucket_of_order(&self, order: Slot) -> u64 {
+    pub(super) fn position_of_order(&self, order: Slot) -> Position {
         let operation = self.orders.terms(order).operation;
-        bucket_of(self.orders.operations.row(operation).time, self.bucket_ms)
+        let operation = self.orders.operations.row(operation);
+        Position {
+            bucket: bucket_of(operation.time, self.bucket_ms),
+            depth: operation.depth,
+        }
     }
 
     /// From where on matching under new terms may differ from what was done.
@@ -193,9 +197,10 @@ impl<E: Engine> Replica<E> {
                 cause,
                 ..
             } = revision;
-            let bucket = self.bucket_of_order(taker);
+            let position = self.position_of_order(taker);
             let market = &mut self.markets[index];
-            let at = market.place_of(taker, bucket).filter(|at| *at < first);
+            let at = market.place_of(taker, position);
+            let at = at.filter(|at| *at < first);
             let before = at.map(|at| self.trades_between(index, at, maker));
             self.markets[index].terms.set(maker, taker, terms);
             let after = at.map(|at| self.trades_between(index, at, maker));
@@ -251,13 +256,15 @@ impl<E: Engine> Replica<E> {
         }
     }
 
-    /// Whether an order of the log stands before this place. Mostly its bucket tells.
+    /// Whether an order of the log stands before this place. Mostly its position tells.
     fn is_behind(&self, index: usize, order: Slot, first: usize) -> bool {
         let market = &self.markets[index];
-        let bucket = self.bucket_of_order(order);
-        match bucket.cmp(&market.log[first].bucket()) {
+        let position = self.position_of_order(order);
+        match position.cmp(&market.log[first].position()) {
             Ordering::Less => true,
-            Ordering::Equal => market.place_of(order, bucket).is_some_and(|at| at < first),
+            Ordering::Equal => market
+                .place_of(order, position)
+                .is_some_and(|at| at < first),
             Ordering::Greater => false,
         }
     }
@@ -272,7 +279,7 @@ impl<E: Engine> Replica<E> {
         let index = usize::from(market.0);
         let place = |id: &OrderId| {
             let slot = self.orders.find(id)?;
-            let at = self.markets[index].place_of(slot, self.bucket_of_order(slot))?;
+            let at = self.markets[index].place_of(slot, self.position_of_order(slot))?;
             Some((at, slot, *id))
         };
         let (first, second) = (place(first)?, place(second)?);
@@ -324,8 +331,8 @@ impl<E: Engine> Replica<E> {
 
     /// What of the half of either was left when a taker, which has come, had met a maker.
     fn left_of_half(&self, index: usize, (maker, taker): (Slot, Slot), half: Lots) -> u64 {
-        let bucket = self.bucket_of_order(taker);
-        let place = || self.markets[index].place_of(taker, bucket);
+        let position = self.position_of_order(taker);
+        let place = || self.markets[index].place_of(taker, position);
         let Some(at) = (half > Lots(0)).then(place).flatten() else {
             return 0;
         };
@@ -346,7 +353,7 @@ impl<E: Engine> Placements for Replica<E> {
             return None;
         }
         let market = &self.markets[usize::from(market.0)];
-        let at = market.place_of(slot, self.bucket_of_order(slot));
+        let at = market.place_of(slot, self.position_of_order(slot));
         let entry = at.map(|at| &market.log[at]);
         let entry = entry.or_else(|| market.waiting(slot))?;
         Some(Placement {

@@ -229,7 +229,7 @@ impl<E: Engine> Replica<E> {
         };
         let market_index = self.orders.terms(slot).market;
         let market = &self.markets[usize::from(market_index.0)];
-        let Some(at) = market.place_of(slot, self.bucket_of_order(slot)) else {
+        let Some(at) = market.place_of(slot, self.position_of_order(slot)) else {
             return Vec::new();
         };
         tape_of(&self.orders, market, at)

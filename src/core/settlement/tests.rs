@@ -10,7 +10,7 @@ use crate::exchange::{Exchange, Output};
 use crate::genesis::tests::test_genesis;
 use crate::matching::{Book, EndReason, Pricing, SelfTrade, TimeInForce};
 use crate::op::{OPERATION_VERSION, Place, Verified};
-use crate::types::{HybridTime, LinkId, Side, Source};
+use crate::types::{HybridTime, LinkId, Side, Source, Ticks};
 use crate::view::{TradeRow, TradeStatus};
 
 const BEGIN_MS: u64 = 1_700_000_000_000;
