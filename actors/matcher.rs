@@ -20,7 +20,7 @@ use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, Respo
 use bitfitech_core::exchange::{Exchange, Output, OwnChain};
 use bitfitech_core::matching::Book;
 use bitfitech_core::median_clock::GatingClock;
-use bitfitech_core::op::Verified;
+use bitfitech_core::op::{ACTIONS_MAX, Verified};
 use bitfitech_core::settlement::{self, SettlementConfig};
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
@@ -55,6 +55,10 @@ const MERGE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Most users who wait for an answer; the next ones are told to try again.
 const WAITING_USERS_MAX: usize = 1_024;
+
+/// With so many own pairs of orders to settle a node lets new orders wait: those that it has would
+/// not be confirmed in time, be refused for that, and match again. A guess: a dozen operations.
+const BACKLOG_MAX: usize = 512;
 
 /// Operations from a peer, signatures checked.
 #[derive(Debug)]
@@ -371,8 +375,9 @@ impl MatcherActor {
     /// Writes operations for the users who wait, one per write to the disk.
     fn submit_waiting(&mut self, now: Now) {
         let may_write = self.exchange.may_write(now).is_ok();
-        let is_too_soon = now.monotonic_ms < self.pace.orders_from_ms(now);
-        if !may_write || is_too_soon || self.journal.is_writing() {
+        let fills_one = self.submissions.len() >= ACTIONS_MAX;
+        let is_too_soon = now.monotonic_ms < self.pace.orders_from_ms(now) && !fills_one;
+        if !may_write || is_too_soon || self.journal.is_writing() || self.is_behind(now) {
             return;
         }
         let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);
@@ -381,6 +386,13 @@ impl MatcherActor {
             tracing::debug!(target: "matcher", "wrote operation {} for {count} users", id.short());
             self.unacknowledged.insert(id, users);
         }
+    }
+
+    /// Whether the next user wants to place an order and the node cannot settle those it has.
+    fn is_behind(&self, now: Now) -> bool {
+        let next = self.submissions.front();
+        let places = next.is_some_and(|next| matches!(next.submit, Submit::Place(_)));
+        places && self.exchange.settlement_backlog(now, BACKLOG_MAX) == BACKLOG_MAX
     }
 
     /// An own operation is on disk: tells those who wait for it.

@@ -443,7 +443,7 @@ impl<E: Engine> Exchange<E> {
         let settlement = settlement.filter(|_| self.unwritten.is_empty());
         let settle = settlement.and_then(Settlement::next_deadline_ms);
         let settle = settle.map(|at_ms| match self.may_write(now) {
-            Ok(()) => at_ms.max(self.settle_from_ms),
+            Ok(()) => at_ms.max(self.settle_from_ms(now)),
             Err(until_ms) => at_ms.max(until_ms),
         });
         let gap = self.delivery.next_gap_ms();

@@ -13,10 +13,13 @@ use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
 use crate::types::{Lots, OpId, OrderId, Side, Ticks};
 
-mod slow_lane;
+mod lanes;
 
-use self::slow_lane::SlowLane;
-pub use self::slow_lane::{SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS};
+use self::lanes::Lanes;
+pub(crate) use self::lanes::Reach;
+pub use self::lanes::{
+    FAST_LANE_ACTIONS_PER_MS, SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS,
+};
 
 /// An insertion that goes back over more actions than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;
@@ -104,7 +107,7 @@ pub(crate) struct MarketLog<E> {
     pub(crate) alterations: Chunks<Alteration>,
     /// Orders that were cancelled before they were known; in no order.
     pub(crate) strangers: Chunks<OrderId>,
-    /// Not yet merged, but for what waits for the slow lane.
+    /// Staged, but for what waits in a lane.
     pub(crate) incoming: Vec<LogEntry>,
     /// What was signed about its orders.
     pub(crate) terms: MarketTerms,
@@ -115,7 +118,7 @@ pub(crate) struct MarketLog<E> {
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
     bucket_ms: u32,
-    slow_lane: SlowLane,
+    lanes: Lanes,
 }
 
 impl LogEntry {
@@ -235,7 +238,7 @@ impl<E> MarketLog<E> {
             seats_of: BTreeMap::new(),
             successors: BTreeMap::new(),
             effects: Vec::new(),
-            slow_lane: SlowLane::default(),
+            lanes: Lanes::default(),
         }
     }
 
@@ -258,15 +261,20 @@ impl<E> MarketLog<E> {
         Deed::Replace(number)
     }
 
-    /// When what waits for the slow lane is due, if anything does.
+    /// When what waits in a lane is due, if anything does.
     pub(crate) fn next_merge_ms(&self) -> Option<u64> {
-        self.slow_lane.next_merge_ms()
+        self.lanes.next_merge_ms()
     }
 
     /// Whether a merge has anything to do: at this time, or of all that was staged.
     pub(crate) fn has_due(&self, now_ms: Option<u64>) -> bool {
         let has_new = !self.incoming.is_empty() || !self.terms.incoming.is_empty();
-        has_new || self.slow_lane.has_due(now_ms)
+        has_new || self.lanes.has_due(now_ms)
+    }
+
+    /// A merge has taken so many actions back.
+    pub(crate) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
+        self.lanes.note_undone(actions, now_ms);
     }
 
     /// The place in the log of the action that makes an order, at this position. Few others have
@@ -282,8 +290,8 @@ impl<E> MarketLog<E> {
 
     /// The action that makes an order, if it waits to be merged.
     pub(crate) fn waiting(&self, own: Slot) -> Option<&LogEntry> {
-        let waiting = self.incoming.iter().chain(&self.slow_lane.entries);
-        waiting.into_iter().find(|entry| entry.own == own)
+        let staged = self.incoming.iter().find(|entry| entry.own == own);
+        staged.or_else(|| self.lanes.find(own).map(|(entry, _)| entry))
     }
 
     /// The traces of the action at `at`.
@@ -300,47 +308,63 @@ impl<E> MarketLog<E> {
         now_ms: Option<u64>,
     ) -> Vec<LogEntry> {
         let mut due = core::mem::take(&mut self.incoming);
-        if self.slow_lane.is_open(now_ms) {
-            due.append(&mut self.slow_lane.entries);
-        }
+        self.lanes.take_entries(now_ms, &mut due);
         due.sort_unstable_by(|first, second| first.order(second, operations));
-        let deep = due.partition_point(|entry| self.is_deep(entry, operations));
-        if deep == 0 || self.slow_lane.enter(now_ms) {
-            return due;
+        for lane in [Reach::Far, Reach::Near] {
+            // Sorted, what goes back furthest comes first.
+            let count = due.partition_point(|entry| self.reach(entry, operations) == lane);
+            if count > 0 && self.lanes.enter(lane, now_ms) {
+                return due;
+            }
+            let rest = due.split_off(count);
+            self.lanes.entries_mut(lane).append(&mut due);
+            due = rest;
         }
-        let fast = due.split_off(deep);
-        self.slow_lane.entries.append(&mut due);
-        fast
+        due
     }
 
     /// Takes out the terms that may be respected at a time, or all of them.
     pub(crate) fn take_terms(&mut self, now_ms: Option<u64>) -> StagedTerms {
         let mut due = core::mem::take(&mut self.terms.incoming);
-        if self.slow_lane.is_open(now_ms) {
-            due.append(&mut self.slow_lane.terms);
-        }
+        self.lanes.take_terms(now_ms, &mut due);
         due
     }
 
     /// Notes new terms of a pair, which make those that it had before void.
     pub(crate) fn stage_terms(&mut self, pair: OrderPair, terms: PairTerms, cause: OpId) {
-        self.slow_lane.terms.remove(&pair);
+        for lane in [Reach::Near, Reach::Far] {
+            self.lanes.terms_mut(lane).remove(&pair);
+        }
         self.terms.incoming.insert(pair, (terms, cause));
     }
 
-    /// Lets terms wait for the slow lane.
-    pub(crate) fn defer_terms(&mut self, pair: OrderPair, terms: PairTerms, cause: OpId) {
-        self.slow_lane.terms.insert(pair, (terms, cause));
+    /// The terms that wait in the lane of what goes back so far.
+    pub(crate) fn waiting_terms(&mut self, reach: Reach) -> &mut StagedTerms {
+        self.lanes.terms_mut(reach)
     }
 
-    /// Whether what reaches back to this entry may be merged at this time.
-    pub(crate) fn may_reach(
-        &mut self,
-        entry: &LogEntry,
-        operations: &OperationTable,
-        now_ms: Option<u64>,
-    ) -> bool {
-        !self.is_deep(entry, operations) || self.slow_lane.enter(now_ms)
+    /// In which lane the action that makes an order waits, if it does.
+    pub(crate) fn lane_of(&self, own: Slot) -> Option<Reach> {
+        self.lanes.find(own).map(|(_, reach)| reach)
+    }
+
+    /// Whether what goes back so far may be merged at a time.
+    pub(crate) fn enter(&mut self, reach: Reach, now_ms: Option<u64>) -> bool {
+        self.lanes.enter(reach, now_ms)
+    }
+
+    /// How far back an action goes.
+    pub(crate) fn reach(&self, entry: &LogEntry, operations: &OperationTable) -> Reach {
+        match self.log.last() {
+            Some(last) if !last.is_before(entry, operations) => {
+                if self.is_deep(entry, operations) {
+                    Reach::Far
+                } else {
+                    Reach::Near
+                }
+            }
+            _ => Reach::End,
+        }
     }
 
     /// Whether a place lies further back than the fast lane goes.
@@ -361,7 +385,7 @@ impl<E> MarketLog<E> {
     where
         E: Engine,
     {
-        let entries = self.incoming.capacity() + self.slow_lane.entries.capacity();
+        let entries = self.incoming.capacity() + self.lanes.capacity();
         let passing = entries * size_of::<LogEntry>()
             + self.effects.capacity() * size_of::<Effect>()
             + self.engine.undo_memory_bytes();

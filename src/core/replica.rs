@@ -262,7 +262,7 @@ impl<E: Engine> Replica<E> {
 
     /// Merges what was staged into the logs and reports what is different now.
     ///
-    /// What belongs further back than the fast lane goes may wait for the slow lane (see
+    /// What does not belong at the end of a log may have to wait in a lane (see
     /// [`crate::market_log`] and [`Replica::next_merge_ms`]).
     pub fn merge(&mut self, now_ms: u64) -> Vec<Change> {
         self.merge_taken(Some(now_ms))
@@ -283,12 +283,13 @@ impl<E: Engine> Replica<E> {
             }
             let incoming = market.take_entries(&self.orders.operations, now_ms);
             let revisions = self.take_revisions(index, &incoming, now_ms);
-            self.merge_market(index, incoming, revisions, &mut changes);
+            let undone = self.merge_market(index, incoming, revisions, &mut changes);
+            self.markets[index].note_undone(undone, now_ms);
         }
         changes
     }
 
-    /// When what the last merge left for the slow lane is due. What was staged since then is due
+    /// When what the last merge left in a lane is due. What was staged since then is due
     /// whenever the caller merges.
     pub fn next_merge_ms(&self) -> Option<u64> {
         self.markets
@@ -297,14 +298,15 @@ impl<E: Engine> Replica<E> {
             .min()
     }
 
-    /// Undo to the first place where something is new, merge, redo, and compare.
+    /// Undo to the first place where something is new, merge, redo, and compare. Tells how many
+    /// actions were taken back.
     fn merge_market(
         &mut self,
         index: usize,
         incoming: Vec<LogEntry>,
         revisions: Vec<Revision>,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> usize {
         changes.reserve(2 * incoming.len());
         let operations = &self.orders.operations;
         let with_cause = |entry: &LogEntry| (*entry, operations.row(entry.operation).id);
@@ -313,9 +315,11 @@ impl<E: Engine> Replica<E> {
         let back_to = back_to.chain(incoming_first);
         let back_to = back_to.min_by(|(first, _), (second, _)| first.order(second, operations));
         let Some((back_to, cause)) = back_to else {
-            return self.adopt(index, self.markets[index].log.len(), revisions, changes);
+            self.adopt(index, self.markets[index].log.len(), revisions, changes);
+            return 0;
         };
         let undone = self.undo_behind(index, &back_to);
+        let undone_count = undone.entries.len();
         let first = self.markets[index].log.len();
         self.adopt(index, first, revisions, changes);
         let withdrawn = |entry: &LogEntry| matches!(entry.deed, Deed::Withdraw(_));
@@ -334,6 +338,7 @@ impl<E: Engine> Replica<E> {
         self.execute_from(index, first);
         self.report_trades(index, (first, cause), undone.trades, changes);
         self.orders.report(changes);
+        undone_count
     }
 
     /// Takes back every action behind an entry that is not in the log.

@@ -48,7 +48,7 @@ pub const OVERDUE_SPREAD_MS: u64 = 2_000;
 
 /// Most confirmations and refusals of one operation. They take up to 100 bytes each, and the
 /// actions of an operation at most 4,096.
-const ACTIONS_OF_ONE: usize = 36;
+pub const ACTIONS_OF_ONE: usize = 36;
 
 /// How long until something that could not be written is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
@@ -205,6 +205,11 @@ impl Settlement {
     /// Nothing could be written: tries again later.
     pub(crate) fn postpone(&mut self, now: Now) {
         self.due_ms = Some(now.monotonic_ms.saturating_add(RETRY_MS));
+    }
+
+    /// How many pairs are to be looked at, counted up to `most`: mostly to be signed or refused.
+    pub(crate) fn due_count(&self, now: Now, most: usize) -> usize {
+        self.watched.due_count(now, most)
     }
 
     /// When something may be due without news.

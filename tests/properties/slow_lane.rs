@@ -7,8 +7,8 @@
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market_log::{
-    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_BURST, SLOW_LANE_MS,
-    SLOW_LANE_STEADY_MS,
+    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_ACTIONS_PER_MS, FAST_LANE_MS,
+    SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS,
 };
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
@@ -69,6 +69,12 @@ impl Filled {
             prev = Some(self.stage(1, (seq, prev), 10_000 + seq * apart_ms, actions));
         }
         self.replica.merge(0);
+    }
+
+    /// How many actions have a place in the log.
+    fn actions(&self) -> usize {
+        let actions = self.operations.iter().map(|it| it.body().actions.len());
+        actions.sum()
     }
 
     /// How many bytes the set of operations takes.
@@ -206,9 +212,36 @@ fn both_come_at_once(actions: usize, apart_ms: u64) -> bool {
     let first = filled.stage(2, (0, None), just_before_ms, order());
     filled.replica.merge(5_000);
     let second = filled.stage(3, (0, None), just_before_ms, order());
-    filled.replica.merge(5_001);
+    let pause_ms = filled.actions() as u64 / FAST_LANE_ACTIONS_PER_MS;
+    filled.replica.merge(5_000 + pause_ms);
     assert!(filled.shows(first), "the first one has waited");
     filled.shows(second)
+}
+
+#[test]
+fn after_a_merge_that_took_much_back_the_next_one_waits_and_the_end_of_the_log_does_not() {
+    let mut filled = Filled::empty();
+    filled.fill(20_000, 1);
+    let before = filled.actions();
+    let order = || vec![limit(Side::Sell, 9, 1)];
+    let first = filled.stage(2, (0, None), 9_999, order());
+    filled.replica.merge(5_000);
+    assert!(filled.shows(first), "the first one has waited");
+
+    let second = filled.stage(3, (0, None), 9_999, order());
+    let last = filled.stage_late(4);
+    filled.replica.merge(5_001);
+    assert!(!filled.shows(second), "two merges took much back");
+    assert!(filled.shows(last), "nothing had to be taken back for it");
+    let again_ms = 5_000 + before as u64 / FAST_LANE_ACTIONS_PER_MS;
+    assert_eq!(filled.replica.next_merge_ms(), Some(again_ms));
+    filled.replica.merge(again_ms - 1);
+    assert!(!filled.shows(second));
+    filled.replica.merge(again_ms);
+    assert!(filled.shows(second));
+
+    let scratch = Facts::from_scratch(&filled.operations, &filled.genesis);
+    assert_eq!(Facts::of(&filled.replica), scratch);
 }
 
 #[test]

@@ -6,19 +6,34 @@ use alloc::vec::Vec;
 use super::Exchange;
 use crate::matching::Engine;
 use crate::op::Action;
-use crate::settlement::{Scene, Wish};
+use crate::settlement::{ACTIONS_OF_ONE, Scene, Wish};
 use crate::types::Now;
 
 impl<E: Engine> Exchange<E> {
-    /// Writes nothing by itself before that time, in milliseconds of the monotonic clock: so what
-    /// is wanted in the meantime shares an operation.
+    /// Writes nothing by itself before that time, in milliseconds of the monotonic clock, unless
+    /// that fills an operation: so what is wanted in the meantime shares one.
     pub fn settle_not_before(&mut self, at_ms: u64) {
         self.settle_from_ms = at_ms;
     }
 
+    /// How many pairs of orders the node has to settle now, counted up to `most`.
+    pub fn settlement_backlog(&self, now: Now, most: usize) -> usize {
+        let settlement = self.settlement.as_ref();
+        settlement.map_or(0, |settlement| settlement.due_count(now, most))
+    }
+
+    /// From when on the node may settle.
+    pub(super) fn settle_from_ms(&self, now: Now) -> u64 {
+        if self.settlement_backlog(now, ACTIONS_OF_ONE) < ACTIONS_OF_ONE {
+            self.settle_from_ms
+        } else {
+            0
+        }
+    }
+
     /// Writes what the node's settlement wants, unless something own is on its way to the disk.
     pub(super) fn settle(&mut self, now: Now) {
-        let is_early = now.monotonic_ms < self.settle_from_ms;
+        let is_early = now.monotonic_ms < self.settle_from_ms(now);
         if is_early || !self.unwritten.is_empty() || self.may_write(now).is_err() {
             return;
         }

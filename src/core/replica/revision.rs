@@ -13,7 +13,7 @@ use core::cmp::Ordering;
 use super::Replica;
 use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
-use crate::market_log::{Deed, LogEntry};
+use crate::market_log::{Deed, LogEntry, Reach};
 use crate::matching::{EndReason, Engine, Slot};
 use crate::order_log::{Position, bucket_of};
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
@@ -74,8 +74,13 @@ impl<E: Engine> Replica<E> {
             };
             let standing = |slot| self.standing(index, slot, incoming);
             let (Some(first), Some(second)) = (standing(low), standing(high)) else {
-                // One of them waits for the slow lane.
-                self.markets[index].defer_terms(pair, terms, cause);
+                // One of them waits in a lane.
+                let market = &mut self.markets[index];
+                let lanes = [low, high].map(|order| market.lane_of(order));
+                let is_far = lanes.contains(&Some(Reach::Far));
+                let lane = if is_far { Reach::Far } else { Reach::Near };
+                let waiting = market.waiting_terms(lane);
+                waiting.insert(pair, (terms, cause));
                 continue;
             };
             let operations = &self.orders.operations;
@@ -88,8 +93,9 @@ impl<E: Engine> Replica<E> {
             let back_to = self.back_to(index, (&pair, &terms), maker, taker);
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
-            if back_to.is_some_and(|back_to| !market.may_reach(&back_to, operations, now_ms)) {
-                market.defer_terms(pair, terms, cause);
+            let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
+            if !market.enter(reach, now_ms) {
+                market.waiting_terms(reach).insert(pair, (terms, cause));
                 continue;
             }
             revisions.push(Revision {

@@ -77,6 +77,13 @@ impl Watched {
         due.map(|(_, pair)| *pair).collect()
     }
 
+    /// How many pairs are due, counted up to `most`.
+    pub(super) fn due_count(&self, now: Now, most: usize) -> usize {
+        let due = self.due.iter();
+        let due = due.take_while(|(at_ms, _)| *at_ms <= now.monotonic_ms);
+        due.take(most).count()
+    }
+
     /// When the next pair is due.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         self.due.first().map(|(at_ms, _)| *at_ms)
@@ -105,6 +112,11 @@ mod tests {
         watched.note(at(1), MarketIndex(0), pair(2));
         watched.note(at(3), MarketIndex(0), pair(2));
         assert_eq!(watched.due(at(3)), [pair(2), pair(1)]);
+        assert_eq!(
+            [0, 1, 9].map(|most| watched.due_count(at(3), most)),
+            [0, 1, 2]
+        );
+        assert_eq!(watched.due_count(at(1), 9), 1);
         assert_eq!(watched.next_due_ms(), Some(1));
         watched.set_due(pair(2), Some(9));
         assert_eq!(watched.due(at(3)), [pair(1)]);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bitfitech_core::market_log::SLOW_LANE_STEADY_MS;
 use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::types::{OrderId, TradeId};
 use bitfitech_core::view::{Change, TradeChange, TradeStatus};
@@ -14,7 +15,7 @@ use super::{Host, Step};
 use crate::event::{MS, Micros};
 
 /// What a refusal takes beyond `release_ms`: a tick, and the slow lane of a merge.
-const REFUSAL_US: Micros = 2_000 * MS;
+const REFUSAL_US: Micros = (SLOW_LANE_STEADY_MS + 1_000) * MS;
 
 /// The tentative trades of own orders, by the time until which they may be shown.
 #[derive(Debug, Default)]

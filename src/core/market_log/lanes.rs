@@ -1,0 +1,195 @@
+//! What waits for a later merge, and when that may be.
+//!
+//! What belongs at the end of the log is merged at once. Everything else takes back and does again
+//! all behind its place, so it is merged together with others:
+//!
+//! - the *fast lane* is for what goes back a little. It is open unless the last merge took so much
+//!   back that another would take up too large a part of the time. Without that a node that falls
+//!   behind would get its peers' operations later, so go back further, and fall behind more;
+//! - the *slow lane* is for what goes back far. It is open now and then.
+//!
+//! All times are monotonic, in milliseconds. A merge at no time merges everything, and no lane counts
+//! it.
+
+use alloc::vec::Vec;
+
+use super::LogEntry;
+use crate::market_terms::StagedTerms;
+use crate::matching::Slot;
+
+/// The fast lane is closed for a millisecond for each of these actions that a merge took back. An
+/// action costs some 3 microseconds, there and back, so merges take up at most about a quarter of
+/// the time (measured).
+pub const FAST_LANE_ACTIONS_PER_MS: u64 = 100;
+
+/// The slow lane merges at most once in this time, in milliseconds.
+pub const SLOW_LANE_MS: u64 = 1_000;
+
+/// In the long run it merges at most once in this time, in milliseconds, so that authors who keep
+/// sending what belongs far back cost everyone a bounded share of time. A guess: little beside the
+/// time that a refusal takes.
+pub const SLOW_LANE_STEADY_MS: u64 = 3_000;
+
+/// So many merges may come one [`SLOW_LANE_MS`] after the other, so that what a partition held back
+/// is merged within seconds after it has healed.
+pub const SLOW_LANE_BURST: u64 = 3;
+
+/// How far back something goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing is taken back.
+    End,
+    /// It takes the fast lane.
+    Near,
+    /// It takes the slow lane.
+    Far,
+}
+
+/// What waits in a lane.
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<LogEntry>,
+    terms: StagedTerms,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.terms.is_empty()
+    }
+}
+
+/// Both lanes.
+#[derive(Default)]
+pub(super) struct Lanes {
+    near: Waiting,
+    far: Waiting,
+    fast: FastLane,
+    slow: SlowLane,
+}
+
+impl Lanes {
+    /// Whether something waits that may be merged at a time.
+    pub(super) fn has_due(&self, now_ms: Option<u64>) -> bool {
+        (!self.near.is_empty() && self.fast.is_open(now_ms))
+            || (!self.far.is_empty() && self.slow.is_open(now_ms))
+    }
+
+    /// When the next of what waits is due, if anything does.
+    pub(super) fn next_merge_ms(&self) -> Option<u64> {
+        let near_ms = (!self.near.is_empty()).then_some(self.fast.opens_ms);
+        let far_ms = (!self.far.is_empty()).then_some(self.slow.opens_ms);
+        near_ms.into_iter().chain(far_ms).min()
+    }
+
+    /// Whether what goes back so far may be merged at a time. If so, the lane counts it.
+    pub(super) fn enter(&mut self, reach: Reach, now_ms: Option<u64>) -> bool {
+        match reach {
+            Reach::End => true,
+            Reach::Near => self.fast.is_open(now_ms),
+            Reach::Far => self.slow.enter(now_ms),
+        }
+    }
+
+    /// A merge has taken so many actions back.
+    pub(super) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
+        if let Some(now_ms) = now_ms {
+            let pause_ms = actions as u64 / FAST_LANE_ACTIONS_PER_MS;
+            let opens_ms = now_ms.saturating_add(pause_ms);
+            self.fast.opens_ms = self.fast.opens_ms.max(opens_ms);
+        }
+    }
+
+    /// Takes out the actions whose lanes are open at a time.
+    pub(super) fn take_entries(&mut self, now_ms: Option<u64>, due: &mut Vec<LogEntry>) {
+        if self.fast.is_open(now_ms) {
+            due.append(&mut self.near.entries);
+        }
+        if self.slow.is_open(now_ms) {
+            due.append(&mut self.far.entries);
+        }
+    }
+
+    /// Takes out the terms whose lanes are open at a time.
+    pub(super) fn take_terms(&mut self, now_ms: Option<u64>, due: &mut StagedTerms) {
+        if self.fast.is_open(now_ms) {
+            due.append(&mut self.near.terms);
+        }
+        if self.slow.is_open(now_ms) {
+            due.append(&mut self.far.terms);
+        }
+    }
+
+    /// The actions that wait in a lane.
+    pub(super) fn entries_mut(&mut self, reach: Reach) -> &mut Vec<LogEntry> {
+        &mut self.waiting_mut(reach).entries
+    }
+
+    /// The terms that wait in a lane.
+    pub(super) fn terms_mut(&mut self, reach: Reach) -> &mut StagedTerms {
+        &mut self.waiting_mut(reach).terms
+    }
+
+    fn waiting_mut(&mut self, reach: Reach) -> &mut Waiting {
+        match reach {
+            Reach::End | Reach::Near => &mut self.near,
+            Reach::Far => &mut self.far,
+        }
+    }
+
+    /// The action that makes an order, if it waits, and in which lane.
+    pub(super) fn find(&self, own: Slot) -> Option<(&LogEntry, Reach)> {
+        let lanes = [(&self.near, Reach::Near), (&self.far, Reach::Far)];
+        lanes.into_iter().find_map(|(waiting, reach)| {
+            let mut entries = waiting.entries.iter();
+            let found = entries.find(|entry| entry.own == own);
+            found.map(|entry| (entry, reach))
+        })
+    }
+
+    /// How many actions there is room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.near.entries.capacity() + self.far.entries.capacity()
+    }
+}
+
+/// See the [module](self).
+#[derive(Default)]
+struct FastLane {
+    opens_ms: u64,
+}
+
+impl FastLane {
+    fn is_open(&self, now_ms: Option<u64>) -> bool {
+        now_ms.is_none_or(|now_ms| now_ms >= self.opens_ms)
+    }
+}
+
+/// A token bucket of merges with a least pause between two of them.
+#[derive(Default)]
+struct SlowLane {
+    /// The last time at which it was entered.
+    entered_ms: Option<u64>,
+    opens_ms: u64,
+    /// When the bucket is full again.
+    full_ms: u64,
+}
+
+impl SlowLane {
+    fn is_open(&self, now_ms: Option<u64>) -> bool {
+        now_ms.is_none_or(|now_ms| now_ms >= self.opens_ms || self.entered_ms == Some(now_ms))
+    }
+
+    /// Merges now, if it is open. All that enters at one time merges at once.
+    fn enter(&mut self, now_ms: Option<u64>) -> bool {
+        let is_open = self.is_open(now_ms);
+        if let Some(now_ms) = now_ms.filter(|_| is_open && self.entered_ms != now_ms) {
+            let full_ms = self.full_ms.max(now_ms);
+            self.full_ms = full_ms.saturating_add(SLOW_LANE_STEADY_MS);
+            let all_but_one_ms = (SLOW_LANE_BURST - 1) * SLOW_LANE_STEADY_MS;
+            let has_token_ms = self.full_ms.saturating_sub(all_but_one_ms);
+            self.opens_ms = now_ms.saturating_add(SLOW_LANE_MS).max(has_token_ms);
+            self.entered_ms = Some(now_ms);
+        }
+        is_open
+    }
+}
