@@ -3,8 +3,9 @@
 //! An operation costs every node of the network a signature to check, a place in its history and a
 //! part of a frame, and its author a commit, however much is in it. So in a busy network what one
 //! node writes waits a moment and shares an operation: the more others write, the longer, up to
-//! [`PAUSE_MAX_MS`]. Where nobody else writes, after a pause, or when it fills an operation, it goes
-//! at once. Users wait for their orders, so these are held up only from [`ORDERS_FREE_RATE`] on.
+//! [`PAUSE_MAX_MS`]. Where nobody else writes, after a pause, or when it fills an operation, it
+//! goes at once. Users wait for their orders, so these are held up only from [`ORDERS_FREE_RATE`]
+//! on.
 
 use bitfitech_core::types::Now;
 

@@ -8,8 +8,8 @@
 //!   behind would get its peers' operations later, so go back further, and fall behind more;
 //! - the *slow lane* is for what goes back far. It is open now and then.
 //!
-//! All times are monotonic, in milliseconds. A merge at no time merges everything, and no lane counts
-//! it.
+//! All times are monotonic, in milliseconds. A merge at no time merges everything, and no lane
+//! counts it.
 
 use alloc::vec::Vec;
 
