@@ -502,3 +502,24 @@ fn nobody_is_told_of_a_final_trade_before_the_own_half_is_on_disk() {
     world.nodes[0].handle_persisted(all);
     assert!(told_final(&mut world.nodes[0]));
 }
+
+/// Whether a node that may not settle for a long time confirms so many trades that are due.
+fn confirms_early(trades: usize) -> bool {
+    let mut world = World::new(2);
+    for _ in 0..trades {
+        world.place(0, Side::Sell, 1);
+    }
+    world.pass(20);
+    world.place(1, Side::Buy, trades as u64);
+    world.nodes[1].settle_not_before(u64::MAX);
+    world.pass(1_500);
+    let statuses = world.statuses(1);
+    assert_eq!(statuses.len(), trades);
+    statuses.iter().all(|status| *status == TradeStatus::Final)
+}
+
+#[test]
+fn what_fills_an_operation_need_not_wait_for_company() {
+    assert!(!confirms_early(ACTIONS_OF_ONE - 1));
+    assert!(confirms_early(ACTIONS_OF_ONE));
+}
