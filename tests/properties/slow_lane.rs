@@ -1,5 +1,5 @@
-//! Operations that belong far back are merged at most once a second, whatever is sent, and the
-//! digests are equal all the same.
+//! Operations that belong far back are merged now and then, whatever is sent, and the digests are
+//! equal all the same.
 //!
 //! The log is filled with immediate orders into an empty book: cheap, and they leave no orders at
 //! rest.
@@ -7,8 +7,8 @@
 use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market_log::{
-    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_ACTIONS_PER_MS, FAST_LANE_MS,
-    SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS,
+    ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_BURST, SLOW_LANE_MS,
+    SLOW_LANE_STEADY_MS, UNDONE_PER_MS,
 };
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
@@ -212,7 +212,7 @@ fn both_come_at_once(actions: usize, apart_ms: u64) -> bool {
     let first = filled.stage(2, (0, None), just_before_ms, order());
     filled.replica.merge(5_000);
     let second = filled.stage(3, (0, None), just_before_ms, order());
-    let pause_ms = filled.actions() as u64 / FAST_LANE_ACTIONS_PER_MS;
+    let pause_ms = filled.actions() as u64 / UNDONE_PER_MS;
     filled.replica.merge(5_000 + pause_ms);
     assert!(filled.shows(first), "the first one has waited");
     filled.shows(second)
@@ -233,7 +233,7 @@ fn after_a_merge_that_took_much_back_the_next_one_waits_and_the_end_of_the_log_d
     filled.replica.merge(5_001);
     assert!(!filled.shows(second), "two merges took much back");
     assert!(filled.shows(last), "nothing had to be taken back for it");
-    let again_ms = 5_000 + before as u64 / FAST_LANE_ACTIONS_PER_MS;
+    let again_ms = 5_000 + before as u64 / UNDONE_PER_MS;
     assert_eq!(filled.replica.next_merge_ms(), Some(again_ms));
     filled.replica.merge(again_ms - 1);
     assert!(!filled.shows(second));

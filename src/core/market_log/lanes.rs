@@ -3,10 +3,12 @@
 //! What belongs at the end of the log is merged at once. Everything else takes back and does again
 //! all behind its place, so it is merged together with others:
 //!
-//! - the *fast lane* is for what goes back a little. It is open unless the last merge took so much
-//!   back that another would take up too large a part of the time. Without that a node that falls
-//!   behind would get its peers' operations later, so go back further, and fall behind more;
+//! - the *fast lane* is for what goes back a little. It is mostly open;
 //! - the *slow lane* is for what goes back far. It is open now and then.
+//!
+//! After a merge that took much back both are closed in proportion, so that merging takes up a
+//! bounded part of the time. Without that a node that falls behind would get its peers' operations
+//! later, so go back further, and fall behind more.
 //!
 //! All times are monotonic, in milliseconds. A merge at no time merges everything, and no lane
 //! counts it.
@@ -17,10 +19,10 @@ use super::LogEntry;
 use crate::market_terms::StagedTerms;
 use crate::matching::Slot;
 
-/// The fast lane is closed for a millisecond for each of these actions that a merge took back. An
-/// action costs some 3 microseconds, there and back, so merges take up at most about a quarter of
-/// the time (measured).
-pub const FAST_LANE_ACTIONS_PER_MS: u64 = 100;
+/// For so many actions that a merge took back the lanes are closed a millisecond. An action costs
+/// some 3 microseconds, there and back, so merges take up at most about a quarter of the time
+/// (measured).
+pub const UNDONE_PER_MS: u64 = 100;
 
 /// The slow lane merges at most once in this time, in milliseconds.
 pub const SLOW_LANE_MS: u64 = 1_000;
@@ -93,9 +95,9 @@ impl Lanes {
     /// A merge has taken so many actions back.
     pub(super) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
         if let Some(now_ms) = now_ms {
-            let pause_ms = actions as u64 / FAST_LANE_ACTIONS_PER_MS;
-            let opens_ms = now_ms.saturating_add(pause_ms);
+            let opens_ms = now_ms.saturating_add(actions as u64 / UNDONE_PER_MS);
             self.fast.opens_ms = self.fast.opens_ms.max(opens_ms);
+            self.slow.opens_ms = self.slow.opens_ms.max(opens_ms);
         }
     }
 
