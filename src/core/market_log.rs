@@ -115,8 +115,8 @@ pub(crate) struct MarketLog<E> {
     pub(crate) successors: BTreeMap<Slot, Slot>,
     /// What the engine has done and the seats do not show yet.
     pub(crate) effects: Vec<Effect>,
+    pub(crate) lanes: Lanes,
     bucket_ms: u32,
-    lanes: Lanes,
 }
 
 impl LogEntry {
@@ -270,11 +270,6 @@ impl<E> MarketLog<E> {
         has_new || self.lanes.has_due(now_ms)
     }
 
-    /// A merge has taken so many actions back.
-    pub(crate) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
-        self.lanes.note_undone(actions, now_ms);
-    }
-
     /// The place in the log of the action that makes an order, at this position. Few others have
     /// the same.
     pub(crate) fn place_of(&self, own: Slot, position: Position) -> Option<usize> {
@@ -334,21 +329,6 @@ impl<E> MarketLog<E> {
             self.lanes.terms_mut(lane).remove(&pair);
         }
         self.terms.incoming.insert(pair, (terms, cause));
-    }
-
-    /// The terms that wait in the lane of what goes back so far.
-    pub(crate) fn waiting_terms(&mut self, reach: Reach) -> &mut StagedTerms {
-        self.lanes.terms_mut(reach)
-    }
-
-    /// In which lane the action that makes an order waits, if it does.
-    pub(crate) fn lane_of(&self, own: Slot) -> Option<Reach> {
-        self.lanes.find(own).map(|(_, reach)| reach)
-    }
-
-    /// Whether what goes back so far may be merged at a time.
-    pub(crate) fn enter(&mut self, reach: Reach, now_ms: Option<u64>) -> bool {
-        self.lanes.enter(reach, now_ms)
     }
 
     /// How far back an action goes.

@@ -284,7 +284,7 @@ impl<E: Engine> Replica<E> {
             let incoming = market.take_entries(&self.orders.operations, now_ms);
             let revisions = self.take_revisions(index, &incoming, now_ms);
             let undone = self.merge_market(index, incoming, revisions, &mut changes);
-            self.markets[index].note_undone(undone, now_ms);
+            self.markets[index].lanes.note_undone(undone, now_ms);
         }
         changes
     }

@@ -48,7 +48,7 @@ pub const OVERDUE_SPREAD_MS: u64 = 2_000;
 
 /// Most confirmations and refusals of one operation. They take up to 100 bytes each, and the
 /// actions of an operation at most 4,096.
-pub const ACTIONS_OF_ONE: usize = 36;
+pub(crate) const ACTIONS_OF_ONE: usize = 36;
 
 /// How long until something that could not be written is tried again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
@@ -313,7 +313,8 @@ impl Settlement {
         }
         let mut wish = Wish::default();
         let mut appears = false;
-        for pair in self.watched.due(now) {
+        let due: Vec<Pair> = self.watched.due(now).collect();
+        for pair in due {
             if wish.actions.len() >= ACTIONS_OF_ONE {
                 // The next operation has room for the rest.
                 break;

@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use super::LogEntry;
 use crate::market_terms::StagedTerms;
 use crate::matching::Slot;
+use crate::rate_limit::{Rate, TokenBucket};
 
 /// For so many actions that a merge took back the lanes are closed a millisecond. An action costs
 /// some 3 microseconds, there and back, so merges take up at most about a quarter of the time
@@ -62,7 +63,7 @@ impl Waiting {
 
 /// Both lanes.
 #[derive(Default)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     near: Waiting,
     far: Waiting,
     fast: FastLane,
@@ -84,7 +85,7 @@ impl Lanes {
     }
 
     /// Whether what goes back so far may be merged at a time. If so, the lane counts it.
-    pub(super) fn enter(&mut self, reach: Reach, now_ms: Option<u64>) -> bool {
+    pub(crate) fn enter(&mut self, reach: Reach, now_ms: Option<u64>) -> bool {
         match reach {
             Reach::End => true,
             Reach::Near => self.fast.is_open(now_ms),
@@ -93,7 +94,7 @@ impl Lanes {
     }
 
     /// A merge has taken so many actions back.
-    pub(super) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
+    pub(crate) fn note_undone(&mut self, actions: usize, now_ms: Option<u64>) {
         if let Some(now_ms) = now_ms {
             let opens_ms = now_ms.saturating_add(actions as u64 / UNDONE_PER_MS);
             self.fast.opens_ms = self.fast.opens_ms.max(opens_ms);
@@ -103,22 +104,21 @@ impl Lanes {
 
     /// Takes out the actions whose lanes are open at a time.
     pub(super) fn take_entries(&mut self, now_ms: Option<u64>, due: &mut Vec<LogEntry>) {
-        if self.fast.is_open(now_ms) {
-            due.append(&mut self.near.entries);
-        }
-        if self.slow.is_open(now_ms) {
-            due.append(&mut self.far.entries);
-        }
+        self.open(now_ms)
+            .for_each(|waiting| due.append(&mut waiting.entries));
     }
 
     /// Takes out the terms whose lanes are open at a time.
     pub(super) fn take_terms(&mut self, now_ms: Option<u64>, due: &mut StagedTerms) {
-        if self.fast.is_open(now_ms) {
-            due.append(&mut self.near.terms);
-        }
-        if self.slow.is_open(now_ms) {
-            due.append(&mut self.far.terms);
-        }
+        self.open(now_ms)
+            .for_each(|waiting| due.append(&mut waiting.terms));
+    }
+
+    /// What waits in lanes that are open at a time.
+    fn open(&mut self, now_ms: Option<u64>) -> impl Iterator<Item = &mut Waiting> {
+        let near = self.fast.is_open(now_ms).then_some(&mut self.near);
+        let far = self.slow.is_open(now_ms).then_some(&mut self.far);
+        near.into_iter().chain(far)
     }
 
     /// The actions that wait in a lane.
@@ -127,7 +127,7 @@ impl Lanes {
     }
 
     /// The terms that wait in a lane.
-    pub(super) fn terms_mut(&mut self, reach: Reach) -> &mut StagedTerms {
+    pub(crate) fn terms_mut(&mut self, reach: Reach) -> &mut StagedTerms {
         &mut self.waiting_mut(reach).terms
     }
 
@@ -139,7 +139,7 @@ impl Lanes {
     }
 
     /// The action that makes an order, if it waits, and in which lane.
-    pub(super) fn find(&self, own: Slot) -> Option<(&LogEntry, Reach)> {
+    pub(crate) fn find(&self, own: Slot) -> Option<(&LogEntry, Reach)> {
         let lanes = [(&self.near, Reach::Near), (&self.far, Reach::Far)];
         lanes.into_iter().find_map(|(waiting, reach)| {
             let mut entries = waiting.entries.iter();
@@ -167,13 +167,26 @@ impl FastLane {
 }
 
 /// A token bucket of merges with a least pause between two of them.
-#[derive(Default)]
 struct SlowLane {
     /// The last time at which it was entered.
     entered_ms: Option<u64>,
     opens_ms: u64,
-    /// When the bucket is full again.
-    full_ms: u64,
+    tokens: TokenBucket,
+}
+
+impl Default for SlowLane {
+    fn default() -> Self {
+        let rate = Rate {
+            tokens: 1,
+            interval_ms: SLOW_LANE_STEADY_MS,
+            burst: SLOW_LANE_BURST,
+        };
+        Self {
+            entered_ms: None,
+            opens_ms: 0,
+            tokens: TokenBucket::new(0, rate),
+        }
+    }
 }
 
 impl SlowLane {
@@ -185,11 +198,10 @@ impl SlowLane {
     fn enter(&mut self, now_ms: Option<u64>) -> bool {
         let is_open = self.is_open(now_ms);
         if let Some(now_ms) = now_ms.filter(|_| is_open && self.entered_ms != now_ms) {
-            let full_ms = self.full_ms.max(now_ms);
-            self.full_ms = full_ms.saturating_add(SLOW_LANE_STEADY_MS);
-            let all_but_one_ms = (SLOW_LANE_BURST - 1) * SLOW_LANE_STEADY_MS;
-            let has_token_ms = self.full_ms.saturating_sub(all_but_one_ms);
-            self.opens_ms = now_ms.saturating_add(SLOW_LANE_MS).max(has_token_ms);
+            self.tokens.charge(now_ms, 1);
+            // A copy says when the next token is there.
+            let next_ms = { self.tokens }.charge(now_ms, 1);
+            self.opens_ms = now_ms.saturating_add(next_ms.max(SLOW_LANE_MS));
             self.entered_ms = Some(now_ms);
         }
         is_open

@@ -76,10 +76,10 @@ impl<E: Engine> Replica<E> {
             let (Some(first), Some(second)) = (standing(low), standing(high)) else {
                 // One of them waits in a lane.
                 let market = &mut self.markets[index];
-                let lanes = [low, high].map(|order| market.lane_of(order));
-                let is_far = lanes.contains(&Some(Reach::Far));
+                let lane = |order| market.lanes.find(order).map(|(_, reach)| reach);
+                let is_far = [low, high].map(lane).contains(&Some(Reach::Far));
                 let lane = if is_far { Reach::Far } else { Reach::Near };
-                let waiting = market.waiting_terms(lane);
+                let waiting = market.lanes.terms_mut(lane);
                 waiting.insert(pair, (terms, cause));
                 continue;
             };
@@ -94,8 +94,9 @@ impl<E: Engine> Replica<E> {
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
             let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
-            if !market.enter(reach, now_ms) {
-                market.waiting_terms(reach).insert(pair, (terms, cause));
+            if !market.lanes.enter(reach, now_ms) {
+                let waiting = market.lanes.terms_mut(reach);
+                waiting.insert(pair, (terms, cause));
                 continue;
             }
             revisions.push(Revision {

@@ -1,7 +1,6 @@
 //! The pairs of orders that a node's settlement looks at, and when.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 
 use crate::types::{MarketIndex, Now, OrderId, Ticks};
 
@@ -71,17 +70,15 @@ impl Watched {
     }
 
     /// The pairs that are due, those that have waited longest first.
-    pub(super) fn due(&self, now: Now) -> Vec<Pair> {
+    pub(super) fn due(&self, now: Now) -> impl Iterator<Item = Pair> {
         let due = self.due.iter();
-        let due = due.take_while(|(at_ms, _)| *at_ms <= now.monotonic_ms);
-        due.map(|(_, pair)| *pair).collect()
+        let due = due.take_while(move |(at_ms, _)| *at_ms <= now.monotonic_ms);
+        due.map(|(_, pair)| *pair)
     }
 
     /// How many pairs are due, counted up to `most`.
     pub(super) fn due_count(&self, now: Now, most: usize) -> usize {
-        let due = self.due.iter();
-        let due = due.take_while(|(at_ms, _)| *at_ms <= now.monotonic_ms);
-        due.take(most).count()
+        self.due(now).take(most).count()
     }
 
     /// When the next pair is due.
@@ -92,6 +89,8 @@ impl Watched {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn at(ms: u64) -> Now {
@@ -111,7 +110,8 @@ mod tests {
         watched.note(at(2), MarketIndex(0), pair(1));
         watched.note(at(1), MarketIndex(0), pair(2));
         watched.note(at(3), MarketIndex(0), pair(2));
-        assert_eq!(watched.due(at(3)), [pair(2), pair(1)]);
+        let due = |watched: &Watched, ms| watched.due(at(ms)).collect::<Vec<_>>();
+        assert_eq!(due(&watched, 3), [pair(2), pair(1)]);
         assert_eq!(
             [0, 1, 9].map(|most| watched.due_count(at(3), most)),
             [0, 1, 2]
@@ -119,13 +119,13 @@ mod tests {
         assert_eq!(watched.due_count(at(1), 9), 1);
         assert_eq!(watched.next_due_ms(), Some(1));
         watched.set_due(pair(2), Some(9));
-        assert_eq!(watched.due(at(3)), [pair(1)]);
+        assert_eq!(due(&watched, 3), [pair(1)]);
         watched.forget(&pair(1));
         assert_eq!(watched.next_due_ms(), Some(9));
         watched.set_due(pair(2), None);
         assert_eq!(watched.next_due_ms(), None);
         watched.look_at(at(5), pair(2));
         watched.look_at(at(5), pair(1));
-        assert_eq!(watched.due(at(5)), [pair(2)], "others are not watched");
+        assert_eq!(due(&watched, 5), [pair(2)], "others are not watched");
     }
 }
