@@ -38,12 +38,13 @@ use crate::discovery::{AskTopology, DialEnded};
 use crate::drill;
 use crate::gossip::AskPeers;
 use crate::mailbox::QueryError;
+use crate::matcher::AskHistory;
 use crate::matcher::{AskClock, AskDigests, AskStats};
 use crate::matcher_submission::Submit;
 use crate::membership::members;
 use crate::messages::{Answer, ErrorCode, Event, Reply, ReplyError};
 use crate::node;
-use crate::orderbook::{Ask, CountTrades, ExplainTrade};
+use crate::orderbook::{Ask, AskBook, CountTrades, ExplainTrade};
 use crate::peer::Close;
 use crate::supervised;
 use crate::supervisor::{StartChild, StopChild};
@@ -125,7 +126,9 @@ impl Child for CommandActor {
             let node = &teller.node;
             tokio::join!(
                 tell_events(&teller, &node.console_events, |event| event),
-                tell_events(&teller, &node.console_actor_events, Event::Actor),
+                tell_events(&teller, &node.console_actor_events, |event| {
+                    Arc::new(Event::Actor(event))
+                }),
                 answer_commands(teller.clone(), at_end),
             );
         };
@@ -204,7 +207,7 @@ impl Teller {
 async fn tell_events<T: Clone>(
     teller: &Teller,
     source: &Mutex<Receiver<T>>,
-    event_of: impl Fn(T) -> Event,
+    event_of: impl Fn(T) -> Arc<Event>,
 ) {
     let mut events = source.lock().await;
     loop {
@@ -345,15 +348,18 @@ pub(crate) async fn execute(node: &Arc<NodeContext>, command: Command) -> Answer
         Command::Cancel(order) => submit(node, Submit::Cancel(order)).await,
         Command::CancelAll => cancel_all(node).await,
         Command::Replace(replace) => submit(node, Submit::Replace(replace)).await,
-        Command::Order(prefix) => ask(node, || Ask::Order(prefix)).await,
-        Command::Orders(scope) => ask(node, || Ask::Orders(scope)).await,
+        Command::Order(prefix) => ask(node, Ask::Order(prefix)).await,
+        Command::Orders { scope, limit } => {
+            let limit = limit.map_or(usize::MAX, |limit| limit as usize);
+            ask(node, Ask::Orders { scope, limit }).await
+        }
         Command::Book { market, depth } => {
             let depth = depth as usize;
-            ask(node, || Ask::Book { market, depth }).await
+            insist(|| refs.orderbook.query(AskBook { market, depth }, ASK_MS)).await?
         }
         Command::Trades { market, limit } => {
             let limit = limit as usize;
-            ask(node, || Ask::Trades { market, limit }).await
+            ask(node, Ask::Trades { market, limit }).await
         }
         Command::Peers => {
             let peers = insist(|| refs.gossip.query(AskPeers, ASK_MS)).await?;
@@ -416,8 +422,11 @@ fn query_error(error: &QueryError) -> ReplyError {
 }
 
 /// Asks the orderbook.
-async fn ask(node: &NodeContext, question: impl Fn() -> Ask) -> Answer {
-    insist(|| node.refs.orderbook.query(question(), ASK_MS)).await?
+async fn ask(node: &NodeContext, question: Ask) -> Answer {
+    match insist(|| node.refs.orderbook.query(question, ASK_MS)).await? {
+        Some(answer) => answer,
+        None => insist(|| node.refs.matcher.query(AskHistory(question), ASK_MS)).await?,
+    }
 }
 
 /// Has the matcher write something. Never repeated once it was heard: it may have been written.

@@ -91,6 +91,8 @@ pub(crate) fn trade_row() -> TradeRow {
         quantity: Lots(30_000_000),
         buy: OrderId([0x3f; 32]),
         sell: OrderId([0x41; 32]),
+        buyer: AuthorKey([0xa1; 32]),
+        seller: AuthorKey([0xa2; 32]),
         taker: Side::Buy,
         status: TradeStatus::Tentative,
         time: HybridTime::from_unix_ms(TIME_MS),

@@ -22,8 +22,8 @@ use crate::command_duration::parse_duration_ms;
 use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
 use crate::command_model::{
-    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, NewOrder, OrdersScope,
-    Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
+    BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, NewOrder, ORDERS_MAX,
+    OrdersScope, Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
 };
 use crate::membership::Sentence;
 
@@ -456,13 +456,12 @@ pub(crate) fn read_order(words: &mut Words<'_>, _: &Genesis) -> Result<Command, 
 }
 
 pub(crate) fn read_orders(words: &mut Words<'_>, _: &Genesis) -> Result<Command, CommandError> {
-    if words.take_keyword("all") {
-        return Ok(Command::Orders(OrdersScope::All));
-    }
-    match words.peek() {
-        None => Ok(Command::Orders(OrdersScope::Open)),
-        Some(word) => Err(words.unexpected(word, "`all` or the end of the line")),
-    }
+    let scope = match words.take_keyword("all") {
+        true => OrdersScope::All,
+        false => OrdersScope::Open,
+    };
+    let limit = read_count(words, "N", ORDERS_MAX)?;
+    Ok(Command::Orders { scope, limit })
 }
 
 pub(crate) fn read_book(words: &mut Words<'_>, genesis: &Genesis) -> Result<Command, CommandError> {

@@ -140,12 +140,14 @@ pub const COMMANDS: &[CommandHelp] = &[
     },
     CommandHelp {
         word: "orders",
-        syntax: &["orders [all]"],
+        syntax: &["orders [all] [N]"],
         summary: "list own orders",
-        meaning: "Lists own orders in the book; with `all` also those that are over.",
+        meaning: "Lists own orders in the book; with `all` also those that are over. With N only\n\
+                  the newest.",
         examples: &[
             ("orders", "own open orders"),
             ("orders all", "ended ones too"),
+            ("orders all 20", "the newest 20 of them"),
         ],
         read: grammar::read_orders,
     },

@@ -31,6 +31,9 @@ pub const TRADES_DEFAULT: u32 = 50;
 /// Most trades that `trades` shows.
 pub const TRADES_MAX: u32 = 1_000_000;
 
+/// Most orders that `orders` can be told to show; without a number it shows all.
+pub const ORDERS_MAX: u32 = 1_000_000;
+
 /// Longest time that an order may rest with `ttl=`: a year. Without it there is no limit.
 pub const TTL_MAX_MS: u64 = 365 * 86_400_000;
 
@@ -55,7 +58,12 @@ pub enum Command {
     /// `order`.
     Order(IdPrefix),
     /// `orders`.
-    Orders(OrdersScope),
+    Orders {
+        /// Which.
+        scope: OrdersScope,
+        /// How many of the newest, 1 to [`ORDERS_MAX`]; `None`: all.
+        limit: Option<u32>,
+    },
     /// `book`.
     Book {
         /// Which market.
@@ -263,8 +271,14 @@ impl Command {
             Self::CancelAll => "cancel all".to_string(),
             Self::Replace(replace) => replace.text(),
             Self::Order(order) => format!("order {order}"),
-            Self::Orders(OrdersScope::Open) => "orders".to_string(),
-            Self::Orders(OrdersScope::All) => "orders all".to_string(),
+            Self::Orders { scope, limit } => {
+                let all = match scope {
+                    OrdersScope::Open => "",
+                    OrdersScope::All => " all",
+                };
+                let limit = limit.map_or(String::new(), |limit| format!(" {limit}"));
+                format!("orders{all}{limit}")
+            }
             Self::Book { market, depth } => format!("book {} {depth}", pair(market)),
             Self::Trades { market, limit } => format!("trades {} {limit}", pair(market)),
             Self::Connect(address) => format!("connect {address}"),

@@ -223,13 +223,13 @@ pub struct NodeContext {
     /// Both clocks.
     pub clock: Clock,
     /// Events for users.
-    pub events: broadcast::Sender<Event>,
+    pub events: broadcast::Sender<Arc<Event>>,
     /// The events that the console has not written yet; they outlive a crash of its actor.
-    pub console_events: Mutex<broadcast::Receiver<Event>>,
+    pub console_events: Mutex<broadcast::Receiver<Arc<Event>>>,
     /// Like `console_events`, those of the supervisors.
     pub console_actor_events: Mutex<broadcast::Receiver<ActorEvent>>,
     /// Like `console_events`, for the feed of the web.
-    pub web_events: Mutex<broadcast::Receiver<Event>>,
+    pub web_events: Mutex<broadcast::Receiver<Arc<Event>>>,
     /// Like `console_actor_events`, for the feed of the web.
     pub web_actor_events: Mutex<broadcast::Receiver<ActorEvent>>,
     /// What followers of the node are told.
@@ -347,6 +347,6 @@ impl NodeContext {
 
     /// Tells users of an event; without a subscriber nobody wants to know.
     pub fn tell(&self, event: Event) {
-        drop(self.events.send(event));
+        drop(self.events.send(Arc::new(event)));
     }
 }

@@ -41,6 +41,7 @@ pub mod listener;
 pub mod mailbox;
 pub mod matcher;
 mod matcher_confirmation;
+mod matcher_history;
 mod matcher_journal;
 mod matcher_pace;
 mod matcher_sightings;

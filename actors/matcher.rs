@@ -22,7 +22,7 @@ use bitfitech_core::matching::Book;
 use bitfitech_core::median_clock::GatingClock;
 use bitfitech_core::op::{ACTIONS_MAX, Verified};
 use bitfitech_core::settlement::{self, SettlementConfig};
-use bitfitech_core::types::{AuthorKey, Digest, LinkId, MarketIndex, Now, OpId, Source};
+use bitfitech_core::types::{AuthorKey, LinkId, MarketIndex, Now, OpId, Source};
 use bitfitech_core::view::{Change, Digests};
 use bitfitech_io::config::LatePolicy;
 use tokio::sync::oneshot;
@@ -31,6 +31,7 @@ use crate::child::{Child, ChildContext, ExitNote, Started};
 use crate::context::NodeContext;
 use crate::gossip::{Applied, AppliedOperation, Faulty, FindGap, Lacking, MatcherUp};
 use crate::mailbox::Data;
+pub use crate::matcher_history::{AskHistory, Snapshot, SnapshotReply};
 use crate::matcher_journal::Journal;
 use crate::matcher_pace::Pace;
 use crate::matcher_sightings::Sightings;
@@ -93,24 +94,6 @@ pub struct UseClock(pub GatingClock);
 #[rtype(result = "()")]
 pub struct TellDigest(pub MarketIndex);
 
-/// A query: everything that the orderbook must know.
-#[derive(Message)]
-#[rtype(result = "SnapshotReply")]
-pub struct Snapshot;
-
-/// The answer to [`Snapshot`].
-#[derive(Debug, actix::MessageResponse)]
-pub struct SnapshotReply {
-    /// Number of the last update that is part of it.
-    pub number: u64,
-    /// The state as changes.
-    pub changes: Vec<Change>,
-    /// Digests of all books.
-    pub digests: Vec<(MarketIndex, Digest)>,
-    /// Proven forkers.
-    pub forked: Vec<AuthorKey>,
-}
-
 /// A query: all digests.
 #[derive(Message)]
 #[rtype(result = "Digests")]
@@ -150,8 +133,8 @@ pub struct MatcherActor {
     submissions: VecDeque<Submission>,
     /// Users whose operation is not on disk yet.
     unacknowledged: BTreeMap<OpId, Vec<Acknowledgement>>,
-    update_number: u64,
-    orderbook: OrderbookLink,
+    pub(crate) update_number: u64,
+    pub(crate) orderbook: OrderbookLink,
     /// Books whose digests the orderbook wants.
     digests_asked: BTreeSet<MarketIndex>,
     pub(crate) sightings: Sightings,
@@ -168,7 +151,7 @@ enum Settling {
 
 /// Whether the orderbook has got every update.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OrderbookLink {
+pub(crate) enum OrderbookLink {
     Fresh,
     /// An update was dropped: the next one will make it ask for all.
     Stale,
@@ -566,25 +549,6 @@ impl Handler<Submit> for MatcherActor {
                 .await
                 .unwrap_or_else(|_| Err(matcher_submission::lost()))
         })
-    }
-}
-
-impl Handler<Snapshot> for MatcherActor {
-    type Result = SnapshotReply;
-
-    fn handle(&mut self, _ask: Snapshot, _context: &mut Context<Self>) -> SnapshotReply {
-        let markets = 0..self.node.genesis.markets.len();
-        let markets = markets.map(|at| MarketIndex(u16::try_from(at).expect("at most 256")));
-        let replica = self.exchange.replica();
-        self.orderbook = OrderbookLink::Fresh;
-        SnapshotReply {
-            number: self.update_number,
-            changes: replica.snapshot(),
-            digests: markets
-                .map(|market| (market, replica.book_digest(market)))
-                .collect(),
-            forked: self.exchange.dag().forkers().collect(),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
 use bitfitech_core::op::{Action, Half};
 use bitfitech_core::settlement::WaitingTrade;
-use bitfitech_core::types::{OrderId, Side, TradeId};
+use bitfitech_core::types::{AuthorKey, OrderId, Side, TradeId};
 use bitfitech_core::view::{TradeRow, TradeStatus};
 
 use crate::command_model::IdPrefix;
@@ -123,46 +123,41 @@ pub(crate) fn trade_of<E: Engine>(exchange: &Exchange<E>, half: &Half) -> Option
     let standing = standing.into_iter().find(|row| row.trade == id);
     let row = match standing {
         Some(row) => row,
-        None => TradeRow {
-            trade: id,
-            market: half.market,
-            price: half.price,
-            quantity: half.quantity,
-            buy: if own.side == Side::Buy {
-                half.own
-            } else {
-                half.other
-            },
-            sell: if own.side == Side::Buy {
-                half.other
-            } else {
-                half.own
-            },
-            taker: if other_is_later {
-                own.side.opposite()
-            } else {
-                own.side
-            },
-            status: TradeStatus::Busted,
-            time: replica.order(&later)?.time,
-            revision: replica.revision(&half.own, &half.other, half.piece),
-        },
+        None => {
+            let (buy, sell) = match own.side {
+                Side::Buy => (half.own, half.other),
+                Side::Sell => (half.other, half.own),
+            };
+            let author = |order| exchange.dag().author_of_order(order);
+            TradeRow {
+                trade: id,
+                market: half.market,
+                price: half.price,
+                quantity: half.quantity,
+                buy,
+                sell,
+                buyer: author(&buy)?,
+                seller: author(&sell)?,
+                taker: if other_is_later {
+                    own.side.opposite()
+                } else {
+                    own.side
+                },
+                status: TradeStatus::Busted,
+                time: replica.order(&later)?.time,
+                revision: replica.revision(&half.own, &half.other, half.piece),
+            }
+        }
     };
     views(exchange, vec![row]).pop()
 }
 
 /// Trades as users see them.
 pub(crate) fn views<E: Engine>(exchange: &Exchange<E>, rows: Vec<TradeRow>) -> Vec<TradeView> {
-    let dag = exchange.dag();
-    let is_forked = |order: &OrderId| {
-        let row = exchange.replica().order(order);
-        row.is_some_and(|row| dag.fork_of(&row.author).is_some())
+    let is_forked = |author: &AuthorKey| exchange.dag().fork_of(author).is_some();
+    let view = |row: TradeRow| TradeView {
+        is_unsafe: [row.buyer, row.seller].iter().any(is_forked),
+        row,
     };
-    let somebody_forked = dag.forkers().next().is_some();
-    rows.into_iter()
-        .map(|row| {
-            let is_unsafe = somebody_forked && (is_forked(&row.buy) || is_forked(&row.sell));
-            TradeView { row, is_unsafe }
-        })
-        .collect()
+    rows.into_iter().map(view).collect()
 }

@@ -253,10 +253,8 @@ fn replace_action<E: Engine>(
 
 /// Own orders in the book, at most as many as one operation can cancel.
 fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<OrderRow> {
-    let all = exchange
-        .replica()
-        .orders_between(OrderId([0; 32]), OrderId([0xff; 32]));
-    all.filter(|row| row.author == exchange.author() && row.ended.is_none())
+    let own = exchange.replica().orders_of(exchange.author());
+    own.filter(|row| row.ended.is_none())
         .take(ACTIONS_MAX)
         .collect()
 }

@@ -36,6 +36,10 @@ const SNAPSHOT_MS: u64 = 60_000;
 /// How long until the matcher is asked again after it did not answer.
 const SNAPSHOT_RETRY_MS: u64 = 100;
 
+/// Ended orders that are answered for here, and final trades of all markets: some 12 MB. A guess:
+/// more than a page or a bot asks for. The matcher has them all.
+const RECENT_MAX: usize = 16_384;
+
 /// News from the matcher, on the data lane.
 #[derive(Debug, Default)]
 pub struct Update {
@@ -61,17 +65,21 @@ pub struct CountTrades;
 #[rtype(result = "ReplyError")]
 pub struct ExplainTrade(pub IdPrefix);
 
-/// A query of a user.
+/// A query of a user: levels of a market.
 #[derive(Message)]
 #[rtype(result = "Answer")]
+pub struct AskBook {
+    /// Which market.
+    pub market: MarketIndex,
+    /// Levels of each side.
+    pub depth: usize,
+}
+
+/// A query of a user. Where there is no answer, what is asked for has been forgotten here, and
+/// [`AskHistory`](crate::matcher::AskHistory) has it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Answer>")]
 pub enum Ask {
-    /// Levels of a market.
-    Book {
-        /// Which market.
-        market: MarketIndex,
-        /// Levels of each side.
-        depth: usize,
-    },
     /// The newest trades of a market.
     Trades {
         /// Which market.
@@ -79,8 +87,13 @@ pub enum Ask {
         /// How many.
         limit: usize,
     },
-    /// Own orders.
-    Orders(OrdersScope),
+    /// The newest own orders.
+    Orders {
+        /// Which.
+        scope: OrdersScope,
+        /// How many.
+        limit: usize,
+    },
     /// One order of anybody.
     Order(IdPrefix),
 }
@@ -107,10 +120,9 @@ struct BookQuestion {
 impl OrderbookActor {
     /// An empty board.
     pub fn new(node: Arc<NodeContext>) -> Self {
-        let board = Board::new(node.identity.author(), node.genesis.markets.len());
         Self {
+            board: empty_board(&node),
             node,
-            board,
             digested: BTreeSet::new(),
             asking: BTreeMap::new(),
             forked: BTreeSet::new(),
@@ -143,12 +155,9 @@ impl OrderbookActor {
     }
 
     fn take(&mut self, snapshot: SnapshotReply) {
-        let markets = self.node.genesis.markets.len();
-        self.board = Board::new(self.node.identity.author(), markets);
+        self.board = *snapshot.board;
         self.last_number = snapshot.number;
         self.forked = snapshot.forked.into_iter().collect();
-        let changes = snapshot.changes.iter();
-        changes.for_each(|change| self.board.apply(change));
         for (market, digest) in snapshot.digests {
             self.take_digest(market, digest);
         }
@@ -165,7 +174,7 @@ impl OrderbookActor {
     fn apply(&mut self, change: Change, reasons: &BTreeMap<TradeId, TradeReason>) {
         self.board.apply(&change);
         match change {
-            Change::Order(row) => {
+            Change::Order { row, .. } => {
                 self.log_order(&row);
                 if row.author == self.node.identity.author() {
                     self.node.tell(Event::Order(row));
@@ -220,11 +229,7 @@ impl OrderbookActor {
 
     /// A trade, and whether it can be relied on.
     fn view(&self, row: TradeRow) -> TradeView {
-        let is_forked = |order| {
-            let row = self.board.order(order);
-            row.is_some_and(|row| self.forked.contains(&row.author))
-        };
-        let is_unsafe = !self.forked.is_empty() && (is_forked(&row.buy) || is_forked(&row.sell));
+        let is_unsafe = self.forked.contains(&row.buyer) || self.forked.contains(&row.seller);
         TradeView { row, is_unsafe }
     }
 
@@ -234,11 +239,13 @@ impl OrderbookActor {
         let mut found = self.board.trades_between(low, high);
         let (first, second) = (found.next(), found.next());
         let own = self.node.identity.author();
-        let is_own = |order| self.board.order(order).is_some_and(|row| row.author == own);
         let (code, text) = match (first, second) {
             (None, _) => (
                 ErrorCode::UnknownTrade,
-                format!("no trade begins with {prefix}: `trades` lists them"),
+                format!(
+                    "no trade that can still change begins with {prefix}, and none of those that \
+                     became final of late: `trades` lists them"
+                ),
             ),
             (Some(first), Some(second)) => {
                 return ambiguous_trade(prefix, first.trade, second.trade);
@@ -250,7 +257,7 @@ impl OrderbookActor {
                     row.trade.short()
                 ),
             ),
-            (Some(row), None) if is_own(&row.buy) || is_own(&row.sell) => (
+            (Some(row), None) if [row.buyer, row.seller].contains(&own) => (
                 ErrorCode::BadTrade,
                 format!(
                     "trade {} has just changed: look at it again",
@@ -302,12 +309,34 @@ impl OrderbookActor {
         );
     }
 
-    fn find(&self, prefix: IdPrefix) -> Result<&OrderRow, ReplyError> {
-        let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
-        self.board
-            .find_order(low, high)
-            .map_err(|error| find_error(prefix, &error))
+    /// The answer to a question, unless it was forgotten.
+    fn answer(&self, ask: Ask) -> Option<Answer> {
+        Some(match ask {
+            Ask::Trades { market, limit } => {
+                let rows = self.board.trades(market, limit)?.into_iter();
+                Ok(Reply::Trades(rows.map(|row| self.view(row)).collect()))
+            }
+            Ask::Orders { scope, limit } => {
+                let rows = match scope {
+                    OrdersScope::Open => self.board.own_open_orders(limit),
+                    OrdersScope::All => self.board.own_orders(limit)?,
+                };
+                Ok(Reply::Orders(rows))
+            }
+            Ask::Order(prefix) => {
+                let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
+                let found = self.board.find_order(low, high)?;
+                let found = found.map_err(|error| find_error(prefix, &error));
+                found.cloned().map(Reply::Order)
+            }
+        })
     }
+}
+
+/// A board on which nothing is.
+pub(crate) fn empty_board(node: &NodeContext) -> Board {
+    let markets = node.genesis.markets.len();
+    Board::new(node.identity.author(), markets, RECENT_MAX)
 }
 
 /// The error for a question whose answer was lost with the actor.
@@ -383,24 +412,19 @@ impl Handler<Data<Update>> for OrderbookActor {
     }
 }
 
-impl Handler<Ask> for OrderbookActor {
+impl Handler<AskBook> for OrderbookActor {
     type Result = ResponseFuture<Answer>;
 
+    fn handle(&mut self, ask: AskBook, _context: &mut Context<Self>) -> Self::Result {
+        self.ask_book(ask.market, ask.depth)
+    }
+}
+
+impl Handler<Ask> for OrderbookActor {
+    type Result = MessageResult<Ask>;
+
     fn handle(&mut self, ask: Ask, _context: &mut Context<Self>) -> Self::Result {
-        let answer = match ask {
-            Ask::Book { market, depth } => return self.ask_book(market, depth),
-            Ask::Trades { market, limit } => {
-                let rows = self.board.trades(market, limit).into_iter();
-                Ok(Reply::Trades(rows.map(|row| self.view(row)).collect()))
-            }
-            Ask::Orders(scope) => {
-                let shown = |row: &&OrderRow| scope == OrdersScope::All || row.ended.is_none();
-                let rows = self.board.own_orders().filter(shown);
-                Ok(Reply::Orders(rows.cloned().collect()))
-            }
-            Ask::Order(prefix) => self.find(prefix).cloned().map(Reply::Order),
-        };
-        Box::pin(ready(answer))
+        MessageResult(self.answer(ask))
     }
 }
 

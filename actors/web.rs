@@ -256,7 +256,9 @@ impl Drop for Following {
 pub async fn fill(node: &Arc<NodeContext>) {
     tokio::join!(
         add_events(node, &node.web_events, |event| event),
-        add_events(node, &node.web_actor_events, Event::Actor),
+        add_events(node, &node.web_actor_events, |event| Arc::new(
+            Event::Actor(event)
+        )),
         look(node),
     );
 }
@@ -265,7 +267,7 @@ pub async fn fill(node: &Arc<NodeContext>) {
 async fn add_events<T: Clone>(
     node: &NodeContext,
     source: &tokio::sync::Mutex<Receiver<T>>,
-    event_of: impl Fn(T) -> Event,
+    event_of: impl Fn(T) -> Arc<Event>,
 ) {
     let mut events = source.lock().await;
     loop {

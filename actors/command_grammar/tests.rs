@@ -227,7 +227,11 @@ fn orders_are_named_by_8_to_64_digits_of_either_case() {
         Command::Order(prefix(&full))
     );
     assert_eq!(command("cancel ALL"), Command::CancelAll);
-    assert_eq!(command("orders all"), Command::Orders(OrdersScope::All));
+    let orders = |scope, limit| Command::Orders { scope, limit };
+    assert_eq!(command("orders"), orders(OrdersScope::Open, None));
+    assert_eq!(command("orders all"), orders(OrdersScope::All, None));
+    assert_eq!(command("orders 7"), orders(OrdersScope::Open, Some(7)));
+    assert_eq!(command("orders ALL 9"), orders(OrdersScope::All, Some(9)));
     let compare = ClockQuery::Compare(prefix("01234567"), prefix("89abcdef0"));
     assert_eq!(command("clock 01234567 89abcdef0"), Command::Clock(compare));
     for word in ["deadbee", "deadbeeg", "deadbéef", &"a".repeat(65), "all"] {
@@ -594,6 +598,11 @@ fn other_command() -> impl Strategy<Value = Command> {
             market: MarketIndex(market),
             depth
         }),
+        (
+            prop::sample::select(vec![OrdersScope::Open, OrdersScope::All]),
+            prop::option::of(1..=ORDERS_MAX)
+        )
+            .prop_map(|(scope, limit)| Command::Orders { scope, limit }),
         (0..3_u16, 1..=TRADES_MAX).prop_map(|(market, limit)| Command::Trades {
             market: MarketIndex(market),
             limit
@@ -607,8 +616,6 @@ fn other_command() -> impl Strategy<Value = Command> {
         prop::sample::select(topics).prop_map(|topic| Command::Help(Some(topic))),
         prop::sample::select(vec![
             Command::CancelAll,
-            Command::Orders(OrdersScope::Open),
-            Command::Orders(OrdersScope::All),
             Command::Peers,
             Command::Breakers,
             Command::Topology,

@@ -3,13 +3,21 @@
 //! It holds no rules. It exists so that questions about books, orders and trades are answered
 //! beside the matching, not in its way, and it is the proof that the reported changes are
 //! complete: folding them gives the tape.
+//!
+//! A history grows for ever and a board does not. Of orders it keeps the own ones that are open, of
+//! trades those that are tentative, and of both those of which there was news last. Of the others
+//! it knows only that there are such, and says so when one of them may be part of an answer: then
+//! the replica has to be asked, which keeps all.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::ops::Bound::{Excluded, Unbounded};
 
 use crate::matching::Level;
-use crate::types::{AuthorKey, Digest, HybridTime, MarketIndex, OrderId, Side, Ticks, TradeId};
+use crate::types::{
+    AuthorKey, Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks, TradeId,
+};
 use crate::view::{BookView, Change, OrderRow, TradeChange, TradePosition, TradeRow, TradeStatus};
 
 /// Open quantity and number of orders at a price.
@@ -25,6 +33,10 @@ struct MarketBoard {
     bids: BTreeMap<Ticks, LevelSum>,
     asks: BTreeMap<Ticks, LevelSum>,
     trades: BTreeMap<TradePosition, TradeRow>,
+    /// Final trades as they became final. One that changed its place since then is there twice.
+    finals: VecDeque<TradeId>,
+    /// The newest place from which a trade was forgotten: behind it all are known.
+    forgotten: Option<TradePosition>,
     digest: Digest,
 }
 
@@ -41,11 +53,26 @@ impl MarketBoard {
 pub struct Board {
     own: AuthorKey,
     markets: Vec<MarketBoard>,
-    orders: BTreeMap<OrderId, OrderRow>,
+    orders: BTreeMap<OrderId, KnownOrder>,
+    /// Orders as there was news of them, with the number of that news.
+    recent: VecDeque<(OrderId, u64)>,
+    orders_told: u64,
+    has_forgotten_orders: bool,
     /// Own orders by the time of their placing.
     own_orders: BTreeSet<(HybridTime, OrderId)>,
+    /// The newest own order that was forgotten: behind it all are known.
+    own_forgotten: Option<(HybridTime, OrderId)>,
     place_of: BTreeMap<TradeId, TradePlace>,
+    trade_count: usize,
     final_count: usize,
+    recent_max: usize,
+}
+
+/// An order that is not forgotten.
+struct KnownOrder {
+    row: OrderRow,
+    /// The number of the last news of it.
+    number: u64,
 }
 
 /// Where a trade is found.
@@ -53,7 +80,7 @@ pub struct Board {
 struct TradePlace {
     market: MarketIndex,
     position: TradePosition,
-    is_final: bool,
+    status: TradeStatus,
 }
 
 /// Why a prefix names no order.
@@ -66,28 +93,36 @@ pub enum FindError {
 }
 
 impl Board {
-    /// An empty board of a node with this key.
-    pub fn new(own: AuthorKey, markets: usize) -> Self {
-        let markets = (0..markets).map(|_| MarketBoard::default()).collect();
-        let (orders, own_orders) = (BTreeMap::new(), BTreeSet::new());
+    /// An empty board of a node with this key, which keeps so many orders that are not own open
+    /// ones, and so many final trades of all markets together.
+    pub fn new(own: AuthorKey, markets: usize, recent_max: usize) -> Self {
         Self {
             own,
-            markets,
-            orders,
-            own_orders,
+            markets: (0..markets).map(|_| MarketBoard::default()).collect(),
+            orders: BTreeMap::new(),
+            recent: VecDeque::new(),
+            orders_told: 0,
+            has_forgotten_orders: false,
+            own_orders: BTreeSet::new(),
+            own_forgotten: None,
             place_of: BTreeMap::new(),
+            trade_count: 0,
             final_count: 0,
+            recent_max,
         }
     }
 
     /// Takes a change in.
     pub fn apply(&mut self, change: &Change) {
         match change {
-            Change::Order(row) => {
-                self.remove_order(&row.order);
+            Change::Order { row, open_before } => {
+                self.change_level(row, *open_before, row.open_quantity());
                 self.insert_order(row.clone());
             }
-            Change::OrderGone(order) => self.remove_order(order),
+            Change::OrderGone(row) => {
+                self.change_level(row, row.open_quantity(), None);
+                self.remove_order(&row.order);
+            }
             Change::Trade {
                 position,
                 trade,
@@ -95,30 +130,63 @@ impl Board {
                 ..
             } => {
                 let row = trade.row();
-                let market = &mut self.markets[usize::from(row.market.0)];
-                if let Some(old) = self.place_of.remove(&row.trade) {
-                    self.final_count -= usize::from(old.is_final);
-                    // Another trade may have moved to the old place already.
-                    let there = market.trades.get(&old.position);
-                    if there.is_some_and(|there| there.trade == row.trade) {
-                        market.trades.remove(&old.position);
-                    }
-                }
+                let old = match self.remove_trade(&row.trade) {
+                    // Only what is final is forgotten.
+                    None if *change != TradeChange::New => Some(TradeStatus::Final),
+                    old => old,
+                };
+                self.trade_count -= usize::from(old.is_some());
+                self.final_count -= usize::from(old == Some(TradeStatus::Final));
                 if *change != TradeChange::Busted {
-                    let status = match row.status {
-                        TradeStatus::Final => TradeStatus::Final,
-                        _ => TradeStatus::Tentative,
-                    };
-                    let place = TradePlace {
-                        market: row.market,
-                        position: *position,
-                        is_final: status == TradeStatus::Final,
-                    };
-                    self.final_count += usize::from(place.is_final);
-                    self.place_of.insert(row.trade, place);
-                    market.trades.insert(*position, TradeRow { status, ..row });
+                    self.insert_trade(*position, row);
                 }
             }
+        }
+    }
+
+    /// Takes a trade out that is known, and tells how sure it was.
+    fn remove_trade(&mut self, id: &TradeId) -> Option<TradeStatus> {
+        let old = self.place_of.remove(id)?;
+        let trades = &mut self.markets[usize::from(old.market.0)].trades;
+        // Another trade may have moved to the old place already.
+        let there = trades.get(&old.position);
+        if there.is_some_and(|there| there.trade == *id) {
+            trades.remove(&old.position);
+        }
+        Some(old.status)
+    }
+
+    /// Puts a trade in. If there are too many final ones, that which has been final for longest is
+    /// forgotten.
+    fn insert_trade(&mut self, position: TradePosition, row: TradeRow) {
+        let recent_max = (self.recent_max / self.markets.len()).max(1);
+        let market = &mut self.markets[usize::from(row.market.0)];
+        let status = match row.status {
+            TradeStatus::Final => TradeStatus::Final,
+            _ => TradeStatus::Tentative,
+        };
+        let place = TradePlace {
+            market: row.market,
+            position,
+            status,
+        };
+        self.trade_count += 1;
+        self.place_of.insert(row.trade, place);
+        if status == TradeStatus::Final {
+            self.final_count += 1;
+            market.finals.push_back(row.trade);
+        }
+        market.trades.insert(position, TradeRow { status, ..row });
+        if market.finals.len() <= recent_max {
+            return;
+        }
+        let oldest = market.finals.pop_front();
+        let oldest = oldest.and_then(|id| self.place_of.get(&id).map(|place| (id, *place)));
+        if let Some((id, place)) = oldest
+            && place.status == TradeStatus::Final
+        {
+            market.forgotten = market.forgotten.max(Some(place.position));
+            self.remove_trade(&id);
         }
     }
 
@@ -127,38 +195,58 @@ impl Board {
         self.markets[usize::from(market.0)].digest = digest;
     }
 
-    /// Takes an order out, with its part of its level.
-    fn remove_order(&mut self, order: &OrderId) {
-        let Some(row) = self.orders.remove(order) else {
-            return;
-        };
-        self.own_orders.remove(&(row.time, row.order));
-        let (Some(price), Some(_)) = (row.price, open_quantity(&row)) else {
+    /// The quantity in the book of an order with this row is another now. `None` stands for an
+    /// order that is not in the book.
+    fn change_level(&mut self, row: &OrderRow, before: Option<Lots>, now: Option<Lots>) {
+        let (Some(price), true) = (row.price, before != now) else {
             return;
         };
         let levels = self.markets[usize::from(row.market.0)].side(row.side);
-        let level = levels
-            .get_mut(&price)
-            .expect("an open order is part of a level");
-        level.quantity -= u128::from(row.remaining().0);
-        level.orders -= 1;
+        let level = levels.entry(price).or_default();
+        level.quantity += u128::from(now.unwrap_or_default().0);
+        level.quantity -= u128::from(before.unwrap_or_default().0);
+        level.orders += u32::from(now.is_some());
+        level.orders -= u32::from(before.is_some());
         if level.orders == 0 {
             levels.remove(&price);
         }
     }
 
-    /// Puts an order in, with its part of its level.
+    /// Takes an order out, if it is known.
+    fn remove_order(&mut self, order: &OrderId) -> Option<KnownOrder> {
+        let known = self.orders.remove(order)?;
+        self.own_orders.remove(&place(&known.row));
+        Some(known)
+    }
+
+    /// Puts an order in. If there are too many, that of which there was no news for longest is
+    /// forgotten; own ones that are open are not.
     fn insert_order(&mut self, row: OrderRow) {
-        if let (Some(price), Some(quantity)) = (row.price, open_quantity(&row)) {
-            let levels = self.markets[usize::from(row.market.0)].side(row.side);
-            let level = levels.entry(price).or_default();
-            level.quantity += quantity;
-            level.orders += 1;
-        }
+        self.orders_told += 1;
+        let number = self.orders_told;
         if row.author == self.own {
-            self.own_orders.insert((row.time, row.order));
+            self.own_orders.insert(place(&row));
         }
-        self.orders.insert(row.order, row);
+        self.recent.push_back((row.order, number));
+        self.orders.insert(row.order, KnownOrder { row, number });
+        if self.recent.len() <= self.recent_max {
+            return;
+        }
+        let oldest = self.recent.pop_front();
+        let Some((order, number)) = oldest else {
+            return;
+        };
+        let is_kept = |known: &KnownOrder| {
+            let is_own = known.row.author == self.own;
+            known.number != number || (is_own && known.row.ended.is_none())
+        };
+        if self.orders.get(&order).is_none_or(is_kept) {
+            return;
+        }
+        self.has_forgotten_orders = true;
+        let forgotten = self.remove_order(&order).map(|known| known.row);
+        let own = forgotten.filter(|row| row.author == self.own);
+        self.own_forgotten = self.own_forgotten.max(own.as_ref().map(place));
     }
 
     /// The best `depth` levels of both sides of a market.
@@ -177,16 +265,20 @@ impl Board {
         }
     }
 
-    /// The newest `limit` trades of a market in log order, newest last.
-    pub fn trades(&self, market: MarketIndex, limit: usize) -> Vec<TradeRow> {
-        let trades = &self.markets[usize::from(market.0)].trades;
-        let skipped = trades.len().saturating_sub(limit);
-        trades.values().skip(skipped).cloned().collect()
+    /// The newest `limit` trades of a market in log order, newest last; `None` if some of them were
+    /// forgotten.
+    pub fn trades(&self, market: MarketIndex, limit: usize) -> Option<Vec<TradeRow>> {
+        let market = &self.markets[usize::from(market.0)];
+        let known = market.forgotten.map_or(Unbounded, Excluded);
+        let newest = market.trades.range((known, Unbounded)).rev();
+        let mut trades: Vec<TradeRow> = newest.take(limit).map(|(_, row)| row.clone()).collect();
+        trades.reverse();
+        (trades.len() == limit || market.forgotten.is_none()).then_some(trades)
     }
 
     /// How many trades there are, over all markets.
     pub fn trade_count(&self) -> usize {
-        self.place_of.len()
+        self.trade_count
     }
 
     /// How many of them are final.
@@ -194,7 +286,8 @@ impl Board {
         self.final_count
     }
 
-    /// The trades whose ids lie between these, both included.
+    /// The trades whose ids lie between these, both included: all that are tentative, and what was
+    /// not forgotten of the final ones.
     pub fn trades_between(&self, low: TradeId, high: TradeId) -> impl Iterator<Item = &TradeRow> {
         let places = self.place_of.range(low..=high);
         places.filter_map(|(_, place)| {
@@ -203,33 +296,53 @@ impl Board {
         })
     }
 
-    /// How many orders there have been.
+    /// How many orders are known.
     pub fn order_count(&self) -> usize {
         self.orders.len()
     }
 
-    /// An order by its id.
+    /// An order by its id, unless it was forgotten.
     pub fn order(&self, id: &OrderId) -> Option<&OrderRow> {
-        self.orders.get(id)
+        self.orders.get(id).map(|known| &known.row)
     }
 
-    /// The one order whose id lies between these, both included.
-    ///
-    /// # Errors
-    /// When there is none, or more than one.
-    pub fn find_order(&self, low: OrderId, high: OrderId) -> Result<&OrderRow, FindError> {
-        only_one(self.orders.range(low..=high).map(|(_, row)| row))
+    /// The one order whose id lies between these, both included; `None` if that cannot be told,
+    /// for orders were forgotten.
+    pub fn find_order(&self, low: OrderId, high: OrderId) -> Option<Result<&OrderRow, FindError>> {
+        let named = self.orders.get(&low).filter(|_| low == high);
+        if named.is_none() && self.has_forgotten_orders {
+            return None;
+        }
+        let found = self.orders.range(low..=high);
+        Some(only_one(found.map(|(_, known)| &known.row)))
     }
 
-    /// All own orders, oldest first.
-    pub fn own_orders(&self) -> impl Iterator<Item = &OrderRow> {
-        self.own_orders.iter().map(|(_, order)| &self.orders[order])
+    /// The newest `limit` own orders that are open, oldest first.
+    pub fn own_open_orders(&self, limit: usize) -> Vec<OrderRow> {
+        let newest = self
+            .own_orders
+            .iter()
+            .rev()
+            .map(|(_, id)| &self.orders[id].row);
+        let open = newest.filter(|row| row.ended.is_none());
+        let mut orders: Vec<OrderRow> = open.take(limit).cloned().collect();
+        orders.reverse();
+        orders
+    }
+
+    /// The newest `limit` own orders, oldest first; `None` if some of them were forgotten.
+    pub fn own_orders(&self, limit: usize) -> Option<Vec<OrderRow>> {
+        let known = self.own_forgotten.map_or(Unbounded, Excluded);
+        let newest = self.own_orders.range((known, Unbounded)).rev().take(limit);
+        let mut orders: Vec<OrderRow> = newest.map(|(_, id)| self.orders[id].row.clone()).collect();
+        orders.reverse();
+        (orders.len() == limit || self.own_forgotten.is_none()).then_some(orders)
     }
 }
 
-/// What an order adds to its level, if it is open.
-fn open_quantity(row: &OrderRow) -> Option<u128> {
-    row.ended.is_none().then(|| u128::from(row.remaining().0))
+/// Where an order stands among those of its author.
+fn place(row: &OrderRow) -> (HybridTime, OrderId) {
+    (row.time, row.order)
 }
 
 /// The one order of several that were looked for.

@@ -211,6 +211,13 @@ impl<E: Engine> Exchange<E> {
         self.held.len()
     }
 
+    /// Everything that a view must know. It contains the changes that wait, and they are not
+    /// reported once more.
+    pub fn snapshot(&mut self) -> impl Iterator<Item = Change> {
+        self.held.clear();
+        self.replica.snapshot()
+    }
+
     /// How many operations are on disk.
     pub fn persisted(&self) -> usize {
         self.persisted
@@ -253,7 +260,11 @@ impl<E: Engine> Exchange<E> {
         self.seen = now;
         self.replica.merge_all();
         if let Some(settlement) = &mut self.settlement {
-            settlement.handle_changes(now, &self.replica.snapshot());
+            let mut changes = self.replica.snapshot().peekable();
+            while changes.peek().is_some() {
+                let some: Vec<Change> = changes.by_ref().take(RESTORE_MERGE_EVERY).collect();
+                settlement.handle_changes(now, &some);
+            }
         }
         self.write_gate = match own_chain {
             OwnChain::Complete => WriteGate::Open,

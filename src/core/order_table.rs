@@ -25,7 +25,7 @@ use crate::matching::{
 use crate::op::{ACTIONS_MAX, Action, Operation, Place};
 use crate::operation_table::{OperationPlace, OperationTable};
 use crate::prefetch::prefetch;
-use crate::types::{Lots, MarketIndex, OrderId, Side, Ticks};
+use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Side, Ticks};
 use crate::view::{Change, OrderRow};
 
 /// What the price of a seat means.
@@ -249,6 +249,12 @@ impl OrderTable {
         OrderId::new(&self.operations.row(seat.operation).id, seat.index)
     }
 
+    /// Who wrote the order at a place.
+    pub(crate) fn author(&self, slot: Slot) -> AuthorKey {
+        let operation = self.operations.row(self.seat(slot).operation);
+        self.operations.author(operation.owner)
+    }
+
     /// The order at a place, as it enters its book.
     pub(crate) fn new_order(&self, slot: Slot) -> NewOrder {
         let seat = self.seat(slot);
@@ -266,7 +272,12 @@ impl OrderTable {
 
     /// The order with this id, as users see it.
     pub(crate) fn get(&self, id: &OrderId) -> Option<OrderRow> {
-        self.order(self.find(id)?).map(|seat| self.row(seat))
+        self.get_at(self.find(id)?)
+    }
+
+    /// The order at a place, as users see it, if it is there.
+    pub(crate) fn get_at(&self, slot: Slot) -> Option<OrderRow> {
+        self.order(slot).map(|seat| self.row(seat))
     }
 
     fn row(&self, seat: &Seat) -> OrderRow {
@@ -308,6 +319,13 @@ impl OrderTable {
             .filter(|seat| seat.is_taken)
             .map(|seat| self.row(seat))
             .filter(move |row| (low..=high).contains(&row.order))
+    }
+
+    /// All orders as their operations came.
+    pub(crate) fn as_they_came(&self) -> impl Iterator<Item = OrderRow> {
+        let seats = (0..self.seats.len()).map(|number| &self.seats[number]);
+        let orders = seats.filter(|seat| seat.is_taken);
+        orders.map(|seat| self.row(seat))
     }
 
     /// All orders in the order of their ids.
@@ -449,9 +467,13 @@ impl OrderTable {
             self.open += u64::from(is_open(&after));
             self.open -= u64::from(is_open(&before));
             if after.is_taken && after != before {
-                changes.push(Change::Order(self.row(&after)));
+                let was_open = is_open(&before) == 1;
+                changes.push(Change::Order {
+                    row: self.row(&after),
+                    open_before: was_open.then(|| self.row(&before).remaining()),
+                });
             } else if before.is_taken && !after.is_taken {
-                changes.push(Change::OrderGone(self.id(slot)));
+                changes.push(Change::OrderGone(self.row(&before)));
             }
         }
         self.before = touched;
@@ -565,7 +587,7 @@ mod tests {
         let mut reported: Vec<OrderId> = changes
             .drain(..)
             .map(|change| match change {
-                Change::Order(row) => row.order,
+                Change::Order { row, .. } => row.order,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -577,7 +599,7 @@ mod tests {
         table.leave(gone);
         table.enter(kept);
         table.report(&mut changes);
-        assert_eq!(changes, [Change::OrderGone(ids[1])]);
+        assert!(matches!(&changes[..], [Change::OrderGone(row)] if row.order == ids[1]));
         assert_eq!(table.get(&ids[1]), None);
         assert_eq!(table.len(), ids.len() - 1);
     }

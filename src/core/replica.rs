@@ -88,6 +88,16 @@ impl<E: Engine> Replica<E> {
         self.orders.between(low, high)
     }
 
+    /// All orders of an author, by market and in the order in which they came.
+    pub fn orders_of(&self, author: AuthorKey) -> impl Iterator<Item = OrderRow> {
+        let owner = self.orders.operations.owner(&author);
+        let seats = self.markets.iter().flat_map(move |market| {
+            let of_author = owner.and_then(|owner| market.seats_of.get(&owner));
+            of_author.into_iter().flatten()
+        });
+        seats.filter_map(|seat| self.orders.get_at(*seat))
+    }
+
     /// How many orders there have been.
     pub fn order_count(&self) -> usize {
         self.orders.len()

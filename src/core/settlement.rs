@@ -257,13 +257,17 @@ impl Settlement {
         self.overdue.view = View::Stale;
         for change in changes {
             match change {
-                Change::Order(row) if row.author == self.own && row.ended.is_none() => {
+                Change::Order { row, .. } if row.author == self.own && row.ended.is_none() => {
                     self.open.insert(row.order);
                     let expires_ms = self.expiries.get(&row.order);
                     let mortal = expires_ms.map(|at_ms| (*at_ms, row.order));
                     self.mortal.extend(mortal);
                 }
-                Change::Order(OrderRow { order, .. }) | Change::OrderGone(order)
+                Change::Order {
+                    row: OrderRow { order, .. },
+                    ..
+                }
+                | Change::OrderGone(OrderRow { order, .. })
                     if self.open.remove(order) =>
                 {
                     let expires_ms = self.expiries.get(order).copied();

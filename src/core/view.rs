@@ -106,6 +106,11 @@ impl OrderRow {
         }
     }
 
+    /// What is left of it in the book; `None` once it is over.
+    pub fn open_quantity(&self) -> Option<Lots> {
+        self.ended.is_none().then(|| self.remaining())
+    }
+
     /// What is left to trade: zero once it is over.
     pub fn remaining(&self) -> Lots {
         match self.ended {
@@ -155,6 +160,10 @@ pub struct TradeRow {
     pub buy: OrderId,
     /// The selling order.
     pub sell: OrderId,
+    /// Who placed the buying order.
+    pub buyer: AuthorKey,
+    /// Who placed the selling order.
+    pub seller: AuthorKey,
     /// The side of the later order.
     pub taker: Side,
     /// How sure it is.
@@ -180,6 +189,10 @@ pub struct TradeFacts {
     pub buy: OrderId,
     /// The selling order.
     pub sell: OrderId,
+    /// Who placed the buying order.
+    pub buyer: AuthorKey,
+    /// Who placed the selling order.
+    pub seller: AuthorKey,
     /// The side of the later order.
     pub taker: Side,
     /// How sure it is.
@@ -200,6 +213,8 @@ impl TradeFacts {
             quantity: self.quantity,
             buy: self.buy,
             sell: self.sell,
+            buyer: self.buyer,
+            seller: self.seller,
             taker: self.taker,
             status: self.status,
             time: self.time,
@@ -266,9 +281,15 @@ pub enum TradeChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// An order is new or other than before.
-    Order(OrderRow),
-    /// A replace turned out to have no effect, so the order that it made never was.
-    OrderGone(OrderId),
+    Order {
+        /// As it is now.
+        row: OrderRow,
+        /// What was left of it in the book before; `None` if it was not there.
+        open_before: Option<Lots>,
+    },
+    /// A replace turned out to have no effect, so the order that it made, as it was until now,
+    /// never was.
+    OrderGone(OrderRow),
     /// A trade.
     Trade {
         /// Its place now, or before it was busted.
@@ -286,9 +307,8 @@ impl Change {
     /// The market that it concerns, if that is known.
     pub fn market(&self) -> Option<MarketIndex> {
         match self {
-            Self::Order(row) => Some(row.market),
+            Self::Order { row, .. } | Self::OrderGone(row) => Some(row.market),
             Self::Trade { trade, .. } => Some(trade.market),
-            Self::OrderGone(_) => None,
         }
     }
 }

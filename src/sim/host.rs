@@ -131,7 +131,7 @@ impl Host {
             bindings: Bindings::default(),
             lies: Lies::new(&world.plans[index as usize], &mut random),
             random,
-            board: (index < WATCHED).then(|| Box::new(Board::new(author, 0))),
+            board: (index < WATCHED).then(|| Box::new(Board::new(author, 0, usize::MAX))),
         }
     }
 
@@ -290,9 +290,9 @@ impl Host {
         let gate = ParcelGate { signatures };
         let node = Node::new(now, step.world.node_config, exchange, gate);
         if let Some(board) = &mut self.board {
-            **board = Board::new(self.local.key, step.world.genesis.markets.len());
+            **board = Board::new(self.local.key, step.world.genesis.markets.len(), usize::MAX);
             let changes = node.exchange().replica().snapshot();
-            changes.iter().for_each(|change| board.apply(change));
+            changes.for_each(|change| board.apply(&change));
         }
         self.node = Some(Box::new(node));
         self.up_us = step.now_us.max(1);

@@ -167,11 +167,12 @@ impl<'a> Evidence<'a> {
 
 impl<'a> Books<'a> {
     fn of(host: &'a Host) -> Self {
-        let changes = host.node().map(|node| node.exchange().replica().snapshot());
+        let nodes = host.node().into_iter();
+        let changes = nodes.flat_map(|node| node.exchange().replica().snapshot());
         let (mut orders, mut trades) = (BTreeMap::new(), Vec::new());
-        for change in changes.into_iter().flatten() {
+        for change in changes {
             match change {
-                Change::Order(row) => drop(orders.insert(row.order, row)),
+                Change::Order { row, .. } => drop(orders.insert(row.order, row)),
                 Change::Trade { trade, .. } => trades.push(trade.row()),
                 Change::OrderGone(_) => {}
             }

@@ -316,6 +316,6 @@ fn trades(evidence: &Evidence<'_>) -> u64 {
         return 0;
     };
     let changes = node.exchange().replica().snapshot();
-    let is_trade = |change: &&Change| matches!(change, Change::Trade { .. });
-    changes.iter().filter(is_trade).count() as u64
+    let is_trade = |change: &Change| matches!(change, Change::Trade { .. });
+    changes.filter(is_trade).count() as u64
 }

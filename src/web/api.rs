@@ -253,7 +253,6 @@ async fn answer(
         }
         _ => {
             let reply = command::answer_to(node, &arguments.line(route.call)).await?;
-            let reply = arguments.limited(reply);
             let text = serde_json::to_string(&reply_fields(&reply, &node.genesis));
             Ok(json(StatusCode::OK, text.expect("names are keys")))
         }

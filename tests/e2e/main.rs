@@ -32,6 +32,7 @@ mod lifetimes;
 mod links;
 mod load;
 mod logs;
+mod long_history;
 mod membership;
 mod readme;
 mod recovery;

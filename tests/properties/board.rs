@@ -13,9 +13,9 @@ use crate::scenario::for_all_scenarios;
 
 /// The board that a node would show if it began with what its replica holds now.
 fn fresh_board(peer: &Peer) -> Board {
-    let mut board = Board::new(peer.author, usize::from(MARKETS));
+    let mut board = Board::new(peer.author, usize::from(MARKETS), usize::MAX);
     let snapshot = peer.exchange.replica().snapshot();
-    snapshot.iter().for_each(|change| board.apply(change));
+    snapshot.for_each(|change| board.apply(&change));
     board
 }
 
@@ -44,8 +44,8 @@ fn check_board(peer: &Peer) {
         assert_eq!(book, fresh.book(market, usize::MAX));
         let [bids, asks] = &facts.levels[usize::from(market.0)];
         assert_eq!((&book.bids, &book.asks), (bids, asks));
-        let tape = folded.trades(market, usize::MAX);
-        assert_eq!(tape, fresh.trades(market, usize::MAX));
+        let tape = folded.trades(market, usize::MAX).expect("it keeps all");
+        assert_eq!(Some(&tape), fresh.trades(market, usize::MAX).as_ref());
         let in_log_order = facts.trades.iter().filter(|row| row.market == market);
         assert!(
             tape.iter()
@@ -57,14 +57,83 @@ fn check_board(peer: &Peer) {
     assert_eq!(folded.trade_count(), fresh.trade_count());
     assert_eq!(folded.order_count(), fresh.order_count());
     assert_eq!(folded.order_count(), facts.orders.len());
-    assert!(folded.own_orders().eq(fresh.own_orders()));
+    assert_eq!(folded.own_orders(usize::MAX), fresh.own_orders(usize::MAX));
     for row in &facts.orders {
         assert_eq!(folded.order(&row.order), fresh.order(&row.order));
         assert_eq!(
             folded.find_order(row.order, row.order),
-            Ok(folded.order(&row.order).expect("it was found just now"))
+            Some(Ok(folded.order(&row.order).expect("it was found just now")))
         );
     }
+}
+
+/// So much is kept by a board that forgets.
+const FEW: usize = 3;
+
+#[test]
+fn a_board_that_forgets_says_so_and_is_right_where_it_answers() {
+    for_all_scenarios(64, |scenario| {
+        let mut network = Network::run(&scenario);
+        network.settle(scenario.shuffle);
+        network.publish_all();
+        for peer in &network.peers {
+            let mut small = Board::new(peer.author, usize::from(MARKETS), FEW);
+            let changes = peer.baseline.iter().chain(&peer.history);
+            changes.for_each(|change| small.apply(change));
+            check_forgetful(peer, &small);
+        }
+    });
+}
+
+/// Compares a board that forgets with one that does not, and with what the replica keeps.
+fn check_forgetful(peer: &Peer, small: &Board) {
+    let (all, replica) = (&peer.board, peer.exchange.replica());
+    let counts = |board: &Board| (board.trade_count(), board.final_count());
+    assert_eq!(counts(small), counts(all));
+    for market in markets() {
+        assert_eq!(small.book(market, usize::MAX), all.book(market, usize::MAX));
+        for limit in [1, 2, 5, usize::MAX] {
+            let tape = all.trades(market, limit).expect("it keeps all");
+            assert_eq!(replica.trades(market, limit), tape);
+            if let Some(trades) = small.trades(market, limit) {
+                assert_eq!(trades, tape);
+            }
+        }
+    }
+    for limit in [1, 2, 5, usize::MAX] {
+        let own = all.own_orders(limit).expect("it keeps all");
+        if let Some(orders) = small.own_orders(limit) {
+            assert_eq!(orders, own);
+        }
+        assert_eq!(small.own_open_orders(limit), all.own_open_orders(limit));
+    }
+    let mut own: Vec<OrderRow> = replica.orders_of(peer.author).collect();
+    own.sort_by_key(|row| (row.time, row.order));
+    assert_eq!(Some(own), all.own_orders(usize::MAX));
+    let (mut others, mut final_trades) = (0, 0);
+    for row in replica.orders_between(OrderId([0; 32]), OrderId([0xff; 32])) {
+        let known = small.order(&row.order);
+        let is_own_open = row.author == peer.author && row.ended.is_none();
+        assert!(
+            known.is_some() || !is_own_open,
+            "an own open order is forgotten"
+        );
+        assert!(known.is_none_or(|known| *known == row));
+        others += usize::from(known.is_some() && !is_own_open);
+        if let Some(found) = small.find_order(row.order, row.order) {
+            assert_eq!(found, Ok(&row));
+        }
+    }
+    for row in small.trades_between(TradeId([0; 32]), TradeId([0xff; 32])) {
+        final_trades += usize::from(row.status == TradeStatus::Final);
+    }
+    assert!(
+        others <= FEW && final_trades <= FEW,
+        "{others} {final_trades}"
+    );
+    let tentative = all.trade_count() - all.final_count();
+    let known = small.trades_between(TradeId([0; 32]), TradeId([0xff; 32]));
+    assert_eq!(known.count() - final_trades, tentative);
 }
 
 /// What a reader of the changes knows.
@@ -79,15 +148,15 @@ impl Reader {
     /// Takes a change in and objects if it is none.
     fn read(&mut self, change: &Change) {
         match change {
-            Change::Order(row) => {
+            Change::Order { row, open_before } => {
                 let before = self.orders.insert(row.order, row.clone());
                 assert_ne!(before.as_ref(), Some(row), "no news about an order");
+                let was_open = before.and_then(|row| row.open_quantity());
+                assert_eq!(*open_before, was_open, "it was not so before");
             }
-            Change::OrderGone(order) => {
-                assert!(
-                    self.orders.remove(order).is_some(),
-                    "an unknown order is gone"
-                );
+            Change::OrderGone(row) => {
+                let before = self.orders.remove(&row.order);
+                assert_eq!(before.as_ref(), Some(row), "an unknown order is gone");
             }
             Change::Trade {
                 position,
@@ -146,7 +215,7 @@ impl Reader {
     fn begin_with(&mut self, changes: &[Change]) {
         for change in changes {
             match change {
-                Change::Order(row) => {
+                Change::Order { row, .. } => {
                     self.orders.insert(row.order, row.clone());
                 }
                 Change::Trade {

@@ -49,10 +49,10 @@ pub fn piece_of(row: &TradeRow) -> u32 {
 
 /// All trades that an exchange shows, in order.
 pub fn shown_trades(exchange: &Exchange<Book>) -> Vec<TradeRow> {
-    let changes = exchange.replica().snapshot().into_iter();
+    let changes = exchange.replica().snapshot();
     let rows = changes.filter_map(|change| match change {
         Change::Trade { trade, .. } => Some(trade.row()),
-        Change::Order(_) | Change::OrderGone(_) => None,
+        Change::Order { .. } | Change::OrderGone(_) => None,
     });
     rows.collect()
 }

@@ -78,14 +78,14 @@ impl Facts {
 
 /// The trades of a replica in order, as if each had been reported once.
 fn trades<E: Engine>(replica: &Replica<E>) -> Vec<TradeRow> {
-    let changes = replica.snapshot().into_iter();
+    let changes = replica.snapshot();
     changes
         .filter_map(|change| match change {
             Change::Trade { trade, .. } => Some(TradeRow {
                 revision: 1,
                 ..trade.row()
             }),
-            Change::Order(_) | Change::OrderGone(_) => None,
+            Change::Order { .. } | Change::OrderGone(_) => None,
         })
         .collect()
 }

@@ -382,7 +382,7 @@ impl Network {
         reborn.exchange.handle_restored(now, OwnChain::MayBeLonger);
         let decode = |wire: &Arc<[u8]>| decode(wire, &self.genesis, &self.digest);
         reborn.applied = reborn.disk.iter().map(decode).collect();
-        reborn.baseline = reborn.exchange.replica().snapshot();
+        reborn.baseline = reborn.exchange.replica().snapshot().collect();
         reborn
             .baseline
             .iter()
@@ -571,7 +571,7 @@ impl Peer {
             disk: Vec::new(),
             in_flight: VecDeque::new(),
             applied: Vec::new(),
-            board: Board::new(author, usize::from(MARKETS)),
+            board: Board::new(author, usize::from(MARKETS), usize::MAX),
             baseline: Vec::new(),
             history: Vec::new(),
             accused: BTreeSet::new(),

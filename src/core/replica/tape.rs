@@ -100,6 +100,8 @@ fn facts(
         quantity: entry.quantity,
         buy: orders.id(buy),
         sell: orders.id(sell),
+        buyer: orders.author(buy),
+        seller: orders.author(sell),
         taker: side,
         status,
         time: orders.operations.row(entry.action.operation).time,
@@ -207,19 +209,39 @@ impl<E: Engine> Replica<E> {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// Everything that a view must know, as changes that are news to nobody.
-    pub fn snapshot(&self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for (index, market) in self.markets.iter().enumerate() {
-            changes.extend(tape(&self.orders, market, 0).map(|trade| Change::Trade {
+    /// Everything that a view must know, as if all of it were new: orders as they came, and trades
+    /// in log order.
+    pub fn snapshot(&self) -> impl Iterator<Item = Change> {
+        let markets = self.markets.iter().enumerate();
+        let trades = markets.flat_map(move |(index, market)| {
+            tape(&self.orders, market, 0).map(move |trade| Change::Trade {
                 position: position(&self.orders, &trade),
                 trade: self.standing_trade(market_index(index), &trade),
-                change: TradeChange::Moved,
+                change: TradeChange::New,
                 cause: self.orders.operations.row(trade.action.operation).id,
-            }));
-        }
-        changes.extend(self.orders.iter().map(Change::Order));
-        changes
+            })
+        });
+        let orders = self.orders.as_they_came().map(|row| Change::Order {
+            row,
+            open_before: None,
+        });
+        trades.chain(orders)
+    }
+
+    /// The newest `limit` trades of a market in log order, newest last.
+    pub fn trades(&self, market: MarketIndex, limit: usize) -> Vec<TradeRow> {
+        let log = &self.markets[usize::from(market.0)];
+        let newest = (0..log.log.len()).rev().flat_map(|at| {
+            let mut of_one: Vec<TapeEntry> = tape_of(&self.orders, log, at).collect();
+            of_one.reverse();
+            of_one
+        });
+        let mut trades: Vec<TradeRow> = newest
+            .take(limit)
+            .map(|trade| self.standing_trade(market, &trade).row())
+            .collect();
+        trades.reverse();
+        trades
     }
 
     /// The trades that an order made as it entered the book, in order.

@@ -109,7 +109,7 @@ impl World {
 
     fn trades(&self, node: usize) -> Vec<TradeRow> {
         let changes = self.nodes[node].replica().snapshot();
-        let trades = changes.into_iter().filter_map(|change| match change {
+        let trades = changes.filter_map(|change| match change {
             Change::Trade { trade, .. } => Some(trade.row()),
             _ => None,
         });

@@ -42,7 +42,7 @@ impl Host {
         }
         let trades = changes.into_iter().filter_map(|change| match change {
             Change::Trade { trade, change, .. } => Some((trade, change)),
-            Change::Order(_) | Change::OrderGone(_) => None,
+            Change::Order { .. } | Change::OrderGone(_) => None,
         });
         self.finals.waiting.extend(trades);
         if !self.unacknowledged.is_empty() {

@@ -71,14 +71,14 @@ impl Past<'_> {
     /// What confirming one of the newest tentative trades changes beside it.
     fn find_fault(&self) -> Option<String> {
         let exchange = self.exchange(&self.evidence.world.key(u32::MAX), &[]);
-        let trades = exchange.replica().snapshot().into_iter();
-        let trades = trades.filter_map(|change| match change {
-            Change::Trade { trade, .. } => Some(trade),
-            Change::Order(_) | Change::OrderGone(_) => None,
+        let changes = exchange.replica().snapshot();
+        let tentative = changes.filter_map(|change| match change {
+            Change::Trade { trade, .. } => (trade.status != TradeStatus::Final).then_some(trade),
+            Change::Order { .. } | Change::OrderGone(_) => None,
         });
-        let tentative = trades.filter(|trade| trade.status != TradeStatus::Final);
-        let mut newest = tentative.rev().take(TRADES_MAX);
-        newest.find_map(|trade| self.fault(&trade))
+        let tentative: Vec<TradeFacts> = tentative.collect();
+        let mut newest = tentative.iter().rev().take(TRADES_MAX);
+        newest.find_map(|trade| self.fault(trade))
     }
 
     /// What is different when first the buyer and then the seller too confirm a trade.
@@ -133,7 +133,7 @@ impl Past<'_> {
         let mut exchange = self.exchange(&key, &written);
         Some(Outcome {
             digests: exchange.digests(),
-            stands: exchange.replica().snapshot().iter().any(is_it),
+            stands: exchange.replica().snapshot().any(|change| is_it(&change)),
             written,
         })
     }

@@ -14,13 +14,13 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
                 .values()
                 .all(|row| board.order(&row.order) == Some(row));
         let markets = evidence.world.genesis.markets.len();
-        let folded: usize = (0..markets)
+        let folded: Option<usize> = (0..markets)
             .map(|at| {
                 let market = bitfitech_core::types::MarketIndex(at as u16);
-                board.trades(market, usize::MAX).len()
+                board.trades(market, usize::MAX).map(|trades| trades.len())
             })
             .sum();
-        if !orders_agree || folded != books.trades.len() {
+        if !orders_agree || folded != Some(books.trades.len()) {
             let host = host.index();
             findings.add(
                 "folding",

@@ -13,7 +13,6 @@ use bitfitech_actors::command_model::IdPrefix;
 use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::mailbox::QueryError;
 use bitfitech_actors::matcher::AskPath;
-use bitfitech_actors::messages::Reply;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
@@ -93,8 +92,11 @@ impl Arguments {
         match call {
             Call::Book => format!("book {} {}", word("pair"), word("depth")),
             Call::Trades => format!("trades {} {}", word("pair"), word("limit")),
-            Call::Orders if self.get("scope") == Some("all") => "orders all".to_owned(),
-            Call::Orders => "orders".to_owned(),
+            Call::Orders => {
+                let scope = self.get("scope").filter(|scope| *scope == "all");
+                let limit = self.number("limit").unwrap_or(u64::from(ORDERS_DEFAULT));
+                format!("orders {} {limit}", scope.unwrap_or_default())
+            }
             Call::Order => format!("order {}", word("order")),
             Call::Cancel => format!("cancel {}", word("order")),
             Call::Confirm => format!("confirm {}", word("trade")),
@@ -109,23 +111,6 @@ impl Arguments {
             // These are no commands of the console.
             _ => String::new(),
         }
-    }
-
-    /// A reply with as many orders as are asked for.
-    pub(super) fn limited(&self, reply: Reply) -> Reply {
-        let limit = self.number("limit").unwrap_or(u64::from(ORDERS_DEFAULT));
-        newest_orders(reply, usize::try_from(limit).unwrap_or(usize::MAX))
-    }
-}
-
-/// A reply without the oldest orders that are too many.
-pub(super) fn newest_orders(reply: Reply, limit: usize) -> Reply {
-    match reply {
-        Reply::Orders(mut rows) => {
-            rows.drain(..rows.len().saturating_sub(limit));
-            Reply::Orders(rows)
-        }
-        reply => reply,
     }
 }
 
@@ -327,7 +312,9 @@ mod tests {
             ("/api/v1/book", "book"),
             ("/api/v1/book?pair=BTC%2FUSD&depth=5", "book BTC/USD 5"),
             ("/api/v1/trades?limit=7", "trades 7"),
-            ("/api/v1/orders?scope=all", "orders all"),
+            ("/api/v1/orders", "orders 500"),
+            ("/api/v1/orders?scope=all", "orders all 500"),
+            ("/api/v1/orders?limit=7&scope=open", "orders 7"),
             ("/api/v1/orders/ab12cd34", "order ab12cd34"),
             (
                 "/api/v1/clock?order=ab12cd34&other=ab12cd35",

@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use super::Shared;
 use super::page;
 use super::problem::Problem;
-use super::request::{Arguments, newest_orders};
+use super::request::Arguments;
 use super::routes::ORDERS_DEFAULT;
 
 /// The protocol that the server chooses if a browser offers it, besides its token.
@@ -287,14 +287,14 @@ async fn snapshot(node: &Arc<NodeContext>, market: MarketIndex, number: u64) -> 
     let mut snapshot = json!({"number": number, "pair": pair, "node": page::node(node)});
     let book = format!("book {pair} {BOOK_LEVELS}");
     let trades = format!("trades {pair} {TRADES}");
+    let orders = format!("orders {ORDERS_DEFAULT}");
     for (name, line, field) in [
         ("book", &*book, None),
         ("trades", &*trades, Some("trades")),
-        ("orders", "orders", Some("orders")),
+        ("orders", &*orders, Some("orders")),
     ] {
         let answer = command::answer_to(node, line).await;
         let fields = answer.ok().map(|reply| {
-            let reply = newest_orders(reply, ORDERS_DEFAULT as usize);
             let fields = serde_json::to_value(reply_fields(&reply, &node.genesis));
             fields.expect("names are keys")
         });
