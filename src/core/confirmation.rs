@@ -218,19 +218,19 @@ impl Confirmations {
 
     /// The halves that the owner of `own` has signed for `other`.
     pub fn halves(&self, own: &OrderId, other: &OrderId) -> &[SignedHalf] {
-        let signed = self.signed.get(&(*own, *other));
-        signed.map_or(&[], |signed| &signed.halves)
+        let signed = self.signed.get(own, other);
+        signed.map_or(&[], |signed| signed.halves)
     }
 
     /// Whether the owner of `own` has refused `other`.
     pub fn has_refused(&self, own: &OrderId, other: &OrderId) -> bool {
-        let signed = self.signed.get(&(*own, *other));
+        let signed = self.signed.get(own, other);
         signed.is_some_and(|signed| !signed.refusals.is_empty())
     }
 
     /// Whether the owner of `own` has released what he withheld for `other`.
     pub fn has_released(&self, own: &OrderId, other: &OrderId) -> bool {
-        let signed = self.signed.get(&(*own, *other));
+        let signed = self.signed.get(own, other);
         signed.is_some_and(|signed| !signed.releases.is_empty())
     }
 
@@ -255,7 +255,7 @@ impl Confirmations {
         let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high) else {
             return PairTerms::default();
         };
-        let (low, high) = (&of_low.halves, &of_high.halves);
+        let (low, high) = (of_low.halves, of_high.halves);
         let mut complete = Few::default();
         while let Some(quantity) = self.complete_piece(low, high, complete.len()) {
             complete.push(quantity);
@@ -335,13 +335,8 @@ impl Confirmations {
         for action in &body.actions {
             match action {
                 Action::Confirm(half) => self.sign(half, index, dag),
-                Action::Decline { own, other, .. } | Action::Release { own, other, .. } => {
-                    let signed = self.signed.entry(own, other);
-                    signed.refusals.push(index);
-                    if matches!(action, Action::Release { .. }) {
-                        signed.releases.push(index);
-                    }
-                }
+                Action::Decline { own, other, .. } => self.signed.refuse(own, other, index),
+                Action::Release { own, other, .. } => self.signed.release(own, other, index),
                 Action::Place(_)
                 | Action::Cancel { .. }
                 | Action::Replace { .. }
@@ -481,7 +476,7 @@ impl Confirmations {
                     // An answer frees what goes beyond it.
                     Some((answer, quantity)) => (quantity < signed.quantity).then_some(answer),
                     None => {
-                        let refusals = self.signed.get(&(other, *own));
+                        let refusals = self.signed.get(&other, own);
                         let refusal = refusals.and_then(|it| it.refusals.first().copied());
                         refusal.or_else(|| self.silence(signed, &other, dag))
                     }
@@ -533,8 +528,8 @@ impl Confirmations {
         }
         let is_same = |action: &Action| action.pair() == Some((*own, *other));
         let same_operation = earlier.iter().filter(|action| is_same(action));
-        let signed = self.signed.get(&(*own, *other));
-        let before = signed.into_iter().flat_map(|signed| &signed.halves);
+        let signed = self.signed.get(own, other);
+        let before = signed.into_iter().flat_map(|signed| signed.halves);
         let before = before.filter(|signed| branch.holds(signed.operation));
         let pieces = same_operation.clone().filter_map(Action::half);
         let pieces = pieces.map(|half| half.piece);
@@ -545,7 +540,7 @@ impl Confirmations {
         {
             return Err(ConfirmationError::Twice);
         }
-        let refusals = signed.into_iter().flat_map(|signed| &signed.refusals);
+        let refusals = signed.into_iter().flat_map(|signed| signed.refusals);
         let refused_before = refusals.copied().any(|refusal| branch.holds(refusal));
         let is_refusal = |action: &Action| action.half().is_none();
         if refused_before || same_operation.into_iter().any(is_refusal) {
@@ -612,13 +607,13 @@ impl Confirmations {
         if let Some(answer) = self.named_answer(half, own, other, branch) {
             return half.quantity.0.min(answer.0);
         }
-        let releases = self.signed.get(&(*own, *other));
-        let mut releases = releases.into_iter().flat_map(|signed| &signed.releases);
+        let releases = self.signed.get(own, other);
+        let mut releases = releases.into_iter().flat_map(|signed| signed.releases);
         if releases.any(|release| branch.holds(*release)) {
             return 0;
         }
-        let refusals = self.signed.get(&(*other, *own));
-        let mut refusals = refusals.into_iter().flat_map(|signed| &signed.refusals);
+        let refusals = self.signed.get(other, own);
+        let mut refusals = refusals.into_iter().flat_map(|signed| signed.refusals);
         let until_ms = self.answer_until_ms(half);
         let is_given_back = branch.with_named(other, |named| {
             named.latest_ms > until_ms || refusals.any(|refusal| named.covers(*refusal, branch.dag))

@@ -25,6 +25,10 @@ const ORDERS_DEFAULT: usize = 200_000;
 /// Clients of each node, who have one order on its way each.
 const CLIENTS: usize = 32;
 
+/// The price goes up and down again within so many orders of a client, so that what rests trades
+/// in the end: a book that only grows would count as history.
+const WAVE: usize = 400;
+
 /// What the node with many peers may use.
 const MEMORY_BYTES: u64 = 512 << 20;
 
@@ -61,9 +65,10 @@ impl Client {
 
     /// Places so many orders, one after the other, and says how long each took.
     fn run(mut self, orders: usize) -> Course {
-        let took = (0..orders).map(|_| {
+        let took = (0..orders).map(|number| {
             let side = ["buy", "sell"][self.generator.below(2)];
-            let price = self.generator.between(29_900, 30_100);
+            let mid = 29_900 + (number % WAVE).min(WAVE - number % WAVE);
+            let price = self.generator.between(mid - 10, mid + 10);
             let begin = Instant::now();
             self.place(side, price);
             begin.elapsed()

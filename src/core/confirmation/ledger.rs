@@ -1,71 +1,92 @@
-//! Where what was signed is kept: by pairs of numbers, in little memory.
+//! Where what was signed is kept: pairs of orders, in little memory.
 //!
 //! The ids of two orders are 64 bytes, and every pair is looked up from both sides. So each order
-//! of which anything was signed gets a number, and nearly every pair needs one half of each owner
-//! and no list.
+//! of which anything was signed gets a number, and so does each pair. A pair is found by the
+//! numbers of its orders, or along the list of all pairs of one of them. Nearly every pair needs
+//! one half of each owner and nothing else.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Deref;
 
 use super::{OrderPair, SignedHalf};
 use crate::chunks::Chunks;
 use crate::dag::OpIndex;
 use crate::few::Few;
-use crate::matching::{IdTable, Slot, TagKey};
+use crate::matching::{IdTable, Slot, Tag, TagKey};
 use crate::types::OrderId;
 
-/// Operations, where mostly there are none.
+/// Refusals by the owner of one order, and those of them that are releases.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::box_collection,
-    reason = "an empty vector is 24 bytes of every entry, an absent box 8"
-)]
-pub(super) struct Rare(Option<Box<Vec<OpIndex>>>);
-
-impl Rare {
-    pub(super) fn push(&mut self, operation: OpIndex) {
-        self.0.get_or_insert_default().push(operation);
-    }
-}
-
-impl Deref for Rare {
-    type Target = [OpIndex];
-
-    fn deref(&self) -> &[OpIndex] {
-        self.0.as_ref().map_or(&[], |operations| operations)
-    }
-}
-
-impl<'a> IntoIterator for &'a Rare {
-    type Item = &'a OpIndex;
-    type IntoIter = core::slice::Iter<'a, OpIndex>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
+struct Refusals {
+    all: Vec<OpIndex>,
+    releases: Vec<OpIndex>,
 }
 
 /// What the owner of one order has signed about another order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Signed {
-    pub(super) halves: Few<SignedHalf>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Signed<'a> {
+    pub(super) halves: &'a [SignedHalf],
     /// Refusals and releases.
-    pub(super) refusals: Rare,
-    pub(super) releases: Rare,
+    pub(super) refusals: &'a [OpIndex],
+    pub(super) releases: &'a [OpIndex],
 }
 
 /// The number of an order. It depends on the order of arrival.
 type Number = u32;
 
-/// Two orders by their numbers.
+/// The number of a pair, likewise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PairNumber(Number, Number);
+pub(super) struct PairNumber(u32);
 
 impl PairNumber {
     /// Where a search begins.
-    pub(super) const LEAST: Self = Self(0, 0);
+    pub(super) const LEAST: Self = Self(0);
+
+    /// The end of a list.
+    const NONE: Self = Self(u32::MAX);
+}
+
+/// Which of the two orders of a pair: that of the lower number, or the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Lower = 0,
+    Higher = 1,
+}
+
+impl Place {
+    /// The place of `own` beside `other`.
+    fn of(own: Number, other: Number) -> Self {
+        if own < other {
+            Self::Lower
+        } else {
+            Self::Higher
+        }
+    }
+}
+
+/// Two orders of which anything was signed together.
+struct Pair {
+    /// The lower number first.
+    orders: [Number; 2],
+    /// For each of them the pair of it that came before this one.
+    before: [PairNumber; 2],
+    /// What the owner of each has signed.
+    halves: [Few<SignedHalf>; 2],
+    /// Mostly there are none.
+    refusals: Option<Box<[Refusals; 2]>>,
+}
+
+impl Pair {
+    /// What the owner of one of the two has signed.
+    fn signed(&self, place: Place) -> Signed<'_> {
+        let refusals = self.refusals.as_ref();
+        let refusals = refusals.map(|refusals| &refusals[place as usize]);
+        Signed {
+            halves: &self.halves[place as usize],
+            refusals: refusals.map_or(&[], |refusals| &refusals.all),
+            releases: refusals.map_or(&[], |refusals| &refusals.releases),
+        }
+    }
 }
 
 /// An order of which anything was signed.
@@ -73,15 +94,18 @@ struct Party {
     id: OrderId,
     /// All that was ever promised of it, whatever was given back.
     promised: u64,
+    /// Its newest pair.
+    last: PairNumber,
 }
 
-/// What was signed, by own order, then the other one.
+/// What was signed.
 pub(super) struct Ledger {
     key: TagKey,
-    by_id: IdTable,
+    number_of: IdTable,
     parties: Chunks<Party>,
-    /// Where one direction is, the other one is too.
-    signed: BTreeMap<(Number, Number), Signed>,
+    /// By the numbers of both orders.
+    pair_of: IdTable,
+    pairs: Chunks<Pair>,
 }
 
 impl Ledger {
@@ -89,15 +113,16 @@ impl Ledger {
     pub(super) fn new(secret: &[u8; 32]) -> Self {
         Self {
             key: TagKey::new(secret),
-            by_id: IdTable::new(),
+            number_of: IdTable::new(),
             parties: Chunks::new(),
-            signed: BTreeMap::new(),
+            pair_of: IdTable::new(),
+            pairs: Chunks::new(),
         }
     }
 
     fn number(&self, order: &OrderId) -> Option<Number> {
         let is_wanted = |slot: Slot| self.parties[slot.0 as usize].id == *order;
-        let found = self.by_id.find(self.key.tag(order), is_wanted);
+        let found = self.number_of.find(self.key.tag(order), is_wanted);
         found.map(|slot| slot.0)
     }
 
@@ -106,84 +131,146 @@ impl Ledger {
             return number;
         }
         let number = u32::try_from(self.parties.len()).expect("fewer than 2^32 orders");
-        self.by_id.insert(self.key.tag(order), Slot(number));
+        self.number_of.insert(self.key.tag(order), Slot(number));
         self.parties.push(Party {
             id: *order,
             promised: 0,
+            last: PairNumber::NONE,
         });
+        number
+    }
+
+    fn party(&self, number: Number) -> &Party {
+        &self.parties[number as usize]
+    }
+
+    fn pair_at(&self, PairNumber(number): PairNumber) -> &Pair {
+        &self.pairs[number as usize]
+    }
+
+    /// What a pair is found by.
+    fn tag(&self, [lower, higher]: [Number; 2]) -> Tag {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&lower.to_le_bytes());
+        bytes[4..8].copy_from_slice(&higher.to_le_bytes());
+        self.key.tag(&OrderId(bytes))
+    }
+
+    /// The pair of two orders.
+    fn find(&self, own: Number, other: Number) -> Option<PairNumber> {
+        let orders = [own.min(other), own.max(other)];
+        let is_wanted = |slot: Slot| self.pair_at(PairNumber(slot.0)).orders == orders;
+        let found = self.pair_of.find(self.tag(orders), is_wanted);
+        found.map(|slot| PairNumber(slot.0))
+    }
+
+    fn find_or_new(&mut self, own: Number, other: Number) -> PairNumber {
+        if let Some(number) = self.find(own, other) {
+            return number;
+        }
+        let number = u32::try_from(self.pairs.len()).expect("fewer than 2^32 pairs");
+        let number = PairNumber(number);
+        let orders = [own.min(other), own.max(other)];
+        self.pair_of.insert(self.tag(orders), Slot(number.0));
+        self.pairs.push(Pair {
+            orders,
+            before: orders.map(|order| self.party(order).last),
+            halves: [const { Few::None }; 2],
+            refusals: None,
+        });
+        for order in orders {
+            self.parties[order as usize].last = number;
+        }
         number
     }
 
     /// What the owner of the first order has signed about the second, if anything was signed of
     /// the two.
-    pub(super) fn get(&self, (own, other): &(OrderId, OrderId)) -> Option<&Signed> {
-        let pair = (self.number(own)?, self.number(other)?);
-        self.signed.get(&pair)
+    pub(super) fn get(&self, own: &OrderId, other: &OrderId) -> Option<Signed<'_>> {
+        let (own, other) = (self.number(own)?, self.number(other)?);
+        let pair = self.pair_at(self.find(own, other)?);
+        Some(pair.signed(Place::of(own, other)))
     }
 
     /// What the owner of each of two orders has signed about the other, if anything was signed.
-    pub(super) fn both(&self, first: &OrderId, second: &OrderId) -> Option<[&Signed; 2]> {
+    pub(super) fn both(&self, first: &OrderId, second: &OrderId) -> Option<[Signed<'_>; 2]> {
         let (first, second) = (self.number(first)?, self.number(second)?);
-        let of_first = self.signed.get(&(first, second))?;
-        Some([of_first, self.signed.get(&(second, first))?])
+        let pair = self.pair_at(self.find(first, second)?);
+        let places = [Place::of(first, second), Place::of(second, first)];
+        Some(places.map(|place| pair.signed(place)))
     }
 
-    /// What the owner of the first order has signed about the second, to be changed; it is there
-    /// from now on, in both directions.
-    pub(super) fn entry(&mut self, own: &OrderId, other: &OrderId) -> &mut Signed {
-        let (own, other) = (self.number_or_new(own), self.number_or_new(other));
-        self.entry_of(own, other)
-    }
-
-    fn entry_of(&mut self, own: Number, other: Number) -> &mut Signed {
-        self.signed.entry((other, own)).or_default();
-        self.signed.entry((own, other)).or_default()
-    }
-
-    /// Notes a half, and that so much more is promised of the own order. The numbers of the two
-    /// orders do not depend on which of them is named first.
+    /// Notes a half, and that so much more is promised of the own order. The number of the pair
+    /// does not depend on which of the two is named first.
     pub(super) fn sign(&mut self, own: &OrderId, other: &OrderId, half: SignedHalf) -> PairNumber {
         let (own, other) = (self.number_or_new(own), self.number_or_new(other));
-        self.entry_of(own, other).halves.push(half);
+        let number = self.find_or_new(own, other);
+        let pair = &mut self.pairs[number.0 as usize];
+        pair.halves[Place::of(own, other) as usize].push(half);
         let promised = &mut self.parties[own as usize].promised;
         *promised = promised.saturating_add(half.quantity.0);
-        PairNumber(own.min(other), own.max(other))
+        number
     }
 
-    /// The orders with these numbers.
-    pub(super) fn pair(&self, PairNumber(first, second): PairNumber) -> OrderPair {
-        let id = |number: Number| self.parties[number as usize].id;
-        OrderPair::new(id(first), id(second))
+    /// Notes a refusal.
+    pub(super) fn refuse(&mut self, own: &OrderId, other: &OrderId, refusal: OpIndex) {
+        self.refusals(own, other).all.push(refusal);
+    }
+
+    /// Notes a release, which is a refusal too.
+    pub(super) fn release(&mut self, own: &OrderId, other: &OrderId, release: OpIndex) {
+        self.refuse(own, other, release);
+        self.refusals(own, other).releases.push(release);
+    }
+
+    fn refusals(&mut self, own: &OrderId, other: &OrderId) -> &mut Refusals {
+        let (own, other) = (self.number_or_new(own), self.number_or_new(other));
+        let number = self.find_or_new(own, other);
+        let refusals = &mut self.pairs[number.0 as usize].refusals;
+        &mut refusals.get_or_insert_default()[Place::of(own, other) as usize]
+    }
+
+    /// The orders of this pair.
+    pub(super) fn pair(&self, number: PairNumber) -> OrderPair {
+        let [first, second] = self.pair_at(number).orders;
+        OrderPair::new(self.party(first).id, self.party(second).id)
     }
 
     /// All that was ever promised of an order.
     pub(super) fn promised(&self, order: &OrderId) -> u64 {
         let number = self.number(order);
-        number.map_or(0, |number| self.parties[number as usize].promised)
+        number.map_or(0, |number| self.party(number).promised)
     }
 
-    /// The orders about which anything was signed together with this one, in no order.
+    /// The orders about which anything was signed together with this one, the newest pair first.
     pub(super) fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
         let own = self.number(order);
-        let of_own = own.map(|own| self.signed.range((own, 0)..=(own, Number::MAX)));
-        let partners = of_own.into_iter().flatten();
-        partners.map(|((_, other), _)| self.parties[*other as usize].id)
+        let mut next = own.map_or(PairNumber::NONE, |own| self.party(own).last);
+        core::iter::from_fn(move || {
+            let own = own.filter(|_| next != PairNumber::NONE)?;
+            let pair = self.pair_at(next);
+            let [lower, higher] = pair.orders;
+            let (place, other) = match own == lower {
+                true => (Place::Lower, higher),
+                false => (Place::Higher, lower),
+            };
+            next = pair.before[place as usize];
+            Some(self.party(other).id)
+        })
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
     pub(super) fn pairs(&self) -> Vec<OrderPair> {
-        let once = self.signed.keys().filter(|(own, other)| own < other);
-        let pairs = once.map(|(own, other)| self.pair(PairNumber(*own, *other)));
-        let mut pairs: Vec<OrderPair> = pairs.collect();
+        let all = (0..).take(self.pairs.len());
+        let mut pairs: Vec<OrderPair> = all.map(|number| self.pair(PairNumber(number))).collect();
         pairs.sort_unstable();
         pairs
     }
 
-    /// How many bytes of memory it takes, about: nodes of the tree are two thirds full.
+    /// How many bytes of memory it takes, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        let entry = size_of::<((Number, Number), Signed)>();
-        let found = self.by_id.memory_bytes() + self.parties.memory_bytes();
-        found + self.signed.len() * entry * 3 / 2
+        let found = self.number_of.memory_bytes() + self.pair_of.memory_bytes();
+        found + self.parties.memory_bytes() + self.pairs.memory_bytes()
     }
 }
 
@@ -211,13 +298,14 @@ mod tests {
     fn what_was_signed_is_found_from_both_sides_and_in_the_order_of_ids() {
         let mut ledger = Ledger::new(&[7; 32]);
         for (own, other) in [(1, 2), (3, 1), (2, 1), (1, 4)] {
-            ledger.entry(&order(own), &order(other));
             for number in 0..u32::from(own) {
                 ledger.sign(&order(own), &order(other), half(number));
             }
         }
+        ledger.refuse(&order(2), &order(1), OpIndex(7));
+        ledger.release(&order(1), &order(2), OpIndex(8));
         let halves = |own, other| {
-            let signed = ledger.get(&(order(own), order(other)));
+            let signed = ledger.get(&order(own), &order(other));
             signed.map(|signed| signed.halves.len())
         };
         assert_eq!((halves(1, 2), halves(2, 1)), (Some(1), Some(2)));
@@ -228,6 +316,8 @@ mod tests {
             both.map(|both| both.map(|it| it.halves.len())),
             Some([1, 2])
         );
+        let refusals = both.map(|both| both.map(|it| (it.refusals.len(), it.releases.len())));
+        assert_eq!(refusals, Some([(1, 1), (1, 0)]));
         assert!(ledger.both(&order(2), &order(3)).is_none());
         assert_eq!(ledger.promised(&order(3)), 3);
         assert_eq!(ledger.promised(&order(4)), 0);
@@ -239,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_with_a_half_of_each_owner_is_two_small_entries() {
-        assert_eq!(size_of::<Signed>(), 56);
+    fn a_pair_with_a_half_of_each_owner_is_small() {
+        assert_eq!((size_of::<Pair>(), size_of::<Party>()), (104, 48));
     }
 }
