@@ -399,7 +399,7 @@ impl<E: Engine> Exchange<E> {
         let (position, owner) = (self.dag.position(index), self.dag.author(index));
         self.replica.stage(operation, owner, position, late_ms);
         if let Some(settlement) = &mut self.settlement {
-            settlement.handle_applied(self.seen, operation, index);
+            settlement.handle_applied(self.seen, operation, index, &self.dag);
         }
         if self.membership.insert(operation, index) {
             self.outputs.push_back(Output::Membership);

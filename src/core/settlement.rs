@@ -142,8 +142,7 @@ impl Step {
 pub(crate) struct Settlement {
     config: SettlementConfig,
     own: AuthorKey,
-    /// Own orders that there have been.
-    orders: BTreeSet<OrderId>,
+    /// Own orders in the book.
     open: BTreeSet<OrderId>,
     /// When own orders expire, in Unix milliseconds.
     expiries: BTreeMap<OrderId, u64>,
@@ -181,7 +180,6 @@ impl Settlement {
         Self {
             config,
             own,
-            orders: BTreeSet::new(),
             open: BTreeSet::new(),
             expiries: BTreeMap::new(),
             endings: BTreeMap::new(),
@@ -222,13 +220,18 @@ impl Settlement {
     }
 
     /// An operation has been applied.
-    pub(crate) fn handle_applied(&mut self, now: Now, operation: &Operation, index: OpIndex) {
+    pub(crate) fn handle_applied(
+        &mut self,
+        now: Now,
+        operation: &Operation,
+        index: OpIndex,
+        dag: &Dag,
+    ) {
         let is_own = operation.body().author == self.own;
         for (number, action) in (0..).zip(&operation.body().actions) {
             match action {
                 Action::Place(place) if is_own => {
                     let order = OrderId::new(&operation.id(), number);
-                    self.orders.insert(order);
                     self.expiries
                         .extend(place.expires_ms.map(|at_ms| (order, at_ms)));
                 }
@@ -237,7 +240,6 @@ impl Settlement {
                 }
                 Action::Replace { order, .. } if is_own => {
                     let new = OrderId::new(&operation.id(), number);
-                    self.orders.insert(new);
                     self.endings.entry(*order).or_insert(index);
                     let inherited = self.expiries.get(order).copied();
                     self.expiries.extend(inherited.map(|at_ms| (new, at_ms)));
@@ -245,7 +247,12 @@ impl Settlement {
                 _ => {}
             }
             if let (Some(market), Some((own, other))) = (action.market(), action.pair()) {
-                self.watch_pair(now, market, own, other);
+                if is_own {
+                    self.watch_pair(now, market, (own, other));
+                }
+                if dag.author_of_order(&other) == Some(self.own) {
+                    self.watch_pair(now, market, (other, own));
+                }
             }
         }
     }
@@ -279,20 +286,20 @@ impl Settlement {
         }
         for change in changes {
             if let Change::Trade { trade, .. } = change {
-                self.watch_pair(now, trade.market, trade.buy, trade.sell);
+                if trade.buyer == self.own {
+                    self.watch_pair(now, trade.market, (trade.buy, trade.sell));
+                }
+                if trade.seller == self.own {
+                    self.watch_pair(now, trade.market, (trade.sell, trade.buy));
+                }
             }
         }
     }
 
-    /// There is news of a pair, one of which may be an own order.
-    fn watch_pair(&mut self, now: Now, market: MarketIndex, first: OrderId, second: OrderId) {
-        for pair in [(first, second), (second, first)] {
-            if !self.orders.contains(&pair.0) {
-                continue;
-            }
-            self.news_ms.get_or_insert(now.monotonic_ms);
-            self.watched.note(now, market, pair);
-        }
+    /// There is news of an own order and another one.
+    fn watch_pair(&mut self, now: Now, market: MarketIndex, pair: Pair) {
+        self.news_ms.get_or_insert(now.monotonic_ms);
+        self.watched.note(now, market, pair);
     }
 
     /// All pairs of an own order are to be looked at.
