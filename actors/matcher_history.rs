@@ -44,8 +44,7 @@ impl Handler<Snapshot> for MatcherActor {
 
     fn handle(&mut self, _ask: Snapshot, _context: &mut Context<Self>) -> SnapshotReply {
         let mut board = Box::new(empty_board(&self.node));
-        let changes = self.exchange.snapshot();
-        changes.for_each(|change| board.apply(&change));
+        board.load(self.exchange.snapshot_newest_first());
         let markets = 0..self.node.genesis.markets.len();
         let markets = markets.map(|at| MarketIndex(u16::try_from(at).expect("at most 256")));
         let replica = self.exchange.replica();

@@ -112,6 +112,43 @@ impl Board {
         }
     }
 
+    /// Takes in all that there is, newest first: what would be forgotten again is only counted.
+    pub fn load(&mut self, newest_first: impl Iterator<Item = Change>) {
+        let (mut trades, mut orders) = (Vec::new(), Vec::new());
+        let mut finals = alloc::vec![0; self.markets.len()];
+        let finals_max = self.finals_max();
+        for change in newest_first {
+            match &change {
+                Change::Trade {
+                    position, trade, ..
+                } => {
+                    let market = usize::from(trade.market.0);
+                    finals[market] += usize::from(trade.status == TradeStatus::Final);
+                    if trade.status == TradeStatus::Final && finals[market] > finals_max {
+                        let market = &mut self.markets[market];
+                        market.forgotten = market.forgotten.max(Some(*position));
+                        self.trade_count += 1;
+                        self.final_count += 1;
+                    } else {
+                        trades.push(change);
+                    }
+                }
+                Change::Order { row, .. } => {
+                    let is_own_open = row.author == self.own && row.ended.is_none();
+                    if orders.len() < self.recent_max || is_own_open {
+                        orders.push(change);
+                    } else {
+                        self.change_level(row, None, row.open_quantity());
+                        self.forget(row);
+                    }
+                }
+                Change::OrderGone(_) => {}
+            }
+        }
+        let oldest_first = trades.iter().rev().chain(orders.iter().rev());
+        oldest_first.for_each(|change| self.apply(change));
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: &Change) {
         match change {
@@ -156,10 +193,15 @@ impl Board {
         Some(old.status)
     }
 
+    /// How many final trades of a market are kept.
+    fn finals_max(&self) -> usize {
+        (self.recent_max / self.markets.len()).max(1)
+    }
+
     /// Puts a trade in. If there are too many final ones, that which has been final for longest is
     /// forgotten.
     fn insert_trade(&mut self, position: TradePosition, row: TradeRow) {
-        let recent_max = (self.recent_max / self.markets.len()).max(1);
+        let finals_max = self.finals_max();
         let market = &mut self.markets[usize::from(row.market.0)];
         let status = match row.status {
             TradeStatus::Final => TradeStatus::Final,
@@ -177,7 +219,7 @@ impl Board {
             market.finals.push_back(row.trade);
         }
         market.trades.insert(position, TradeRow { status, ..row });
-        if market.finals.len() <= recent_max {
+        if market.finals.len() <= finals_max {
             return;
         }
         let oldest = market.finals.pop_front();
@@ -243,10 +285,17 @@ impl Board {
         if self.orders.get(&order).is_none_or(is_kept) {
             return;
         }
+        if let Some(known) = self.remove_order(&order) {
+            self.forget(&known.row);
+        }
+    }
+
+    /// Notes that an order is not known here.
+    fn forget(&mut self, row: &OrderRow) {
         self.has_forgotten_orders = true;
-        let forgotten = self.remove_order(&order).map(|known| known.row);
-        let own = forgotten.filter(|row| row.author == self.own);
-        self.own_forgotten = self.own_forgotten.max(own.as_ref().map(place));
+        if row.author == self.own {
+            self.own_forgotten = self.own_forgotten.max(Some(place(row)));
+        }
     }
 
     /// The best `depth` levels of both sides of a market.

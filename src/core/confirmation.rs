@@ -244,6 +244,13 @@ impl Confirmations {
         self.signed.pairs()
     }
 
+    /// Pairs with a half that its partner may still answer, as far as is known here, or answered
+    /// not long ago.
+    pub(crate) fn awaiting(&self) -> impl Iterator<Item = (MarketIndex, OrderPair)> + '_ {
+        let awaiting = self.awaiting.iter();
+        awaiting.map(|(_, _, market, pair)| (*market, self.signed.pair(*pair)))
+    }
+
     /// How many bytes of memory it takes, about.
     pub fn memory_bytes(&self) -> usize {
         let awaiting = self.awaiting.len() * size_of::<Awaiting>() * 3 / 2;

@@ -51,9 +51,10 @@ pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 /// invents heads of its chain and always has something to pull keeps it from writing for so long.
 pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 
-/// Restored operations between two merges: confirmations look orders up in what is not merged yet,
-/// one by one, so a whole history in one merge would take time in proportion to its square.
-const RESTORE_MERGE_EVERY: usize = 1_024;
+/// So many actions and confirmations of the own store are merged at once: confirmations come after
+/// what they confirm, and what is merged with them need not be taken back for them. A guess: some
+/// 50 MB while the store is read.
+const RESTORED_AT_ONCE: usize = 1 << 18;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
@@ -211,11 +212,11 @@ impl<E: Engine> Exchange<E> {
         self.held.len()
     }
 
-    /// Everything that a view must know. It contains the changes that wait, and they are not
-    /// reported once more.
-    pub fn snapshot(&mut self) -> impl Iterator<Item = Change> {
+    /// Everything that a view must know, newest first. It contains the changes that wait, and they
+    /// are not reported once more.
+    pub fn snapshot_newest_first(&mut self) -> impl Iterator<Item = Change> {
         self.held.clear();
-        self.replica.snapshot()
+        self.replica.snapshot_newest_first()
     }
 
     /// How many operations are on disk.
@@ -249,7 +250,7 @@ impl<E: Engine> Exchange<E> {
         }
         self.enter(operation, 0);
         self.persisted = self.dag.len();
-        if self.persisted.is_multiple_of(RESTORE_MERGE_EVERY) {
+        if self.replica.staged_count() >= RESTORED_AT_ONCE {
             self.replica.merge_all();
         }
         Ok(())
@@ -259,12 +260,9 @@ impl<E: Engine> Exchange<E> {
     pub fn handle_restored(&mut self, now: Now, own_chain: OwnChain) {
         self.seen = now;
         self.replica.merge_all();
-        if let Some(settlement) = &mut self.settlement {
-            let mut changes = self.replica.snapshot().peekable();
-            while changes.peek().is_some() {
-                let some: Vec<Change> = changes.by_ref().take(RESTORE_MERGE_EVERY).collect();
-                settlement.handle_changes(now, &some);
-            }
+        if let Some(mut settlement) = self.settlement.take() {
+            settlement.handle_restored(now, &self.scene());
+            self.settlement = Some(settlement);
         }
         self.write_gate = match own_chain {
             OwnChain::Complete => WriteGate::Open,

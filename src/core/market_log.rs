@@ -106,7 +106,9 @@ pub(crate) struct MarketLog<E> {
     /// Orders that were cancelled before they were known; in no order.
     pub(crate) strangers: Chunks<OrderId>,
     /// Staged, but for what waits in a lane.
-    pub(crate) incoming: Vec<LogEntry>,
+    incoming: Vec<LogEntry>,
+    /// Where in `incoming` actions have orders of their own: their seats only grow.
+    incoming_orders: Vec<u32>,
     /// What was signed about its orders.
     pub(crate) terms: MarketTerms,
     /// The seats of each author's orders, in the order of arrival.
@@ -232,6 +234,7 @@ impl<E> MarketLog<E> {
             alterations: Chunks::new(),
             strangers: Chunks::new(),
             incoming: Vec::new(),
+            incoming_orders: Vec::new(),
             terms: MarketTerms::new(),
             seats_of: BTreeMap::new(),
             successors: BTreeMap::new(),
@@ -281,9 +284,26 @@ impl<E> MarketLog<E> {
         places.find(|at| self.log[*at].own == own)
     }
 
+    /// Takes in an action that has no effect before the next merge.
+    pub(crate) fn stage(&mut self, entry: LogEntry) {
+        if entry.own != Slot::NONE {
+            let at = u32::try_from(self.incoming.len()).expect("far fewer than 2^32 wait");
+            self.incoming_orders.push(at);
+        }
+        self.incoming.push(entry);
+    }
+
+    /// How many actions and terms of pairs were staged and not yet looked at.
+    pub(crate) fn staged_count(&self) -> usize {
+        self.incoming.len() + self.terms.incoming.len()
+    }
+
     /// The action that makes an order, if it waits to be merged.
     pub(crate) fn waiting(&self, own: Slot) -> Option<&LogEntry> {
-        let staged = self.incoming.iter().find(|entry| entry.own == own);
+        let entry = |at: &u32| &self.incoming[*at as usize];
+        let orders = &self.incoming_orders;
+        let at = orders.partition_point(|at| entry(at).own < own);
+        let staged = orders.get(at).map(entry).filter(|entry| entry.own == own);
         staged.or_else(|| self.lanes.find(own).map(|(entry, _)| entry))
     }
 
@@ -301,6 +321,7 @@ impl<E> MarketLog<E> {
         now_ms: Option<u64>,
     ) -> Vec<LogEntry> {
         let mut due = core::mem::take(&mut self.incoming);
+        self.incoming_orders.clear();
         self.lanes.take_entries(now_ms, &mut due);
         due.sort_unstable_by(|first, second| first.order(second, operations));
         for lane in [Reach::Far, Reach::Near] {
@@ -364,7 +385,9 @@ impl<E> MarketLog<E> {
         E: Engine,
     {
         let entries = self.incoming.capacity() + self.lanes.capacity();
+        let numbers = self.incoming_orders.capacity() * size_of::<u32>();
         let passing = entries * size_of::<LogEntry>()
+            + numbers
             + self.effects.capacity() * size_of::<Effect>()
             + self.engine.undo_memory_bytes();
         let addressed = self.alterations.memory_bytes() + self.strangers.memory_bytes();

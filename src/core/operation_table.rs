@@ -17,10 +17,20 @@ use crate::types::{AuthorKey, HybridTime, OpId, OrderId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct OperationPlace(u32);
 
-#[cfg(test)]
 impl OperationPlace {
     /// Some place.
+    #[cfg(test)]
     pub(crate) const FIRST: Self = Self(0);
+
+    /// The place as an entry of a table by ids.
+    pub(crate) fn slot(self) -> Slot {
+        Slot(self.0)
+    }
+
+    /// The place of such an entry.
+    pub(crate) fn of_slot(slot: Slot) -> Self {
+        Self(slot.0)
+    }
 }
 
 /// An operation.

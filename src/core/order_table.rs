@@ -1,9 +1,9 @@
 //! All orders that there have been, and which of them the present merge has touched.
 //!
-//! Orders stand in one long list of *seats* and keep theirs for ever. There are two ways to them: a
-//! hash table from the order's id, for the effects of the engines, and the
-//! [operations](crate::operation_table), sorted, for whoever wants orders in the order of their
-//! ids.
+//! Orders stand in one long list of *seats* and keep theirs for ever. An order's id is that of its
+//! operation but for one byte, and the seats of an operation follow each other. So the ways to an
+//! order lead over its [operation](crate::operation_table): a hash table for whoever has an id, and
+//! the operations in the order of their ids for whoever wants orders in the order of theirs.
 //!
 //! A seat is reserved when the operation is staged, long before the order enters its book, and is
 //! *taken* while the order's action is done. Of a new order it has the terms from the start, so
@@ -25,7 +25,7 @@ use crate::matching::{
 use crate::op::{ACTIONS_MAX, Action, Operation, Place};
 use crate::operation_table::{OperationPlace, OperationTable};
 use crate::prefetch::prefetch;
-use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Side, Ticks};
+use crate::types::{AuthorKey, Lots, MarketIndex, OpStem, OrderId, Side, Ticks};
 use crate::view::{Change, OrderRow};
 
 /// What the price of a seat means.
@@ -118,7 +118,8 @@ impl Seat {
 /// All orders.
 pub(crate) struct OrderTable {
     key: TagKey,
-    by_id: IdTable,
+    /// Operations that may have made orders.
+    by_operation: IdTable,
     pub(crate) operations: OperationTable,
     seats: Chunks<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
@@ -139,7 +140,7 @@ impl OrderTable {
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
         Self {
             key: TagKey::new(secret),
-            by_id: IdTable::new(),
+            by_operation: IdTable::new(),
             operations: OperationTable::new(),
             seats: Chunks::new(),
             originals: BTreeMap::new(),
@@ -166,8 +167,6 @@ impl OrderTable {
         let first = self.next_slot();
         self.operations
             .add(operation, (owner, depth), late_ms, first);
-        let mut tags = [Tag::default(); ACTIONS_MAX];
-        let mut count = 0;
         for (index, action) in (0..).zip(&operation.body().actions) {
             let seat = match action {
                 Action::Place(terms) => Seat::placed(place, index, terms),
@@ -187,16 +186,10 @@ impl OrderTable {
                 _ => continue,
             };
             self.seats.push(seat);
-            tags[count] = self.key.tag(&OrderId::new(&operation.id(), index));
-            count += 1;
         }
-        tags[..count]
-            .iter()
-            .for_each(|tag| self.by_id.prefetch(*tag));
-        for (number, &tag) in (first.0..).zip(&tags[..count]) {
-            self.by_id.insert(tag, Slot(number));
-        }
-        if count > 0 {
+        if first != self.next_slot() {
+            let tag = self.tag(&operation.id().stem());
+            self.by_operation.insert(tag, place.slot());
             self.operations.index(place);
         }
         (place, first.0..self.next_slot().0)
@@ -296,13 +289,36 @@ impl OrderTable {
         }
     }
 
+    /// What an operation is found by.
+    fn tag(&self, stem: &OpStem) -> Tag {
+        self.key.tag(&stem.padded())
+    }
+
     /// The place of the order with this id, whether it is there or not.
     pub(crate) fn find(&self, id: &OrderId) -> Option<Slot> {
-        let is_wanted = |slot| {
-            let seat = self.seat(slot);
-            seat.index == id.0[31] && self.operations.row(seat.operation).id.0[..31] == id.0[..31]
-        };
-        self.by_id.find(self.key.tag(id), is_wanted)
+        let stem = id.stem();
+        let row = |slot| self.operations.row(OperationPlace::of_slot(slot));
+        let is_wanted = |slot| row(slot).id.stem() == stem;
+        let operation = self.by_operation.find(self.tag(&stem), is_wanted)?;
+        let operation = OperationPlace::of_slot(operation);
+        let mut slot = self.latest_seat(operation, id);
+        // Not every action of an operation has a seat.
+        loop {
+            let seat = self.seats.get(slot.0 as usize);
+            match seat.filter(|seat| seat.operation == operation) {
+                Some(seat) if seat.index == id.index() => return Some(slot),
+                Some(seat) if seat.index < id.index() => return None,
+                _ if slot == self.operations.row(operation).first_order => return None,
+                _ => slot = Slot(slot.0 - 1),
+            }
+        }
+    }
+
+    /// Where an order of an operation would be if all actions before it had seats: it is there or
+    /// before.
+    fn latest_seat(&self, operation: OperationPlace, id: &OrderId) -> Slot {
+        let Slot(first) = self.operations.row(operation).first_order;
+        Slot(first.saturating_add(u32::from(id.index())))
     }
 
     /// All orders whose ids lie between these, both included, in the order of their ids.
@@ -322,7 +338,7 @@ impl OrderTable {
     }
 
     /// All orders as their operations came.
-    pub(crate) fn as_they_came(&self) -> impl Iterator<Item = OrderRow> {
+    pub(crate) fn as_they_came(&self) -> impl DoubleEndedIterator<Item = OrderRow> {
         let seats = (0..self.seats.len()).map(|number| &self.seats[number]);
         let orders = seats.filter(|seat| seat.is_taken);
         orders.map(|seat| self.row(seat))
@@ -352,19 +368,26 @@ impl OrderTable {
     /// from memory together, for the processor does not have to wait for one before it asks for
     /// the next.
     pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId>) {
-        let (mut tags, mut slots) = ([Tag::default(); ACTIONS_MAX], [Slot::NONE; ACTIONS_MAX]);
+        let mut wanted = [(Tag::default(), OrderId::default()); ACTIONS_MAX];
+        let mut operations = [None; ACTIONS_MAX];
         let mut count = 0;
-        for (tag, id) in tags.iter_mut().zip(ids) {
-            *tag = self.key.tag(id);
-            self.by_id.prefetch(*tag);
+        for (wanted, id) in wanted.iter_mut().zip(ids) {
+            *wanted = (self.tag(&id.stem()), *id);
+            self.by_operation.prefetch(wanted.0);
             count += 1;
         }
-        for (slot, tag) in slots.iter_mut().zip(&tags[..count]) {
-            *slot = self.by_id.find(*tag, |_| true).unwrap_or_default();
-            prefetch(&self.seat(*slot).operation);
+        for (operation, (tag, _)) in operations.iter_mut().zip(&wanted[..count]) {
+            let found = self.by_operation.find(*tag, |_| true);
+            *operation = found.map(OperationPlace::of_slot);
+            if let Some(place) = *operation {
+                prefetch(&self.operations.row(place).first_order);
+            }
         }
-        for slot in &slots[..count] {
-            prefetch(&self.operations.row(self.seat(*slot).operation).owner);
+        for (operation, (_, id)) in operations.iter().zip(&wanted[..count]) {
+            let seat = operation.map(|operation| self.latest_seat(operation, id));
+            if let Some(seat) = seat.and_then(|slot| self.seats.get(slot.0 as usize)) {
+                prefetch(&seat.operation);
+            }
         }
     }
 
@@ -483,7 +506,7 @@ impl OrderTable {
     /// How many bytes of memory it takes, about.
     pub(crate) fn memory_bytes(&self) -> usize {
         let before = self.before.capacity() * size_of::<(Slot, Seat)>();
-        let found = self.by_id.memory_bytes() + self.operations.memory_bytes();
+        let found = self.by_operation.memory_bytes() + self.operations.memory_bytes();
         found + self.seats.memory_bytes() + before
     }
 }

@@ -177,10 +177,10 @@ impl<E: Engine> Replica<E> {
                 _ => Slot::NONE,
             };
             let entry = LogEntry::new(&key, place, own, deed);
-            market.incoming.push(entry);
+            market.stage(entry);
         }
         for (market, entry) in turns {
-            self.markets[usize::from(market.0)].incoming.push(entry);
+            self.markets[usize::from(market.0)].stage(entry);
         }
     }
 
@@ -217,7 +217,7 @@ impl<E: Engine> Replica<E> {
     fn tell_standing(&mut self, author: &AuthorKey, owner: Owner) {
         for entry in self.expulsions.tell(author, owner) {
             for market in &mut self.markets {
-                market.incoming.push(entry);
+                market.stage(entry);
             }
         }
     }
@@ -268,6 +268,11 @@ impl<E: Engine> Replica<E> {
     ) {
         let market = &mut self.markets[usize::from(market.0)];
         market.stage_terms(pair, terms, cause);
+    }
+
+    /// How many actions and terms of pairs were staged since the last merge.
+    pub fn staged_count(&self) -> usize {
+        self.markets.iter().map(MarketLog::staged_count).sum()
     }
 
     /// Merges what was staged into the logs and reports what is different now.

@@ -20,13 +20,13 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::confirmation::{Confirmations, SignedHalf};
+use crate::confirmation::{Confirmations, OrderPair, SignedHalf};
 use crate::dag::{Dag, OpIndex};
 use crate::matching::Engine;
 use crate::op::{Action, Body, Half, Operation, REFS_MAX};
 use crate::replica::{Replica, ShownTrade};
 use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, TradeId};
-use crate::view::{Change, OrderRow};
+use crate::view::{Change, OrderRow, TradeStatus};
 
 mod watched;
 
@@ -59,6 +59,9 @@ const NEWS_MS: u64 = 20;
 /// How often orders are looked through for one that is overdue, in milliseconds: often enough for
 /// [`OVERDUE_MS`].
 const LOOK_MS: u64 = 500;
+
+/// What there is after the start is taken in by so many changes at a time. A guess.
+const CHANGES_AT_ONCE: usize = 1_024;
 
 /// Refs of an operation that may carry proofs; one is for what the author saw last.
 const PROOFS_MAX: usize = REFS_MAX - 1;
@@ -247,12 +250,7 @@ impl Settlement {
                 _ => {}
             }
             if let (Some(market), Some((own, other))) = (action.market(), action.pair()) {
-                if is_own {
-                    self.watch_pair(now, market, (own, other));
-                }
-                if dag.author_of_order(&other) == Some(self.own) {
-                    self.watch_pair(now, market, (other, own));
-                }
+                self.watch_own(now, market, OrderPair::new(own, other), dag);
             }
         }
     }
@@ -292,6 +290,34 @@ impl Settlement {
                 if trade.seller == self.own {
                     self.watch_pair(now, trade.market, (trade.sell, trade.buy));
                 }
+            }
+        }
+    }
+
+    /// The own store has been read. Of what was confirmed then only what may still be open is to be
+    /// looked at: a long history has more pairs than are watched.
+    pub(crate) fn handle_restored<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) {
+        self.watched = Watched::default();
+        for (market, pair) in scene.confirmations.awaiting() {
+            self.watch_own(now, market, pair, scene.dag);
+        }
+        let is_news = |change: &Change| match change {
+            Change::Order { row, .. } => row.ended.is_none(),
+            Change::Trade { trade, .. } => trade.status != TradeStatus::Final,
+            Change::OrderGone(_) => false,
+        };
+        let mut changes = scene.replica.snapshot().filter(is_news).peekable();
+        while changes.peek().is_some() {
+            let some: Vec<Change> = changes.by_ref().take(CHANGES_AT_ONCE).collect();
+            self.handle_changes(now, &some);
+        }
+    }
+
+    /// There is news of a pair, one of which may be an own order.
+    fn watch_own(&mut self, now: Now, market: MarketIndex, pair: OrderPair, dag: &Dag) {
+        for own in [pair.low, pair.high] {
+            if dag.author_of_order(&own) == Some(self.own) {
+                self.watch_pair(now, market, (own, pair.other(&own)));
             }
         }
     }

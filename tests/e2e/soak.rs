@@ -8,6 +8,7 @@
 
 use std::env;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -97,22 +98,24 @@ impl Course {
     }
 }
 
-/// Drives nodes with so many clients each, who share the orders.
-fn drive(nodes: &[Node], clients: usize, orders: usize, seed: u64) -> Vec<Course> {
+/// Drives nodes with so many clients each, who share the orders. Nobody wants to know of their
+/// events.
+fn drive(nodes: &mut [Node], clients: usize, orders: usize, seed: u64) -> Vec<Course> {
     let each = orders / nodes.len() / clients;
+    let are_done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let all = nodes
-            .iter()
-            .flat_map(|node| std::iter::repeat_n(node, clients));
-        let running: Vec<_> = (seed..)
-            .zip(all)
-            .map(|(seed, node)| {
-                let client = Client::of(node, seed);
-                scope.spawn(move || client.run(each))
-            })
-            .collect();
-        let ended = running.into_iter().map(|course| course.join());
-        ended.map(|course| course.expect("no panic")).collect()
+        let mut running = Vec::new();
+        for node in nodes {
+            for _ in 0..clients {
+                let client = Client::of(node, seed + running.len() as u64);
+                running.push(scope.spawn(move || client.run(each)));
+            }
+            scope.spawn(|| node.forget_events_until(|| are_done.load(Ordering::Relaxed)));
+        }
+        let ended: Vec<_> = running.into_iter().map(|course| course.join()).collect();
+        are_done.store(true, Ordering::Relaxed);
+        let courses = ended.into_iter();
+        courses.map(|course| course.expect("no panic")).collect()
     })
 }
 
@@ -154,10 +157,10 @@ fn a_soak_of_three_nodes_grows_evenly() {
     third.wait_for_peers(2);
     let mut nodes = [first, second, third];
     // The first tenth fills what is allocated once.
-    drive(&nodes, CLIENTS, orders / 10, 100);
+    drive(&mut nodes, CLIENTS, orders / 10, 100);
     let (memory_before, disk_before, operations_before) = usage(&mut nodes);
     let begin = Instant::now();
-    let courses = drive(&nodes, CLIENTS, orders, 200);
+    let courses = drive(&mut nodes, CLIENTS, orders, 200);
     let lasted = begin.elapsed().as_secs_f64();
     let (memory, disk, operations) = usage(&mut nodes);
     let operations = operations - operations_before;
@@ -181,7 +184,6 @@ fn a_soak_of_three_nodes_grows_evenly() {
             number + 1
         );
     }
-    nodes.iter_mut().for_each(Node::forget_events);
     if orders <= CHECKED_MAX {
         check_fills(&mut nodes.each_mut());
     }
@@ -192,7 +194,7 @@ fn a_soak_of_three_nodes_grows_evenly() {
 fn group_commit_by_the_number_of_orders_on_their_way() {
     let mut nodes = [Node::start(plan("alone"))];
     // Pages and tables that are made once.
-    drive(&nodes, CLIENTS, 10_000, 1);
+    drive(&mut nodes, CLIENTS, 10_000, 1);
     println!("| on their way | orders/s | orders per commit | median ms | p99 ms |");
     for clients in [1, 4, 16, 64, 256] {
         let before = digest(&mut nodes[0])["operations"]
@@ -200,9 +202,8 @@ fn group_commit_by_the_number_of_orders_on_their_way() {
             .expect("a number");
         let orders = (clients * 1_000).min(64_000);
         let begin = Instant::now();
-        let courses = drive(&nodes, clients, orders, 2);
+        let courses = drive(&mut nodes, clients, orders, 2);
         let rate = orders as f64 / begin.elapsed().as_secs_f64();
-        nodes[0].forget_events();
         let after = digest(&mut nodes[0])["operations"]
             .as_u64()
             .expect("a number");

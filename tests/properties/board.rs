@@ -81,6 +81,9 @@ fn a_board_that_forgets_says_so_and_is_right_where_it_answers() {
             let changes = peer.baseline.iter().chain(&peer.history);
             changes.for_each(|change| small.apply(change));
             check_forgetful(peer, &small);
+            let mut loaded = Board::new(peer.author, usize::from(MARKETS), FEW);
+            loaded.load(peer.exchange.replica().snapshot_newest_first());
+            check_forgetful(peer, &loaded);
         }
     });
 }

@@ -268,7 +268,16 @@ impl Node {
 
     /// Forgets the events that came so far.
     pub fn forget_events(&mut self) {
+        while self.receive(Instant::now()) == Received::Line {}
         self.events.clear();
+    }
+
+    /// Forgets the events that come until then.
+    pub fn forget_events_until(&mut self, is_over: impl Fn() -> bool) {
+        while !is_over() {
+            self.rest();
+            self.events.clear();
+        }
     }
 
     /// Kills it at once, as a power cut would.

@@ -31,6 +31,16 @@ impl<E: Engine> Exchange<E> {
         }
     }
 
+    /// What settlement looks at.
+    pub(super) fn scene(&self) -> Scene<'_, E> {
+        Scene {
+            dag: &self.dag,
+            replica: &self.replica,
+            confirmations: &self.confirmations,
+            lease_ms: u64::from(self.genesis.lease_ms),
+        }
+    }
+
     /// Writes what the node's settlement wants, unless something own is on its way to the disk.
     pub(super) fn settle(&mut self, now: Now) {
         let is_early = now.monotonic_ms < self.settle_from_ms(now);
@@ -41,14 +51,8 @@ impl<E: Engine> Exchange<E> {
             return;
         };
         let body = self.next_body(now, Vec::new(), &[]);
-        let scene = Scene {
-            dag: &self.dag,
-            replica: &self.replica,
-            confirmations: &self.confirmations,
-            lease_ms: u64::from(self.genesis.lease_ms),
-        };
         let wish = match &body {
-            Ok(body) => settlement.poll_wish(now, &scene, body),
+            Ok(body) => settlement.poll_wish(now, &self.scene(), body),
             Err(_) => {
                 settlement.postpone(now);
                 None

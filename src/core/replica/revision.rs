@@ -121,7 +121,10 @@ impl<E: Engine> Replica<E> {
                 at: Some(at),
             });
         }
-        let entry = incoming.iter().find(|entry| entry.own == order).copied();
+        let from = incoming.partition_point(|entry| entry.position() < position);
+        let there = incoming[from..].iter();
+        let mut there = there.take_while(|entry| entry.position() == position);
+        let entry = there.find(|entry| entry.own == order).copied();
         entry.map(|entry| Standing { entry, at: None })
     }
 

@@ -9,7 +9,9 @@ use crate::market_log::{LogEntry, MarketLog};
 use crate::matching::{EndReason, Engine, Slot};
 use crate::order_table::OrderTable;
 use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
-use crate::view::{Change, TradeChange, TradeFacts, TradePosition, TradeRow, TradeStatus};
+use crate::view::{
+    Change, OrderRow, TradeChange, TradeFacts, TradePosition, TradeRow, TradeStatus,
+};
 
 /// A trade as it stands in the tape.
 #[derive(Clone, Copy)]
@@ -209,33 +211,40 @@ impl<E: Engine> Replica<E> {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// Everything that a view must know, as if all of it were new: orders as they came, and trades
-    /// in log order.
+    /// Everything that a view must know, as if all of it were new: trades in log order, and orders
+    /// as they came.
     pub fn snapshot(&self) -> impl Iterator<Item = Change> {
         let markets = self.markets.iter().enumerate();
         let trades = markets.flat_map(move |(index, market)| {
-            tape(&self.orders, market, 0).map(move |trade| Change::Trade {
-                position: position(&self.orders, &trade),
-                trade: self.standing_trade(market_index(index), &trade),
-                change: TradeChange::New,
-                cause: self.orders.operations.row(trade.action.operation).id,
-            })
+            let trades = tape(&self.orders, market, 0);
+            trades.map(move |trade| self.standing_change(market_index(index), &trade))
         });
-        let orders = self.orders.as_they_came().map(|row| Change::Order {
-            row,
-            open_before: None,
+        trades.chain(self.orders.as_they_came().map(new_order))
+    }
+
+    /// The same from its end, for whoever wants little of what is old.
+    pub fn snapshot_newest_first(&self) -> impl Iterator<Item = Change> {
+        let markets = self.markets.iter().enumerate();
+        let trades = markets.flat_map(move |(index, market)| {
+            let trades = newest_first(&self.orders, market);
+            trades.map(move |trade| self.standing_change(market_index(index), &trade))
         });
-        trades.chain(orders)
+        trades.chain(self.orders.as_they_came().rev().map(new_order))
+    }
+
+    /// A trade that stands in the tape, as if it were new.
+    fn standing_change(&self, market: MarketIndex, trade: &TapeEntry) -> Change {
+        Change::Trade {
+            position: position(&self.orders, trade),
+            trade: self.standing_trade(market, trade),
+            change: TradeChange::New,
+            cause: self.orders.operations.row(trade.action.operation).id,
+        }
     }
 
     /// The newest `limit` trades of a market in log order, newest last.
     pub fn trades(&self, market: MarketIndex, limit: usize) -> Vec<TradeRow> {
-        let log = &self.markets[usize::from(market.0)];
-        let newest = (0..log.log.len()).rev().flat_map(|at| {
-            let mut of_one: Vec<TapeEntry> = tape_of(&self.orders, log, at).collect();
-            of_one.reverse();
-            of_one
-        });
+        let newest = newest_first(&self.orders, &self.markets[usize::from(market.0)]);
         let mut trades: Vec<TradeRow> = newest
             .take(limit)
             .map(|trade| self.standing_trade(market, &trade).row())
@@ -289,6 +298,26 @@ pub(super) fn tape<'a, E>(
     first: usize,
 ) -> impl Iterator<Item = TapeEntry> + 'a {
     (first..market.log.len()).flat_map(move |at| tape_of(orders, market, at))
+}
+
+/// All trades of a market, the last in log order first.
+fn newest_first<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    (0..market.log.len()).rev().flat_map(move |at| {
+        let mut of_one: Vec<TapeEntry> = tape_of(orders, market, at).collect();
+        of_one.reverse();
+        of_one
+    })
+}
+
+/// An order as if it were new.
+fn new_order(row: OrderRow) -> Change {
+    Change::Order {
+        row,
+        open_before: None,
+    }
 }
 
 /// How trades differ from those that stood before, in log order.

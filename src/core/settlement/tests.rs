@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use ed25519_zebra::SigningKey;
 
 use super::*;
-use crate::exchange::{Exchange, Output};
+use crate::exchange::{Exchange, Output, OwnChain};
 use crate::genesis::tests::test_genesis;
 use crate::matching::{Book, EndReason, Pricing, SelfTrade, TimeInForce};
 use crate::op::{OPERATION_VERSION, Place, Verified};
@@ -23,24 +23,38 @@ struct World {
     got: Vec<Vec<usize>>,
     /// Links that carry nothing, by the two nodes.
     cut: Vec<(usize, usize)>,
+    /// What is on the disk of each node.
+    stored: Vec<Vec<Verified>>,
+}
+
+/// A node that has read nothing yet.
+fn node(number: usize) -> Exchange<Book> {
+    let key = SigningKey::from([number as u8 + 1; 32]);
+    let mut node = Exchange::new(test_genesis(), key, Book::new);
+    node.settle_by_itself(SettlementConfig::default());
+    node
 }
 
 impl World {
     fn new(nodes: usize) -> Self {
-        let genesis = test_genesis();
-        let node = |number: usize| {
-            let key = SigningKey::from([number as u8 + 1; 32]);
-            let mut node = Exchange::new(genesis.clone(), key, Book::new);
-            node.settle_by_itself(SettlementConfig::default());
-            node
-        };
         Self {
             nodes: (0..nodes).map(node).collect(),
             now_ms: 0,
             written: vec![Vec::new(); nodes],
             got: vec![vec![0; nodes]; nodes],
             cut: Vec::new(),
+            stored: vec![Vec::new(); nodes],
         }
+    }
+
+    /// A node is killed and reads its disk.
+    fn start_again(&mut self, number: usize) {
+        let mut reborn = node(number);
+        for operation in &self.stored[number] {
+            reborn.restore_verified(operation).expect("it was written");
+        }
+        reborn.handle_restored(self.now(), OwnChain::Complete);
+        self.nodes[number] = reborn;
     }
 
     fn now(&self) -> Now {
@@ -54,7 +68,8 @@ impl World {
     fn pump(&mut self, node: usize) {
         while let Some(output) = self.nodes[node].poll_output() {
             match output {
-                Output::Persist { index, .. } => {
+                Output::Persist { index, operation } => {
+                    self.stored[node].push(operation);
                     self.nodes[node].handle_persisted(index.0 as usize + 1);
                 }
                 Output::Relay {
@@ -469,6 +484,31 @@ fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer
     assert_eq!(world.trades(0), [], "all others are refused at once");
     let confirmations = world.nodes[0].confirmations();
     assert!(confirmations.has_refused(&last.buy, &last.sell));
+}
+
+#[test]
+fn a_node_that_starts_again_looks_at_what_may_be_open_and_not_at_all_its_history() {
+    let mut world = World::new(2);
+    world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.place(1, Side::Buy, 3);
+    world.pass(2_000);
+    assert_eq!(world.statuses(0), [TradeStatus::Final]);
+    // Nobody can answer those halves any more: both write afterwards.
+    world.pass(20_000);
+    world.place(0, Side::Sell, 1);
+    world.pass(20);
+    world.place(1, Side::Buy, 1);
+    world.pass(20);
+    world.start_again(0);
+    world.start_again(1);
+    let now = world.now();
+    for node in &world.nodes {
+        assert_eq!(node.settlement_backlog(now, 9), 1, "one trade is tentative");
+    }
+    world.pass(2_000);
+    assert_eq!(world.statuses(1), [TradeStatus::Final; 2]);
+    world.assert_equal();
 }
 
 #[test]
