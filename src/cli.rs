@@ -22,8 +22,8 @@ mod sim;
 
 use cluster::ClusterOptions;
 use fault::one_line;
-pub use grape::GrapeCommand;
-use grape::GrapeOptions;
+pub use grape::{GrapeCommand, PROGRAM as GRAPE_PROGRAM};
+use grape::{GrapeOptions, GrapeProgram};
 pub use load::LoadOptions;
 use replay::ReplayOptions;
 pub use replay::{Mix, ReplayCommand};
@@ -313,10 +313,7 @@ impl Options {
 /// # Errors
 /// When there is nothing to do: help or version were asked for, or the usage is wrong.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Stop> {
-    let line = CommandLine::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Answer(error),
-        _ => Stop::Usage(one_line(&error)),
-    })?;
+    let line = CommandLine::try_parse_from(arguments).map_err(|error| stop(error, "bitfitech"))?;
     let outer = line.options;
     let exit_on_eof = line.run.exit_on_eof;
     let (options, command) = match line.command {
@@ -356,6 +353,24 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         Some(Subcommands::Completions { shell }) => (outer, Command::Completions(shell)),
     };
     Ok(Invocation { options, command })
+}
+
+/// Understands the arguments of the program of a Grape alone.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_grape(arguments: impl IntoIterator<Item = OsString>) -> Result<GrapeCommand, Stop> {
+    let program = GrapeProgram::try_parse_from(arguments);
+    let program = program.map_err(|error| stop(error, GRAPE_PROGRAM))?;
+    Ok(program.command())
+}
+
+/// Why the parser found nothing to do.
+fn stop(error: clap::Error, program: &str) -> Stop {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Answer(error),
+        _ => Stop::Usage(one_line(&error, program)),
+    }
 }
 
 /// The completions of all of this for a shell.

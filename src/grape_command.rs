@@ -8,6 +8,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use actix_rt::System;
 use bitfitech_actors::dht::{DhtClient, DhtParts};
@@ -26,8 +28,28 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::cli::GrapeCommand;
+use crate::cli::{GRAPE_PROGRAM as PROGRAM, GrapeCommand};
 use crate::exit::Failure;
+
+/// Runs a Grape in the program that is nothing else, if it stands beside this one, and here if it
+/// does not.
+///
+/// The system keeps of a program in memory what is used and what stands near it; of one that can do
+/// all that this one can, a Grape would keep three times as much.
+///
+/// # Errors
+/// As for [`run`].
+pub fn hand_over(command: &GrapeCommand) -> Result<String, Failure> {
+    let beside = std::env::current_exe().map(|program| program.with_file_name(PROGRAM));
+    let Some(program) = beside.ok().filter(|program| program.is_file()) else {
+        return run(command);
+    };
+    let error = Command::new(&program).args(command.arguments()).exec();
+    let program = program.display();
+    Err(Failure::RunTime(format!(
+        "{program} cannot be started: {error}"
+    )))
+}
 
 /// Runs a Grape until it is told to end.
 ///

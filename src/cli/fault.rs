@@ -4,7 +4,7 @@
 //! one line that says what, where and how to mend it, so these are too.
 
 /// The error of `clap` without the usage it repeats, as one line that says where help is.
-pub(super) fn one_line(error: &clap::Error) -> String {
+pub(super) fn one_line(error: &clap::Error, program: &str) -> String {
     let text = error.render().to_string();
     let end = ["\n\nUsage:", "\n\nFor more information"]
         .iter()
@@ -15,5 +15,5 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
-    format!("{line}; see bitfitech --help")
+    format!("{line}; see {program} --help")
 }

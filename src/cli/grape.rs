@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use bitfitech_io::config::HostPort;
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, Parser, ValueEnum, value_parser};
 
 /// Longest body of a request to the HTTP interface when no other is given (Grenache).
 const PAYLOAD_BYTES_MAX: u32 = 8_192;
@@ -16,6 +16,24 @@ const KEPT_MAX: u32 = 5_000;
 
 /// Silence after which a node is asked for a sign of life, in milliseconds (Grenache).
 const LIVENESS_MS: u64 = 300_000;
+
+/// The name of the program of a Grape alone.
+pub const PROGRAM: &str = "bitfitech-grape";
+
+/// A Grape alone: DHT and HTTP interface, in place of Grenache's grape.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version)]
+pub(super) struct GrapeProgram {
+    #[command(flatten)]
+    options: GrapeOptions,
+}
+
+impl GrapeProgram {
+    /// What it is to do.
+    pub(super) fn command(self) -> GrapeCommand {
+        self.options.command()
+    }
+}
 
 /// The options of `grape` alone. Names and aliases are Grenache's,
 /// whose program takes two dashes before a single letter too.
@@ -137,5 +155,25 @@ impl GrapeOptions {
             liveness_ms: self.dnl,
             events: self.events,
         }
+    }
+}
+
+impl GrapeCommand {
+    /// The arguments with which the program of a Grape alone does the same.
+    pub fn arguments(&self) -> Vec<String> {
+        let entrances: Vec<String> = self.bootstrap.iter().map(HostPort::to_string).collect();
+        let mut arguments = vec![
+            format!("--dp={}", self.dht_port),
+            format!("--bn={}", entrances.join(",")),
+            format!("--dpa={}", self.peer_age_ms_max),
+            format!("--check_maxPayloadSize={}", self.payload_bytes_max),
+            format!("--dht_maxTables={}", self.tables_max),
+            format!("--dht_maxValues={}", self.values_max),
+            format!("--dnl={}", self.liveness_ms),
+        ];
+        arguments.extend(self.api_port.map(|port| format!("--aph={port}")));
+        arguments.extend(self.bind.map(|host| format!("--bind={host}")));
+        arguments.extend(self.events.map(|Events::Json| "--events=json".to_owned()));
+        arguments
     }
 }

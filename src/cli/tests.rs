@@ -137,6 +137,28 @@ fn a_grape_takes_the_options_of_the_program_that_it_replaces() {
 }
 
 #[test]
+fn the_program_of_a_grape_alone_does_what_it_is_told_to() {
+    for words in [
+        "grape --dp 1 --bn=",
+        "grape --dp 0 --aph 2 --bn [::1]:3,grape.example:4 -b ::1 --dpa 200 --events json",
+        "grape --dp 1 --bn= --check_maxPayloadSize 5 --dht_maxTables 6 --dht_maxValues 7 --dnl 8",
+    ] {
+        let Command::Grape(command) = accepted(words).command else {
+            panic!("not a grape");
+        };
+        let arguments = [GRAPE_PROGRAM.to_owned()].into_iter();
+        let arguments = arguments.chain(command.arguments()).map(OsString::from);
+        let understood = parse_grape(arguments).expect("its own arguments");
+        assert_eq!(understood, *command, "{words}");
+    }
+    let arguments = ["bitfitech-grape", "--dp", "1"].map(OsString::from);
+    let Err(Stop::Usage(line)) = parse_grape(arguments) else {
+        panic!("without entrances");
+    };
+    assert!(line.ends_with("see bitfitech-grape --help"), "{line}");
+}
+
+#[test]
 fn wrong_usage_is_one_line_that_says_where_help_is() {
     for words in [
         "--nonsense",

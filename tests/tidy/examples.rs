@@ -59,7 +59,7 @@ pub const BAD: &[Example] = &[
     example("file-length", Body::Repeated(DOCS, "", 700, "")),
     Example {
         rule: "file-length",
-        path: "src/main.rs",
+        path: "src/lib.rs",
         body: Body::Repeated(DOCS, "", 99, ""),
     },
     example(
