@@ -9,7 +9,8 @@
 //!   other order it had applied before, and refuses any other at once;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
-//! - a pair with an order whose owner was not heard for a lease is refused after the hold-down;
+//! - a pair with an order whose owner was not heard for a lease is refused at once, or after the
+//!   hold-down if operations have come late just now;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -156,6 +157,8 @@ pub(crate) struct Settlement {
     due_ms: Option<u64>,
     /// Since when there is news that was not looked at.
     news_ms: Option<u64>,
+    /// When an operation came late last, or this life began, on the monotonic clock.
+    late_ms: u64,
     /// Own open orders that expire, by time in Unix milliseconds.
     mortal: BTreeSet<(u64, OrderId)>,
     overdue: Overdue,
@@ -189,6 +192,7 @@ impl Settlement {
             watched: Watched::default(),
             due_ms: Some(0),
             news_ms: None,
+            late_ms: 0,
             mortal: BTreeSet::new(),
             overdue: Overdue {
                 looked_ms: 0,
@@ -231,6 +235,9 @@ impl Settlement {
         dag: &Dag,
     ) {
         let is_own = operation.body().author == self.own;
+        if now.unix_ms > operation.body().time.unix_ms() + LATE_MS {
+            self.late_ms = now.monotonic_ms;
+        }
         for (number, action) in (0..).zip(&operation.body().actions) {
             match action {
                 Action::Place(place) if is_own => {
@@ -298,6 +305,7 @@ impl Settlement {
     /// looked at: a long history has more pairs than are watched.
     pub(crate) fn handle_restored<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) {
         self.watched = Watched::default();
+        self.late_ms = now.monotonic_ms;
         for (market, pair) in scene.confirmations.awaiting() {
             self.watch_own(now, market, pair, scene.dag);
         }
@@ -480,8 +488,9 @@ impl Settlement {
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
         let is_taker = trade.taker == own;
         let silent_at_ms = Self::silent_from_ms(now, scene, &other_row.author);
-        // What was found out just now may be the beginning of a synchronisation.
-        let silent_at_ms = silent_at_ms.max(since_ms.saturating_add(self.config.settle_ms));
+        // What is found out while operations come late may be the beginning of a synchronisation.
+        let found_ms = since_ms.min(self.late_ms);
+        let silent_at_ms = silent_at_ms.max(found_ms.saturating_add(self.config.settle_ms));
         let refuse_at_ms = release_at_ms.min(silent_at_ms);
         if answerable.is_none() && now.monotonic_ms >= silent_at_ms {
             return Step::Refuse;

@@ -473,15 +473,19 @@ fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer
     world.place(0, Side::Buy, 3);
     world.pass(20);
     // Each of them takes the order when the one before it is refused, every 15 seconds.
-    for _ in 0..8 {
+    for _ in 0..40 {
         world.place(1, Side::Sell, 3);
         world.pass(20);
     }
     world.pass(88_000);
     assert_eq!(world.statuses(0), [TradeStatus::Tentative]);
     let last = world.trades(0)[0].clone();
-    world.pass(4_000);
-    assert_eq!(world.trades(0), [], "all others are refused at once");
+    world.pass(8_000);
+    assert_eq!(
+        world.trades(0),
+        [],
+        "all others are refused, without a hold-down for each"
+    );
     let confirmations = world.nodes[0].confirmations();
     assert!(confirmations.has_refused(&last.buy, &last.sell));
 }
