@@ -1,4 +1,5 @@
-//! A Grape alone, in place of Grenache's program.
+//! The program `bitfitech-grape`: a Grape alone, in place of Grenache's program. The system keeps
+//! less of it in memory than of the program that can do everything.
 
 use std::process::ExitCode;
 

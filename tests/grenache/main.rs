@@ -11,6 +11,7 @@ mod support;
 #[path = "../support/workshop.rs"]
 mod workshop;
 
+mod alone;
 mod certificates;
 mod clients;
 mod grape;
