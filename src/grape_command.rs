@@ -28,7 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::cli::{GRAPE_PROGRAM as PROGRAM, GrapeCommand};
+use crate::cli::{GRAPE_PROGRAM, GrapeCommand};
 use crate::exit::Failure;
 
 /// Runs a Grape in the program that is nothing else, if it stands beside this one, and here if it
@@ -40,7 +40,7 @@ use crate::exit::Failure;
 /// # Errors
 /// As for [`run`].
 pub fn hand_over(command: &GrapeCommand) -> Result<String, Failure> {
-    let beside = std::env::current_exe().map(|program| program.with_file_name(PROGRAM));
+    let beside = std::env::current_exe().map(|program| program.with_file_name(GRAPE_PROGRAM));
     let Some(program) = beside.ok().filter(|program| program.is_file()) else {
         return run(command);
     };

@@ -50,7 +50,7 @@ pub fn run_bitfitech(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The program `bitfitech-grape`: a Grape, and no byte of anything else.
+/// The program `bitfitech-grape`: a Grape, and nothing else.
 pub fn run_grape(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match cli::parse_grape(arguments) {
         Ok(command) => exit::finish(grape_command::run(&command)),

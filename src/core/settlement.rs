@@ -158,7 +158,7 @@ pub(crate) struct Settlement {
     /// Since when there is news that was not looked at.
     news_ms: Option<u64>,
     /// When an operation came late last, or this life began, on the monotonic clock.
-    late_ms: u64,
+    last_late_ms: u64,
     /// Own open orders that expire, by time in Unix milliseconds.
     mortal: BTreeSet<(u64, OrderId)>,
     overdue: Overdue,
@@ -192,7 +192,7 @@ impl Settlement {
             watched: Watched::default(),
             due_ms: Some(0),
             news_ms: None,
-            late_ms: 0,
+            last_late_ms: 0,
             mortal: BTreeSet::new(),
             overdue: Overdue {
                 looked_ms: 0,
@@ -236,7 +236,7 @@ impl Settlement {
     ) {
         let is_own = operation.body().author == self.own;
         if now.unix_ms > operation.body().time.unix_ms() + LATE_MS {
-            self.late_ms = now.monotonic_ms;
+            self.last_late_ms = now.monotonic_ms;
         }
         for (number, action) in (0..).zip(&operation.body().actions) {
             match action {
@@ -305,7 +305,7 @@ impl Settlement {
     /// looked at: a long history has more pairs than are watched.
     pub(crate) fn handle_restored<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) {
         self.watched = Watched::default();
-        self.late_ms = now.monotonic_ms;
+        self.last_late_ms = now.monotonic_ms;
         for (market, pair) in scene.confirmations.awaiting() {
             self.watch_own(now, market, pair, scene.dag);
         }
@@ -489,7 +489,7 @@ impl Settlement {
         let is_taker = trade.taker == own;
         let silent_at_ms = Self::silent_from_ms(now, scene, &other_row.author);
         // What is found out while operations come late may be the beginning of a synchronisation.
-        let found_ms = since_ms.min(self.late_ms);
+        let found_ms = since_ms.min(self.last_late_ms);
         let silent_at_ms = silent_at_ms.max(found_ms.saturating_add(self.config.settle_ms));
         let refuse_at_ms = release_at_ms.min(silent_at_ms);
         if answerable.is_none() && now.monotonic_ms >= silent_at_ms {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -46,7 +47,12 @@ impl Grape {
 
     /// Ours, with announcements of this age.
     pub fn ours_aged(bootstrap: &[u16], age_ms: u64) -> Self {
-        let mut command = Command::new(PROGRAM);
+        Self::of_program(PROGRAM.as_ref(), bootstrap, age_ms)
+    }
+
+    /// Ours, started by this copy of the program.
+    pub fn of_program(program: &Path, bootstrap: &[u16], age_ms: u64) -> Self {
+        let mut command = Command::new(program);
         let list: Vec<String> = bootstrap.iter().map(|port| address(*port)).collect();
         command.args(["grape", "--dp", "0", "--aph", "0", "--events", "json"]);
         command.args(["--bn", &list.join(","), "--dpa", &age_ms.to_string()]);
