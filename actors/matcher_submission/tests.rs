@@ -283,15 +283,17 @@ fn a_time_limit_counts_from_the_operation_even_where_the_clock_is_behind() {
 #[test]
 fn trades_with_a_forker_are_unsafe() {
     let (_maker, mut taker, trade) = traded();
-    assert!(!trade.is_unsafe);
+    let confirmed = shown(taker.ask_one(Submit::Confirm(prefix(&trade))));
+    assert!(!confirmed.is_unsafe);
     // The same key writes another first operation.
     let mut twin = Node::new(1);
     twin.ask_one(Submit::Place(order(Side::Sell, 500)))
         .expect("placed");
     taker.receive(std::mem::take(&mut twin.written));
     assert_eq!(taker.exchange.dag().forkers().count(), 1);
-    let confirmed = shown(taker.ask_one(Submit::Confirm(prefix(&trade))));
-    assert!(confirmed.is_unsafe);
+    taker.exchange.handle_tick(taker.now);
+    let released = shown(taker.ask_one(Submit::Release(prefix(&trade))));
+    assert!(released.is_unsafe);
     let shown = taker.exchange.replica().trades_on_entry(&trade.row.buy);
     assert_eq!(shown.len(), 1, "it is shown all the same");
 }

@@ -22,6 +22,7 @@
 //! before it. So everyone can check it without a search through all ancestors, and at a bounded
 //! price ([`NAMED_BACK_MAX`]).
 
+mod abandonment;
 mod branch;
 mod ledger;
 
@@ -29,10 +30,12 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::abandonment::Abandonment;
 use self::branch::Branch;
 use self::ledger::{Ledger, PairNumber};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
+use crate::genesis::Genesis;
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
 use crate::order_log::LogKey;
@@ -99,7 +102,8 @@ impl fmt::Display for ConfirmationError {
 
 impl core::error::Error for ConfirmationError {}
 
-/// Two orders, the one with the smaller id first.
+/// Two orders, the one with the smaller id first. An order with itself stands for all pairs of it:
+/// they no longer meet if it is abandoned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderPair {
     /// The one with the smaller id.
@@ -115,6 +119,11 @@ impl OrderPair {
             low: first.min(second),
             high: first.max(second),
         }
+    }
+
+    /// The order, if it is the pair of an order with itself.
+    pub(crate) fn alone(&self) -> Option<OrderId> {
+        (self.low == self.high).then_some(self.low)
     }
 
     /// The other one of the two.
@@ -190,17 +199,18 @@ pub struct Confirmations {
     awaiting: BTreeSet<Awaiting>,
     /// The latest time of each author's operations, in Unix milliseconds.
     latest_ms: Vec<u64>,
+    abandonment: Abandonment,
 }
 
 impl Confirmations {
-    /// Nothing signed yet, in a network whose halves match within so many milliseconds. The secret
-    /// changes nothing that can be seen.
-    pub fn new(answer_ms: u32, secret: &[u8; 32]) -> Self {
+    /// Nothing signed yet in a network. The secret changes nothing that can be seen.
+    pub fn new(genesis: &Genesis, secret: &[u8; 32]) -> Self {
         Self {
-            answer_ms: u64::from(answer_ms),
+            answer_ms: u64::from(genesis.answer_ms),
             signed: Ledger::new(secret),
             awaiting: BTreeSet::new(),
             latest_ms: Vec::new(),
+            abandonment: Abandonment::new(genesis.lease_ms),
         }
     }
 
@@ -254,11 +264,19 @@ impl Confirmations {
     /// How many bytes of memory it takes, about.
     pub fn memory_bytes(&self) -> usize {
         let awaiting = self.awaiting.len() * size_of::<Awaiting>() * 3 / 2;
-        self.signed.memory_bytes() + awaiting + self.latest_ms.capacity() * size_of::<u64>()
+        let latest = self.latest_ms.capacity() * size_of::<u64>();
+        self.signed.memory_bytes() + awaiting + latest + self.abandonment.memory_bytes()
     }
 
-    /// What counts for a pair in the whole set.
+    /// What counts for a pair in the whole set. An order and itself no longer meet if it is
+    /// abandoned.
     pub fn terms(&self, pair: &OrderPair, dag: &Dag) -> PairTerms {
+        if let Some(order) = pair.alone() {
+            return PairTerms {
+                declined: self.abandonment.is_abandoned(&order, dag),
+                ..PairTerms::default()
+            };
+        }
         let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high) else {
             return PairTerms::default();
         };
@@ -338,7 +356,10 @@ impl Confirmations {
     ) -> BTreeSet<(MarketIndex, OrderPair)> {
         let body = operation.body();
         let author = dag.author(index);
-        let mut touched = self.give_back(author, body.time.unix_ms(), dag);
+        let time_ms = body.time.unix_ms();
+        let mut touched = self.give_back(author, time_ms, dag);
+        let heard = self.abandonment.hear(index, dag).into_iter();
+        touched.extend(heard.map(|(market, order)| (market, OrderPair::new(order, order))));
         for action in &body.actions {
             match action {
                 Action::Confirm(half) => self.sign(half, index, dag),
@@ -352,6 +373,10 @@ impl Confirmations {
             let (own, other) = action.pair().expect("both kinds name a pair");
             let market = action.market().expect("both kinds name a market");
             touched.insert((market, OrderPair::new(own, other)));
+            let is_refusal = action.half().is_none();
+            if is_refusal && self.abandonment.refuse((market, other), time_ms, dag) {
+                touched.insert((market, OrderPair::new(other, other)));
+            }
         }
         touched
     }

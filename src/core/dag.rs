@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::RangeInclusive;
 
 use crate::chunks::Chunks;
 use crate::head_trie::HeadTrie;
@@ -289,6 +290,15 @@ impl Dag {
     pub(crate) fn twins(&self, author: Owner) -> Option<(OpIndex, OpIndex)> {
         let fork = self.chains[author.0 as usize].fork.as_ref()?;
         Some(fork.twins)
+    }
+
+    /// Whether an author has written anything in these Unix milliseconds; of one who forked his
+    /// chain only the branch that came first is looked at.
+    pub(crate) fn has_written_in(&self, author: Owner, times_ms: RangeInclusive<u64>) -> bool {
+        let trunk = &self.chains[author.0 as usize].trunk;
+        let behind = trunk.partition_point(|at| self.time(*at).unix_ms() <= *times_ms.end());
+        let last = trunk[..behind].last();
+        last.is_some_and(|at| self.time(*at).unix_ms() >= *times_ms.start())
     }
 
     /// Every author who forked his chain.

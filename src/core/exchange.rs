@@ -127,7 +127,7 @@ impl<E: Engine> Exchange<E> {
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
         let dag = Dag::new(genesis.bucket_ms, &secret);
-        let confirmations = Confirmations::new(genesis.answer_ms, &secret);
+        let confirmations = Confirmations::new(&genesis, &secret);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
         Self {

@@ -11,7 +11,7 @@ use crate::market::{Market, MarketSpec};
 use crate::types::{AuthorKey, Digest, MarketIndex};
 
 /// Version of the rules. A change of any rule that decides state raises it.
-pub const RULES_VERSION: u16 = 2;
+pub const RULES_VERSION: u16 = 3;
 
 /// Most markets of one network.
 pub const MARKETS_MAX: usize = 256;

@@ -17,7 +17,7 @@ mod lanes;
 
 use self::lanes::Lanes;
 pub(crate) use self::lanes::Reach;
-pub use self::lanes::{SLOW_LANE_BURST, SLOW_LANE_MS, SLOW_LANE_STEADY_MS, UNDONE_PER_MS};
+pub use self::lanes::{SLOW_LANE_MS, UNDONE_PER_MS};
 
 /// An insertion that goes back over more actions than this goes through the slow lane.
 pub const FAST_LANE_ACTIONS: usize = 50_000;

@@ -24,6 +24,8 @@ pub(crate) struct MarketTerms {
     makers_of: BTreeSet<(Slot, Slot)>,
     /// One bit for each order, set where it is one of a pair: most orders are not.
     paired: Vec<u64>,
+    /// Orders that are abandoned: they enter no book.
+    abandoned: BTreeSet<Slot>,
     /// Staged, but for what waits for the slow lane.
     pub(crate) incoming: StagedTerms,
 }
@@ -35,6 +37,7 @@ impl MarketTerms {
             pairs: BTreeMap::new(),
             makers_of: BTreeSet::new(),
             paired: Vec::new(),
+            abandoned: BTreeSet::new(),
             incoming: BTreeMap::new(),
         }
     }
@@ -54,8 +57,21 @@ impl MarketTerms {
         }
     }
 
-    /// Sets the terms of a pair.
+    /// Whether an order is abandoned.
+    pub(crate) fn is_abandoned(&self, order: Slot) -> bool {
+        self.abandoned.contains(&order)
+    }
+
+    /// Sets the terms of a pair; those of an order with itself say whether it is abandoned.
     pub(crate) fn set(&mut self, maker: Slot, taker: Slot, terms: PairTerms) {
+        if maker == taker {
+            if terms.declined {
+                self.abandoned.insert(maker);
+            } else {
+                self.abandoned.remove(&maker);
+            }
+            return;
+        }
         self.pairs.insert((maker, taker), terms);
         self.makers_of.insert((taker, maker));
         for Slot(number) in [maker, taker] {

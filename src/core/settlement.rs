@@ -10,7 +10,7 @@
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
 //! - a pair with an order whose owner was not heard for a lease is refused at once, or after the
-//!   hold-down if operations have come late just now;
+//!   hold-down if operations have come late just now; one with an order of a proven forker at once;
 //! - a node that lets a half pass unanswered writes something afterwards, which gives it back;
 //! - a node with resting orders shows every third of a lease that it is there, and moves the log
 //!   clock when an order is overdue.
@@ -474,12 +474,12 @@ impl Settlement {
         let (Some(own_row), Some(other_row)) = rows else {
             return Step::Wait(None);
         };
-        if !self.may_sign(scene, &own, &other_row) {
+        let is_forked = scene.dag.fork_of(&other_row.author).is_some();
+        if is_forked || !self.may_sign(scene, &own, &other_row) {
             return Step::Refuse;
         }
         let is_late = own_row.late_ms.max(other_row.late_ms) > LATE_MS;
-        let distrusts = (is_late && self.config.late_policy == LatePolicy::Refuse)
-            || scene.dag.fork_of(&other_row.author).is_some();
+        let distrusts = is_late && self.config.late_policy == LatePolicy::Refuse;
         let theirs = scene.confirmations.halves(&other, &own).iter();
         let answerable = theirs.filter(of_piece).find(|half| {
             let until_ms = scene.confirmations.answer_until_ms(half);

@@ -86,7 +86,9 @@ impl OrderRow {
                 | EndReason::NoMember,
             ) => OrderStatus::Rejected,
             Some(EndReason::Expired) => OrderStatus::Expired,
-            Some(EndReason::Lapsed | EndReason::Expelled) => OrderStatus::Lapsed,
+            Some(EndReason::Lapsed | EndReason::Expelled | EndReason::Abandoned) => {
+                OrderStatus::Lapsed
+            }
         }
     }
 
@@ -100,6 +102,7 @@ impl OrderRow {
             EndReason::WouldTake => Some("post"),
             EndReason::NotPlaced => Some("not_placed"),
             EndReason::Expelled | EndReason::NoMember => Some("expelled"),
+            EndReason::Abandoned => Some("abandoned"),
             EndReason::Filled | EndReason::Cancelled | EndReason::Expired | EndReason::Lapsed => {
                 None
             }

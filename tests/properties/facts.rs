@@ -54,7 +54,7 @@ impl Facts {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(genesis, &[7; 32], engines);
         let mut dag = Dag::new(genesis.bucket_ms, &[7; 32]);
-        let mut confirmations = Confirmations::new(genesis.answer_ms, &[7; 32]);
+        let mut confirmations = Confirmations::new(genesis, &[7; 32]);
         let mut pairs = BTreeSet::new();
         for operation in operations {
             let index = dag.insert(operation);

@@ -251,6 +251,7 @@ fn the_scenarios_confirm_refuse_expire_and_lapse() {
         count("lapsed", has_ended(EndReason::Lapsed));
         count("expelled", has_ended(EndReason::Expelled));
         count("rejected as expelled", has_ended(EndReason::NoMember));
+        count("abandoned", has_ended(EndReason::Abandoned));
         count("final", !final_trades(peer).is_empty());
         let pieces = |row: &TradeRow| crate::deals::piece_of(row);
         count(

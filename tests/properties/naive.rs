@@ -4,7 +4,7 @@
 //! It shares no code with the core but the vocabulary: neither its keys nor its books. What was
 //! signed about trades it looks up in [`Promises`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{EndReason, Pricing, SelfTrade, TimeInForce};
@@ -85,6 +85,8 @@ pub struct NaiveMarkets {
     pub trades: Vec<NaiveTrade>,
     rested_count: u64,
     promises: Promises,
+    /// Orders that count only as far as they are final.
+    abandoned: BTreeSet<OrderId>,
     /// Where the action that makes an order stands.
     places: BTreeMap<OrderId, usize>,
     /// The limit of every order that an action may make.
@@ -132,6 +134,7 @@ pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
     events.extend(expulsions(operations, bucket_ms));
     events.sort_by_key(|(key, _)| *key);
     let mut markets = NaiveMarkets {
+        abandoned: promises.abandoned(operations, u64::from(genesis.lease_ms)),
         promises,
         ..NaiveMarkets::default()
     };
@@ -154,7 +157,10 @@ pub fn replay(operations: &[Verified], genesis: &Genesis) -> NaiveMarkets {
                     Action::Place(terms)
                         if is_expelled(operations, &body.author, before(bucket)) =>
                     {
-                        markets.reject(id, body.author, terms.clone());
+                        markets.reject(id, body.author, terms.clone(), EndReason::NoMember);
+                    }
+                    Action::Place(terms) if markets.abandoned.contains(&id) => {
+                        markets.reject(id, body.author, terms.clone(), EndReason::Abandoned);
                     }
                     _ => markets.act(id, body.author, action),
                 }
@@ -342,10 +348,10 @@ impl NaiveMarkets {
         }
     }
 
-    /// An expelled author's order is shown, with what is final of it.
-    fn reject(&mut self, id: OrderId, author: AuthorKey, terms: Place) {
+    /// An order that enters no book is shown, with what is final of it.
+    fn reject(&mut self, id: OrderId, author: AuthorKey, terms: Place, reason: EndReason) {
         let order = self.enter(id, author, terms);
-        self.orders[order].ended = Some(EndReason::NoMember);
+        self.orders[order].ended = Some(reason);
         self.state_rest(order, &[]);
     }
 
@@ -400,6 +406,10 @@ impl NaiveMarkets {
         let old = self.orders[at].clone();
         let reduces = total < old.terms.quantity;
         if price.is_none() && !reduces {
+            return false;
+        }
+        if self.abandoned.contains(&id) {
+            self.cut(at, EndReason::Cancelled);
             return false;
         }
         let same_price = price.is_none() || price == old.limit();

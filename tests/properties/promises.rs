@@ -3,6 +3,8 @@
 //!
 //! It shares no code with the core but the vocabulary.
 
+use std::collections::BTreeSet;
+
 use bitfitech_core::op::{Action, Half, Verified};
 use bitfitech_core::types::{AuthorKey, OrderId};
 
@@ -140,6 +142,39 @@ impl Promises {
         });
         ends.map(|(author, time_ms)| (*author, time_ms + lease_ms))
             .collect()
+    }
+
+    /// Orders that somebody refused when their owner had not been heard for a lease, or whose
+    /// owner has two operations with one number.
+    pub fn abandoned(&self, operations: &[Verified], lease_ms: u64) -> BTreeSet<OrderId> {
+        let is_forker = |author: &AuthorKey| {
+            let numbers = operations.iter().map(|operation| operation.body());
+            let numbers = numbers.filter(|body| body.author == *author);
+            let mut numbers: Vec<u64> = numbers.map(|body| body.seq).collect();
+            let count = numbers.len();
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers.len() < count
+        };
+        let is_silent = |author: &AuthorKey, at_ms: u64| {
+            let mut times = self.times.iter().filter(|(other, _)| other == author);
+            !times.any(|(_, time_ms)| *time_ms <= at_ms && *time_ms + lease_ms >= at_ms)
+        };
+        let mut abandoned = BTreeSet::new();
+        for operation in operations {
+            let at_ms = operation.body().time.unix_ms();
+            for action in &operation.body().actions {
+                let (Action::Decline { other, .. } | Action::Release { other, .. }) = action else {
+                    continue;
+                };
+                let owner = self.makers.iter().find(|(order, _)| order == other);
+                let (_, owner) = owner.expect("a refused order is an ancestor");
+                if is_forker(owner) || is_silent(owner, at_ms) {
+                    abandoned.insert(*other);
+                }
+            }
+        }
+        abandoned
     }
 
     /// The latest time of any operation.

@@ -18,24 +18,16 @@ use alloc::vec::Vec;
 use super::LogEntry;
 use crate::market_terms::StagedTerms;
 use crate::matching::Slot;
-use crate::rate_limit::{Rate, TokenBucket};
 
 /// For so many actions that a merge took back the lanes are closed a millisecond. An action costs
 /// some 3 microseconds, there and back, so merges take up at most about a quarter of the time
 /// (measured).
 pub const UNDONE_PER_MS: u64 = 100;
 
-/// The slow lane merges at most once in this time, in milliseconds.
+/// The slow lane merges at most once in this time, in milliseconds. So authors who keep sending
+/// what belongs far back cost everyone a bounded share of the time, and a refusal, which mostly
+/// reaches far back and may lead to the next, still shows soon.
 pub const SLOW_LANE_MS: u64 = 1_000;
-
-/// In the long run it merges at most once in this time, in milliseconds, so that authors who keep
-/// sending what belongs far back cost everyone a bounded share of time. A guess: little beside the
-/// time that a refusal takes.
-pub const SLOW_LANE_STEADY_MS: u64 = 3_000;
-
-/// So many merges may come one [`SLOW_LANE_MS`] after the other, so that what a partition held back
-/// is merged within seconds after it has healed.
-pub const SLOW_LANE_BURST: u64 = 3;
 
 /// How far back something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,27 +158,12 @@ impl FastLane {
     }
 }
 
-/// A token bucket of merges with a least pause between two of them.
+/// See the [module](self). All that enters at one time merges at once.
+#[derive(Default)]
 struct SlowLane {
     /// The last time at which it was entered.
     entered_ms: Option<u64>,
     opens_ms: u64,
-    tokens: TokenBucket,
-}
-
-impl Default for SlowLane {
-    fn default() -> Self {
-        let rate = Rate {
-            tokens: 1,
-            interval_ms: SLOW_LANE_STEADY_MS,
-            burst: SLOW_LANE_BURST,
-        };
-        Self {
-            entered_ms: None,
-            opens_ms: 0,
-            tokens: TokenBucket::new(0, rate),
-        }
-    }
 }
 
 impl SlowLane {
@@ -194,14 +171,11 @@ impl SlowLane {
         now_ms.is_none_or(|now_ms| now_ms >= self.opens_ms || self.entered_ms == Some(now_ms))
     }
 
-    /// Merges now, if it is open. All that enters at one time merges at once.
+    /// Merges now, if it is open.
     fn enter(&mut self, now_ms: Option<u64>) -> bool {
         let is_open = self.is_open(now_ms);
         if let Some(now_ms) = now_ms.filter(|_| is_open && self.entered_ms != now_ms) {
-            self.tokens.charge(now_ms, 1);
-            // A copy says when the next token is there.
-            let next_ms = { self.tokens }.charge(now_ms, 1);
-            self.opens_ms = now_ms.saturating_add(next_ms.max(SLOW_LANE_MS));
+            self.opens_ms = now_ms.saturating_add(SLOW_LANE_MS);
             self.entered_ms = Some(now_ms);
         }
         is_open

@@ -125,6 +125,8 @@ pub enum EndReason {
     Expelled,
     /// Its owner had been expelled from the network before he placed it.
     NoMember,
+    /// Its owner fell silent or forked his chain, and somebody refused it.
+    Abandoned,
 }
 
 /// Why an action had no effect. The action is valid all the same.

@@ -33,7 +33,7 @@ impl<E: Engine> Replica<E> {
                     self.fold(index, folded, &mut ends);
                     folded = at;
                 }
-                let is_rejected = self.is_by_expelled(index, at);
+                let rejection = self.rejection(index, at);
                 let market = &mut self.markets[index];
                 market.log[at].set_mark(market.engine.mark());
                 match (deed, action) {
@@ -44,7 +44,9 @@ impl<E: Engine> Replica<E> {
                     (Deed::Expire(order), _) => self.execute_expiry(index, order),
                     (Deed::Expel(owner), _) => self.execute_expulsion(index, owner),
                     (Deed::Readmit, _) => {}
-                    (Deed::Place, _) if is_rejected => self.execute_rejection(index, at),
+                    (Deed::Place, _) if let Some(reason) = rejection => {
+                        self.execute_rejection(index, at, reason);
+                    }
                     _ => {
                         let own = market.log[at].own;
                         let claims = market.terms.claims(own, &self.orders);
@@ -89,7 +91,8 @@ impl<E: Engine> Replica<E> {
         market.effects.clear();
     }
 
-    /// Changes an order, if it is there and the change is one.
+    /// Changes an order, if it is there and the change is one. What would be replaced by an
+    /// abandoned order is only cancelled.
     fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
         let own = self.markets[index].log[at].own;
         let from = self.markets[index].effects.len();
@@ -99,6 +102,13 @@ impl<E: Engine> Replica<E> {
         let order = replacement.order;
         match old {
             Err(reason) => market.effects.push(Effect::Ignored { order, reason }),
+            Ok(_) if market.terms.is_abandoned(own) => {
+                let by = replacement.by;
+                let cancel = matching::Action::Cancel { order, by };
+                market
+                    .engine
+                    .execute_claimed(&cancel, &Claims::NONE, &mut market.effects);
+            }
             Ok(old) => {
                 let kept = market
                     .engine
@@ -189,18 +199,22 @@ impl<E: Engine> Replica<E> {
             .end(&id, EndReason::Expired, &mut market.effects);
     }
 
-    /// Whether the author of an entry has been expelled before its bucket.
-    fn is_by_expelled(&self, index: usize, at: usize) -> bool {
-        if self.expulsions.is_empty() {
-            return false;
+    /// Why the order that an entry makes enters no book, if there is a reason.
+    fn rejection(&self, index: usize, at: usize) -> Option<EndReason> {
+        let market = &self.markets[index];
+        let entry = &market.log[at];
+        if !self.expulsions.is_empty() {
+            let owner = self.orders.operations.row(entry.operation).owner;
+            if self.expulsions.is_expelled(owner, entry.bucket()) {
+                return Some(EndReason::NoMember);
+            }
         }
-        let entry = &self.markets[index].log[at];
-        let owner = self.orders.operations.row(entry.operation).owner;
-        self.expulsions.is_expelled(owner, entry.bucket())
+        let is_abandoned = market.terms.is_abandoned(entry.own);
+        is_abandoned.then_some(EndReason::Abandoned)
     }
 
-    /// An order of an expelled author is shown as rejected, and its final trades stand.
-    fn execute_rejection(&mut self, index: usize, at: usize) {
+    /// An order that enters no book is shown as over, and its final trades stand.
+    fn execute_rejection(&mut self, index: usize, at: usize, reason: EndReason) {
         let market = &mut self.markets[index];
         let own = market.log[at].own;
         let order = self.orders.id(own);
@@ -213,7 +227,7 @@ impl<E: Engine> Replica<E> {
         market.effects.push(Effect::Ended {
             order,
             handle: own.handle(),
-            reason: EndReason::NoMember,
+            reason,
         });
     }
 

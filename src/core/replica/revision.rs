@@ -152,6 +152,10 @@ impl<E: Engine> Replica<E> {
     ) -> Option<LogEntry> {
         maker_standing.at?;
         let market = &self.markets[index];
+        if maker == taker {
+            let is_new = market.terms.is_abandoned(maker) != terms.declined;
+            return is_new.then_some(maker_standing.entry);
+        }
         let known = market.terms.get(maker, taker);
         let nothing = PairTerms::default();
         let old = known.unwrap_or(&nothing);

@@ -370,5 +370,6 @@ fn end_code(reason: EndReason) -> u8 {
         EndReason::NotPlaced => 10,
         EndReason::Expelled => 11,
         EndReason::NoMember => 12,
+        EndReason::Abandoned => 13,
     }
 }

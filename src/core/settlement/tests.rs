@@ -135,6 +135,11 @@ impl World {
         self.trades(node).iter().map(|row| row.status).collect()
     }
 
+    fn ended(&self, node: usize, order: &OrderId) -> Option<EndReason> {
+        let row = self.nodes[node].replica().order(order);
+        row.expect("it was placed").ended
+    }
+
     fn assert_equal(&mut self) {
         let digests: Vec<_> = self.nodes.iter_mut().map(Exchange::digests).collect();
         for other in &digests {
@@ -296,12 +301,8 @@ fn a_trade_with_a_late_order_takes_twice_the_hold_down_or_is_never_signed() {
     }
 }
 
-#[test]
-fn nothing_is_signed_with_a_proven_forker() {
-    let mut world = World::new(2);
-    world.place(0, Side::Sell, 5);
-    world.pass(20);
-    let key = SigningKey::from([1; 32]);
+/// The nodes behind the first learn that it has forked its chain at its beginning.
+fn prove_fork(world: &mut World) {
     let genesis = test_genesis();
     let body = Body {
         version: OPERATION_VERSION,
@@ -313,15 +314,51 @@ fn nothing_is_signed_with_a_proven_forker() {
         checkpoint: 0,
         actions: Vec::new(),
     };
+    let key = SigningKey::from([1; 32]);
     let branch = Verified::sign(body, &key, &genesis, &genesis.digest()).expect("well-formed");
     let now = world.now();
-    world.nodes[1].receive(now, Source::push(LinkId(9)), vec![branch]);
-    world.pump(1);
+    for node in 1..world.nodes.len() {
+        world.nodes[node].receive(now, Source::push(LinkId(9)), vec![branch.clone()]);
+        world.pump(node);
+    }
+}
+
+#[test]
+fn nothing_is_signed_with_a_proven_forker_and_his_orders_bind_nobody() {
+    let mut world = World::new(3);
+    let forked = world.place(0, Side::Sell, 5);
+    world.pass(20);
+    prove_fork(&mut world);
     world.place(1, Side::Buy, 5);
-    world.pass(5_000);
-    assert_eq!(world.statuses(1), [TradeStatus::Tentative]);
+    world.pass(100);
+    assert_eq!(world.trades(1), []);
     let mut signed = world.written[1].iter().flat_map(|it| &it.body().actions);
     assert!(signed.all(|action| action.half().is_none()));
+    assert_eq!(world.ended(1, &forked), Some(EndReason::Abandoned));
+    world.place(2, Side::Sell, 5);
+    world.pass(2_000);
+    assert_eq!(world.statuses(1), [TradeStatus::Final]);
+}
+
+#[test]
+fn a_proof_abandons_what_was_refused_before_it() {
+    let mut world = World::new(3);
+    let forked = world.place(0, Side::Sell, 5);
+    world.pass(20);
+    let own = world.place(1, Side::Buy, 5);
+    let decline = Action::Decline {
+        market: MarketIndex(0),
+        own,
+        other: forked,
+    };
+    world.submit(1, decline);
+    world.pass(100);
+    assert_eq!(world.ended(2, &forked), None, "refused by one, and alive");
+    prove_fork(&mut world);
+    world.pass(100);
+    for node in [1, 2] {
+        assert_eq!(world.ended(node, &forked), Some(EndReason::Abandoned));
+    }
 }
 
 /// What a node makes of a trade that it hears of so long after the expiry of its order, which may
@@ -488,6 +525,74 @@ fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer
     );
     let confirmations = world.nodes[0].confirmations();
     assert!(confirmations.has_refused(&last.buy, &last.sell));
+}
+
+/// Refusals that the first two nodes have written.
+fn refusals(world: &World) -> Vec<OrderId> {
+    let actions = world.written[..2]
+        .iter()
+        .flatten()
+        .flat_map(|it| &it.body().actions);
+    let refused = actions.filter_map(|action| match action {
+        Action::Decline { other, .. } => Some(*other),
+        _ => None,
+    });
+    refused.collect()
+}
+
+#[test]
+fn one_refusal_of_an_order_whose_owner_is_silent_is_enough_for_all() {
+    let mut world = World::new(3);
+    world.nodes[2].settle_by_hand();
+    for node in [0, 1] {
+        world.place(node, Side::Buy, 3);
+    }
+    world.pass(20);
+    // For a lease these bind both orders, two of them at a time.
+    for _ in 0..30 {
+        world.place(2, Side::Sell, 3);
+        world.pass(20);
+    }
+    world.pass(89_000);
+    let before = refusals(&world).len();
+    let is_bound = |world: &World| !world.trades(0).is_empty();
+    assert!(is_bound(&world));
+    world.pass(8_000);
+    assert!(!is_bound(&world));
+    let mut once = refusals(&world).split_off(before);
+    let count = once.len();
+    once.sort_unstable();
+    once.dedup();
+    assert!(
+        count - once.len() <= 2,
+        "both refuse what the other has refused"
+    );
+    assert!(count > 10, "they were refused before: {count}");
+    world.assert_equal();
+
+    // Somebody else had heard of the owner in time: he was not silent, and his orders lapse only.
+    let abandoned = once[0];
+    assert_eq!(world.ended(0, &abandoned), Some(EndReason::Abandoned));
+    let last = world.written[2].last().expect("placed").clone();
+    let body = Body {
+        seq: last.body().seq + 1,
+        prev: Some(last.id()),
+        time: HybridTime::from_unix_ms(last.body().time.unix_ms() + 60_000),
+        actions: Vec::new(),
+        refs: Vec::new(),
+        ..last.body().clone()
+    };
+    let genesis = test_genesis();
+    let key = SigningKey::from([3; 32]);
+    let heard = Verified::sign(body, &key, &genesis, &genesis.digest()).expect("well-formed");
+    let now = world.now();
+    for node in [0, 1] {
+        let heard = vec![heard.clone()];
+        world.nodes[node].receive(now, Source::push(LinkId(9)), heard);
+        world.pump(node);
+    }
+    world.pass(2_000);
+    assert_ne!(world.ended(0, &abandoned), Some(EndReason::Abandoned));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use bitfitech_core::market_log::SLOW_LANE_STEADY_MS;
+use bitfitech_core::market_log::SLOW_LANE_MS;
 use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::types::{OrderId, TradeId};
 use bitfitech_core::view::{Change, TradeChange, TradeStatus};
@@ -14,8 +14,9 @@ use bitfitech_core::view::{Change, TradeChange, TradeStatus};
 use super::{Host, Step};
 use crate::event::{MS, Micros};
 
-/// What a refusal takes beyond `release_ms`: a tick, and the slow lane of a merge.
-const REFUSAL_US: Micros = (SLOW_LANE_STEADY_MS + 1_000) * MS;
+/// What a refusal takes beyond `release_ms`: the slow lane of a merge, and a tick or what could not
+/// be written at first.
+const REFUSAL_US: Micros = (SLOW_LANE_MS + 3_000) * MS;
 
 /// The tentative trades of own orders, by the time until which they may be shown.
 #[derive(Debug, Default)]
