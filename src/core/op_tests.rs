@@ -63,9 +63,9 @@ fn hex(bytes: &[u8]) -> String {
 fn the_wire_format_is_pinned_by_a_test_vector() {
     let signed = sign_sample(&SigningKey::from([7; 32]), 0);
     let expected = "92c4419801c420ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d2\
-                    2c00c0cf018bcfe56800000090009196000000ce002dc6c0ce02faf080c0c4403d810b042ce3\
-                    2a721489aeabc8a9994ce511113caa000a8c493a0920784c7a8947feec09d5a7b8ae76f2c4c5\
-                    3fac69a8982370ebf609933b0cf8ee9090518605";
+                    2c00c0cf018bcfe56800000090009196000000ce002dc6c0ce02faf080c0c4402a2601299da3\
+                    a1b5ac79e0fc270428762637b7518c8b8c055a1fdee843098e824c619c10dedd82a2ab7e713b\
+                    0c964d109fd734d6b033304a8303174e2f274006";
     assert_eq!(hex(signed.wire()), expected);
 }
 

@@ -68,7 +68,7 @@ fn names_are_listed_one_a_line() {
 
 #[test]
 fn a_run_that_finds_faults_fails_and_says_how_to_run_it_again() {
-    let run = sim("--nodes 8 --duration 2s --rate 20 --canary dropped-operation");
+    let run = sim("--nodes 8 --duration 4s --rate 20 --canary dropped-operation");
     assert_eq!(run.status.code(), Some(1));
     assert!(
         text(&run.stdout).contains("reach:"),
