@@ -42,6 +42,8 @@ use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
 struct Undone {
     /// The actions, in order.
     entries: Vec<LogEntry>,
+    /// How many actions before them were done again, for the engine does not go back so far.
+    rebuilt: usize,
     trades: BTreeMap<Encounter, TapeEntry>,
 }
 
@@ -334,7 +336,7 @@ impl<E: Engine> Replica<E> {
             return 0;
         };
         let undone = self.undo_behind(index, &back_to);
-        let undone_count = undone.entries.len();
+        let undone_count = undone.entries.len() + undone.rebuilt;
         let first = self.markets[index].log.len();
         self.adopt(index, first, revisions, changes);
         let withdrawn = |entry: &LogEntry| matches!(entry.deed, Deed::Withdraw(_));
@@ -366,26 +368,50 @@ impl<E: Engine> Replica<E> {
             return undone;
         }
         let from = market.log.partition_point(is_before);
-        market.engine.undo_to(market.log[from].mark());
+        let mark = market.log[from].mark();
         for at in (from..market.log.len()).rev() {
             let trades = tape_of(&self.orders, &self.markets[index], at);
             undone
                 .trades
                 .extend(trades.map(|trade| (trade.meeting, trade)));
-            let market = &mut self.markets[index];
-            let entry = market.log.pop().expect("it is in the log");
-            while market.traces.len() > entry.traces_from as usize
-                && let Some(trace) = market.traces.pop()
-            {
-                self.orders.unfold(&trace, entry.own);
-            }
-            if entry.own != Slot::NONE {
-                self.orders.leave(entry.own);
-            }
+            let entry = self.markets[index].log.pop().expect("it is in the log");
+            self.unfold(index, &entry);
             undone.entries.push(entry);
         }
         undone.entries.reverse();
+        let engine = &mut self.markets[index].engine;
+        if engine.can_undo_to(mark) {
+            engine.undo_to(mark);
+        } else {
+            undone.rebuilt = self.rebuild(index);
+        }
         undone
+    }
+
+    /// Takes back what the last action that is done did to the orders.
+    fn unfold(&mut self, index: usize, entry: &LogEntry) {
+        let market = &mut self.markets[index];
+        while market.traces.len() > entry.traces_from as usize
+            && let Some(trace) = market.traces.pop()
+        {
+            self.orders.unfold(&trace, entry.own);
+        }
+        if entry.own != Slot::NONE {
+            self.orders.leave(entry.own);
+        }
+    }
+
+    /// Does the whole log of a market again from an empty book, which ends where it was. Tells how
+    /// many actions that are.
+    fn rebuild(&mut self, index: usize) -> usize {
+        let actions = self.markets[index].log.len();
+        for at in (0..actions).rev() {
+            let entry = self.markets[index].log[at];
+            self.unfold(index, &entry);
+        }
+        self.markets[index].engine.reset();
+        self.execute_from(index, 0);
+        actions
     }
 }
 

@@ -191,6 +191,18 @@ impl Engine for CountedBook {
         self.book.forget_before(mark);
     }
 
+    fn bound_undo(&mut self) {
+        self.book.bound_undo();
+    }
+
+    fn can_undo_to(&self, mark: Mark) -> bool {
+        self.book.can_undo_to(mark)
+    }
+
+    fn reset(&mut self) {
+        self.book.reset();
+    }
+
     fn state_hash(&self) -> Digest {
         self.book.state_hash()
     }

@@ -46,6 +46,11 @@ use crate::chunks::Chunks;
 use crate::prefetch::prefetch;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
+/// Undo records that are kept, about: some 40 MiB, and what a market with a thousand actions a
+/// second does in five minutes. What comes later than that is rare, and then it does not matter
+/// that the whole log is done again. A guess.
+pub const UNDO_RECORDS_MAX: u64 = 1 << 19;
+
 /// The fast engine. See the [module](self) for how it is built.
 #[derive(Clone)]
 pub struct Book {
@@ -58,6 +63,7 @@ pub struct Book {
     pub(super) ids: IdTable,
     pub(super) key: TagKey,
     undo: UndoLog<Order>,
+    undo_records_max: u64,
     digests: RefCell<DigestCache>,
     /// What is promised of resting orders: those of which anything is are marked.
     promises: BTreeMap<Slot, Promise>,
@@ -68,6 +74,15 @@ impl Book {
     /// An empty book. The secret keeps peers from choosing ids that are slow to find; it changes
     /// nothing that can be seen, so it may differ from node to node, and should.
     pub fn new(secret: &[u8; 32]) -> Self {
+        Self::empty(TagKey::new(secret), UNDO_RECORDS_MAX)
+    }
+
+    /// An empty book that keeps about so many undo records.
+    pub fn with_undo_records(secret: &[u8; 32], undo_records_max: u64) -> Self {
+        Self::empty(TagKey::new(secret), undo_records_max)
+    }
+
+    fn empty(key: TagKey, undo_records_max: u64) -> Self {
         let mut handles = Chunks::new();
         handles.push(Handle::default());
         Self {
@@ -76,8 +91,9 @@ impl Book {
             levels: Slab::new(),
             ladders: [Side::Buy, Side::Sell].map(Ladder::new),
             ids: IdTable::new(),
-            key: TagKey::new(secret),
+            key,
             undo: UndoLog::new(),
+            undo_records_max,
             digests: RefCell::new(DigestCache::new()),
             promises: BTreeMap::new(),
             len: 0,
@@ -564,6 +580,18 @@ impl Engine for Book {
 
     fn forget_before(&mut self, mark: Mark) {
         self.undo.forget_before(mark);
+    }
+
+    fn bound_undo(&mut self) {
+        self.undo.bound(self.undo_records_max);
+    }
+
+    fn can_undo_to(&self, mark: Mark) -> bool {
+        self.undo.reaches(mark)
+    }
+
+    fn reset(&mut self) {
+        *self = Self::empty(self.key.clone(), self.undo_records_max);
     }
 
     fn undo_memory_bytes(&self) -> usize {

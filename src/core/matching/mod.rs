@@ -344,6 +344,16 @@ pub trait Engine {
     /// Frees the memory of undo records before `mark`; they can no longer be undone.
     fn forget_before(&mut self, mark: Mark);
 
+    /// Forgets the oldest undo records where there are more than the engine is to keep. One that
+    /// keeps all does nothing.
+    fn bound_undo(&mut self) {}
+
+    /// Whether nothing behind this mark was forgotten.
+    fn can_undo_to(&self, mark: Mark) -> bool;
+
+    /// Begins anew, as if nothing had ever been done. No mark of before counts any more.
+    fn reset(&mut self);
+
     /// How many bytes of memory the undo log takes; 0 of an engine that does not count them.
     fn undo_memory_bytes(&self) -> usize {
         0

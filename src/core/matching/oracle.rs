@@ -613,6 +613,14 @@ impl Engine for Oracle {
         self.forgotten += count;
     }
 
+    fn can_undo_to(&self, mark: Mark) -> bool {
+        mark.0 >= self.forgotten
+    }
+
+    fn reset(&mut self) {
+        *self = Self::new();
+    }
+
     fn state_hash(&self) -> Digest {
         digest::book(&self.side_digest(Side::Buy), &self.side_digest(Side::Sell))
     }

@@ -231,6 +231,18 @@ impl<Order: Copy> UndoLog<Order> {
         self.forgotten += count;
     }
 
+    /// Whether nothing behind this mark was forgotten.
+    pub(super) fn reaches(&self, mark: Mark) -> bool {
+        mark.0 >= self.forgotten
+    }
+
+    /// Forgets the oldest records where there are a quarter more than this.
+    pub(super) fn bound(&mut self, records_max: u64) {
+        if self.len - self.forgotten > records_max + records_max / 4 {
+            self.forget_before(Mark(self.len - records_max));
+        }
+    }
+
     /// How many bytes of memory it has asked for.
     pub(super) fn memory_bytes(&self) -> usize {
         self.records.memory_bytes() + self.departed.memory_bytes()

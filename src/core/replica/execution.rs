@@ -58,6 +58,7 @@ impl<E: Engine> Replica<E> {
                 ends.push(self.markets[index].effects.len());
             }
             self.fold(index, folded, &mut ends);
+            self.markets[index].engine.bound_undo();
         }
     }
 
