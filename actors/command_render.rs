@@ -634,6 +634,7 @@ fn trade_reason_text(reason: TradeReason) -> &'static str {
         TradeReason::Declined => "an owner did not confirm in time, or refused",
         TradeReason::Released => "an owner released it by hand",
         TradeReason::Confirmation => "an order is confirmed for another trade",
+        TradeReason::Abandoned => "an owner fell silent or signed two histories",
     }
 }
 

@@ -439,6 +439,8 @@ pub enum TradeReason {
     Released,
     /// What an owner has confirmed is no longer there for others.
     Confirmation,
+    /// One of the owners fell silent or forked his chain, and somebody has refused his order.
+    Abandoned,
 }
 
 impl TradeReason {
@@ -449,6 +451,7 @@ impl TradeReason {
             Self::Declined => "declined",
             Self::Released => "released",
             Self::Confirmation => "confirmation",
+            Self::Abandoned => "abandoned",
         }
     }
 }

@@ -46,6 +46,9 @@ fn reason<E: Engine>(
     cause: &OpId,
 ) -> Option<TradeReason> {
     let confirmations = exchange.confirmations();
+    let replica = exchange.replica();
+    let ended = |order: &OrderId| replica.order(order).and_then(|row| row.ended);
+    let abandoned = Some(EndReason::Abandoned);
     let directed = [(&row.buy, &row.sell), (&row.sell, &row.buy)];
     if change == TradeChange::Busted {
         let by = |has: fn(&Confirmations, &OrderId, &OrderId) -> bool| {
@@ -59,19 +62,18 @@ fn reason<E: Engine>(
         if by(Confirmations::has_refused) {
             return Some(TradeReason::Declined);
         }
+        if [&row.buy, &row.sell].map(ended).contains(&abandoned) {
+            return Some(TradeReason::Abandoned);
+        }
     }
     let index = exchange.dag().find(cause)?;
     let confirms = |order: &OrderId| has_half_of(confirmations, order, index);
     if confirms(&row.buy) || confirms(&row.sell) {
         return Some(TradeReason::Confirmation);
     }
-    let replica = exchange.replica();
     let (first, last) = (OrderId::new(cause, 0), OrderId::new(cause, u8::MAX));
     let made_orders = replica.orders_between(first, last).next().is_some();
-    let was_ended = |order: &OrderId| {
-        let ended = replica.order(order).and_then(|row| row.ended);
-        ended.is_some_and(|ended| ended != EndReason::Filled)
-    };
+    let was_ended = |order: &OrderId| ended(order).is_some_and(|ended| ended != EndReason::Filled);
     let is_late = made_orders || was_ended(&row.buy) || was_ended(&row.sell);
     is_late.then_some(TradeReason::LateOperation)
 }

@@ -299,6 +299,40 @@ fn trades_with_a_forker_are_unsafe() {
 }
 
 #[test]
+fn a_trade_goes_when_another_has_refused_the_order_of_a_forker() {
+    let (mut maker, mut taker, mut third) = (Node::new(1), Node::new(2), Node::new(3));
+    maker
+        .ask_one(Submit::Place(order(Side::Sell, 100)))
+        .expect("placed");
+    for other in [&mut taker, &mut third] {
+        other.receive(maker.written.clone());
+        other.pass(200);
+    }
+    let trade = taker.trade(Submit::Place(order(Side::Buy, 100)));
+    let placed = third.ask_one(Submit::Place(order(Side::Buy, 99)));
+    let Ok(Reply::Place(placed)) = placed else {
+        panic!("placed: {placed:?}");
+    };
+    let refusal = Action::Decline {
+        market: MarketIndex(0),
+        own: placed.order,
+        other: trade.row.sell,
+    };
+    third
+        .exchange
+        .submit(third.now, vec![refusal])
+        .expect("valid");
+    third.pump();
+    taker.receive(std::mem::take(&mut third.written));
+    assert_eq!(taker.reasons, [], "its owner has forked nothing yet");
+    let mut twin = Node::new(1);
+    twin.ask_one(Submit::Place(order(Side::Sell, 500)))
+        .expect("placed");
+    taker.receive(std::mem::take(&mut twin.written));
+    assert_eq!(taker.reasons, [(trade.row.trade, TradeReason::Abandoned)]);
+}
+
+#[test]
 fn a_second_piece_of_two_orders_is_confirmed_with_the_proof_of_the_first() {
     let (mut maker, mut taker, mut third) = (Node::new(1), Node::new(2), Node::new(3));
     let two = |side| {

@@ -5,7 +5,8 @@
 //! order is **abandoned** if somebody has refused it and
 //!
 //! - its owner has no operation in the `lease_ms` before the refusal: his orders have lapsed by
-//!   then anyway, and there can be no answer to any half that is still open; or
+//!   then anyway, and where leases are longer than the time for an answer nothing of his can be
+//!   answered any more; or
 //! - its owner is proven a forker, with whom nobody signs anything by himself.
 //!
 //! An abandoned order never comes to rest and never takes, whatever was made of it before. Its
