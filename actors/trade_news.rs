@@ -48,7 +48,6 @@ fn reason<E: Engine>(
     let confirmations = exchange.confirmations();
     let replica = exchange.replica();
     let ended = |order: &OrderId| replica.order(order).and_then(|row| row.ended);
-    let abandoned = Some(EndReason::Abandoned);
     let directed = [(&row.buy, &row.sell), (&row.sell, &row.buy)];
     if change == TradeChange::Busted {
         let by = |has: fn(&Confirmations, &OrderId, &OrderId) -> bool| {
@@ -62,7 +61,8 @@ fn reason<E: Engine>(
         if by(Confirmations::has_refused) {
             return Some(TradeReason::Declined);
         }
-        if [&row.buy, &row.sell].map(ended).contains(&abandoned) {
+        let ends = [&row.buy, &row.sell].map(ended);
+        if ends.contains(&Some(EndReason::Abandoned)) {
             return Some(TradeReason::Abandoned);
         }
     }

@@ -155,6 +155,14 @@ fn traded() -> (Node, Node, TradeView) {
     (maker, taker, trade)
 }
 
+/// Another first operation under the key of the maker.
+fn twin() -> Vec<Verified> {
+    let mut twin = Node::new(1);
+    twin.ask_one(Submit::Place(order(Side::Sell, 500)))
+        .expect("placed");
+    twin.written
+}
+
 fn shown(answer: Answer) -> TradeView {
     match answer {
         Ok(Reply::Trade(trade)) => trade,
@@ -285,11 +293,7 @@ fn trades_with_a_forker_are_unsafe() {
     let (_maker, mut taker, trade) = traded();
     let confirmed = shown(taker.ask_one(Submit::Confirm(prefix(&trade))));
     assert!(!confirmed.is_unsafe);
-    // The same key writes another first operation.
-    let mut twin = Node::new(1);
-    twin.ask_one(Submit::Place(order(Side::Sell, 500)))
-        .expect("placed");
-    taker.receive(std::mem::take(&mut twin.written));
+    taker.receive(twin());
     assert_eq!(taker.exchange.dag().forkers().count(), 1);
     taker.exchange.handle_tick(taker.now);
     let released = shown(taker.ask_one(Submit::Release(prefix(&trade))));
@@ -325,10 +329,7 @@ fn a_trade_goes_when_another_has_refused_the_order_of_a_forker() {
     third.pump();
     taker.receive(std::mem::take(&mut third.written));
     assert_eq!(taker.reasons, [], "its owner has forked nothing yet");
-    let mut twin = Node::new(1);
-    twin.ask_one(Submit::Place(order(Side::Sell, 500)))
-        .expect("placed");
-    taker.receive(std::mem::take(&mut twin.written));
+    taker.receive(twin());
     assert_eq!(taker.reasons, [(trade.row.trade, TradeReason::Abandoned)]);
 }
 

@@ -338,7 +338,7 @@ impl Confirmations {
 
     /// The latest time of the author of an order.
     fn latest_of_order(&self, order: &OrderId, dag: &Dag) -> u64 {
-        let author = dag.find_order(order).map(|at| dag.author(at));
+        let author = dag.owner_of_order(order);
         author.map_or(0, |author| self.latest_of(author))
     }
 
@@ -391,7 +391,7 @@ impl Confirmations {
             price: half.price,
         };
         let pair = self.signed.sign(&half.own, &half.other, signed_half);
-        let partner = dag.find_order(&half.other).map(|at| dag.author(at));
+        let partner = dag.owner_of_order(&half.other);
         let partner = partner.expect("the other order is an ancestor");
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {

@@ -184,8 +184,12 @@ impl Dag {
 
     /// The author of an order, if the operation that placed it is here.
     pub fn author_of_order(&self, order: &OrderId) -> Option<AuthorKey> {
-        let index = self.find_order(order)?;
-        Some(self.key(self.author(index)))
+        self.owner_of_order(order).map(|owner| self.key(owner))
+    }
+
+    /// The same by his number.
+    pub(crate) fn owner_of_order(&self, order: &OrderId) -> Option<Owner> {
+        self.find_order(order).map(|at| self.author(at))
     }
 
     fn find_stem(&self, stem: &OpStem) -> Option<OpIndex> {
@@ -290,6 +294,12 @@ impl Dag {
     pub(crate) fn twins(&self, author: Owner) -> Option<(OpIndex, OpIndex)> {
         let fork = self.chains[author.0 as usize].fork.as_ref()?;
         Some(fork.twins)
+    }
+
+    /// The same, if it was this operation that proved the fork of its author.
+    pub(crate) fn twins_proven_by(&self, index: OpIndex) -> Option<(OpIndex, OpIndex)> {
+        let twins = self.twins(self.author(index));
+        twins.filter(|(_, second)| *second == index)
     }
 
     /// Whether an author has written anything in these Unix milliseconds; of one who forked his

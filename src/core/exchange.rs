@@ -416,9 +416,7 @@ impl<E: Engine> Exchange<E> {
         } else if let Some(first) = operation.body().refs.first() {
             self.referred = self.dag.find(first);
         }
-        if let Some((first, second)) = self.dag.twins(owner)
-            && second == index
-        {
+        if let Some((first, second)) = self.dag.twins_proven_by(index) {
             self.outputs.push_back(Output::Forked {
                 author,
                 first: self.dag.id(first),

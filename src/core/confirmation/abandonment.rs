@@ -54,7 +54,7 @@ impl Abandonment {
         time_ms: u64,
         dag: &Dag,
     ) -> bool {
-        let owner = dag.find_order(&order).map(|at| dag.author(at));
+        let owner = dag.owner_of_order(&order);
         let owner = owner.expect("the other order is an ancestor");
         let refused = self.refused.entry((owner, order)).or_insert(Refused {
             market,
@@ -87,8 +87,7 @@ impl Abandonment {
             refused.in_silence -= 1;
             changed.push((refused.market, order));
         }
-        let is_proof = dag.twins(author).is_some_and(|(_, second)| second == index);
-        if is_proof {
+        if dag.twins_proven_by(index).is_some() {
             let all = (author, OrderId([0; 32]))..=(author, OrderId([0xff; 32]));
             let all = self.refused.range(all);
             changed.extend(all.map(|((_, order), refused)| (refused.market, *order)));
@@ -98,7 +97,7 @@ impl Abandonment {
 
     /// Whether an order is abandoned.
     pub(super) fn is_abandoned(&self, order: &OrderId, dag: &Dag) -> bool {
-        let owner = dag.find_order(order).map(|at| dag.author(at));
+        let owner = dag.owner_of_order(order);
         let refused = owner.and_then(|owner| Some((owner, self.refused.get(&(owner, *order))?)));
         refused.is_some_and(|(owner, refused)| refused.in_silence > 0 || dag.twins(owner).is_some())
     }

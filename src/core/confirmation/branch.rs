@@ -160,7 +160,7 @@ impl<'a> Branch<'a> {
 
     /// What the branch knows of the owner of an order.
     pub(super) fn with_named<T>(&self, order: &OrderId, look: impl FnOnce(&Named) -> T) -> T {
-        let author = self.dag.find_order(order).map(|at| self.dag.author(at));
+        let author = self.dag.owner_of_order(order);
         let Some(author) = author else {
             return look(&Named::default());
         };

@@ -74,7 +74,7 @@ impl Book {
     /// An empty book. The secret keeps peers from choosing ids that are slow to find; it changes
     /// nothing that can be seen, so it may differ from node to node, and should.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self::empty(TagKey::new(secret), UNDO_RECORDS_MAX)
+        Self::with_undo_records(secret, UNDO_RECORDS_MAX)
     }
 
     /// An empty book that keeps about so many undo records.

@@ -594,7 +594,7 @@ impl Engine for Oracle {
 
     fn undo_to(&mut self, mark: Mark) {
         assert!(mark <= self.mark(), "cannot undo to a mark of the future");
-        assert!(mark.0 >= self.forgotten, "cannot undo what was forgotten");
+        assert!(self.can_undo_to(mark), "cannot undo what was forgotten");
         while self.mark() > mark {
             match self.steps.pop().expect("there are steps after the mark") {
                 Step::Appended => {

@@ -202,7 +202,7 @@ impl<Order: Copy> UndoLog<Order> {
     /// When `mark` lies in the future or has been forgotten.
     pub(super) fn pop_after(&mut self, mark: Mark) -> Option<(Record, Option<Order>)> {
         assert!(mark <= self.mark(), "cannot undo to a mark of the future");
-        assert!(mark.0 >= self.forgotten, "cannot undo what was forgotten");
+        assert!(self.reaches(mark), "cannot undo what was forgotten");
         if mark == self.mark() {
             return None;
         }

@@ -135,6 +135,18 @@ impl World {
         self.trades(node).iter().map(|row| row.status).collect()
     }
 
+    /// Brings an operation that an author's node knows nothing of to others.
+    fn slip_in(&mut self, author: u8, to: &[usize], body: Body) {
+        let (genesis, key) = (test_genesis(), SigningKey::from([author + 1; 32]));
+        let operation = Verified::sign(body, &key, &genesis, &genesis.digest());
+        let operation = operation.expect("well-formed");
+        for node in to {
+            let (now, source) = (self.now(), Source::push(LinkId(9)));
+            self.nodes[*node].receive(now, source, vec![operation.clone()]);
+            self.pump(*node);
+        }
+    }
+
     fn ended(&self, node: usize, order: &OrderId) -> Option<EndReason> {
         let row = self.nodes[node].replica().order(order);
         row.expect("it was placed").ended
@@ -301,9 +313,8 @@ fn a_trade_with_a_late_order_takes_twice_the_hold_down_or_is_never_signed() {
     }
 }
 
-/// The nodes behind the first learn that it has forked its chain at its beginning.
+/// The two nodes behind the first learn that it has forked its chain at its beginning.
 fn prove_fork(world: &mut World) {
-    let genesis = test_genesis();
     let body = Body {
         version: OPERATION_VERSION,
         author: world.written[0][0].body().author,
@@ -314,13 +325,7 @@ fn prove_fork(world: &mut World) {
         checkpoint: 0,
         actions: Vec::new(),
     };
-    let key = SigningKey::from([1; 32]);
-    let branch = Verified::sign(body, &key, &genesis, &genesis.digest()).expect("well-formed");
-    let now = world.now();
-    for node in 1..world.nodes.len() {
-        world.nodes[node].receive(now, Source::push(LinkId(9)), vec![branch.clone()]);
-        world.pump(node);
-    }
+    world.slip_in(0, &[1, 2], body);
 }
 
 #[test]
@@ -581,15 +586,7 @@ fn one_refusal_of_an_order_whose_owner_is_silent_is_enough_for_all() {
         refs: Vec::new(),
         ..last.body().clone()
     };
-    let genesis = test_genesis();
-    let key = SigningKey::from([3; 32]);
-    let heard = Verified::sign(body, &key, &genesis, &genesis.digest()).expect("well-formed");
-    let now = world.now();
-    for node in [0, 1] {
-        let heard = vec![heard.clone()];
-        world.nodes[node].receive(now, Source::push(LinkId(9)), heard);
-        world.pump(node);
-    }
+    world.slip_in(2, &[0, 1], body);
     world.pass(2_000);
     for order in &once {
         assert_ne!(world.ended(0, order), Some(EndReason::Abandoned));
