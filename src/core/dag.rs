@@ -36,16 +36,34 @@ impl OpIndex {
     }
 }
 
-/// What is kept of an applied operation: one cache line.
-struct Entry {
-    id: OpId,
-    seq: u64,
-    time: HybridTime,
-    author: Owner,
+/// What is kept of an applied operation, once for all that it did: one cache line.
+///
+/// Everything else names an operation by its [`OpIndex`], with four bytes instead of the 32 of its
+/// id, and gets from here what users see of its orders and trades: id, author, time.
+pub(crate) struct Entry {
+    pub(crate) id: OpId,
+    pub(crate) time: HybridTime,
+    pub(crate) author: Owner,
+    pub(crate) seq: u32,
     /// See [`Position`]; the bucket follows from the time.
     depth: u32,
     /// Where its ancestors begin in the list of all.
     ancestors_from: u32,
+    /// How much later than its time it came in milliseconds, at most 49 days.
+    pub(crate) late_ms: u32,
+    /// The place of its first order among [all orders](crate::order_table). Those of its other
+    /// orders follow.
+    pub(crate) first_order: Slot,
+}
+
+/// What is known of an operation by its arrival alone. No two nodes need have the same, so none of
+/// it may be seen in any result that is compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrival {
+    /// How much later than its time it came in milliseconds.
+    pub late_ms: u64,
+    /// The place that its first order gets.
+    pub(crate) first_order: Slot,
 }
 
 /// An author's chain, with its branches if he forked it.
@@ -193,29 +211,58 @@ impl Dag {
     }
 
     fn find_stem(&self, stem: &OpStem) -> Option<OpIndex> {
-        let tag = self.key.tag(&stem.padded());
         let is_wanted = |slot: Slot| self.entries[slot.0 as usize].id.stem() == *stem;
-        self.by_stem
-            .find(tag, is_wanted)
-            .map(|slot| OpIndex(slot.0))
+        let found = self.by_stem.find(self.stem_tag(stem), is_wanted);
+        found.map(|slot| OpIndex(slot.0))
+    }
+
+    /// What an operation is found by.
+    pub(crate) fn stem_tag(&self, stem: &OpStem) -> Tag {
+        self.key.tag(&stem.padded())
+    }
+
+    /// A hint that the operation with this tag will be searched for.
+    pub(crate) fn prefetch(&self, tag: Tag) {
+        self.by_stem.prefetch(tag);
+    }
+
+    /// An operation with this tag: nearly always the only one.
+    pub(crate) fn guess(&self, tag: Tag) -> Option<OpIndex> {
+        self.by_stem.find(tag, |_| true).map(|slot| OpIndex(slot.0))
     }
 
     /// The id of an operation.
+    #[inline]
     pub fn id(&self, index: OpIndex) -> OpId {
         self.entries[index.get()].id
     }
 
     /// The time of an operation.
+    #[inline]
     pub fn time(&self, index: OpIndex) -> HybridTime {
         self.entries[index.get()].time
     }
 
     /// The place of an operation in its author's chain.
+    #[inline]
     pub fn seq(&self, index: OpIndex) -> u64 {
-        self.entries[index.get()].seq
+        u64::from(self.entries[index.get()].seq)
+    }
+
+    /// All that is kept of an operation.
+    #[inline]
+    pub(crate) fn entry(&self, index: OpIndex) -> &Entry {
+        &self.entries[index.get()]
+    }
+
+    /// The place of the operation that is inserted next.
+    pub(crate) fn next_index(&self) -> OpIndex {
+        let next = u32::try_from(self.entries.len());
+        OpIndex(next.expect("2^32 operations are 256 GiB"))
     }
 
     /// Bucket and depth of an operation.
+    #[inline]
     pub fn position(&self, index: OpIndex) -> Position {
         let entry = &self.entries[index.get()];
         Position {
@@ -249,7 +296,7 @@ impl Dag {
             return true;
         }
         self.back_from(later)
-            .take_while(|at| self.seq(*at) >= low.seq)
+            .take_while(|at| self.entry(*at).seq >= low.seq)
             .any(|at| at == earlier)
     }
 
@@ -259,11 +306,13 @@ impl Dag {
     }
 
     /// The author of an operation.
+    #[inline]
     pub fn author(&self, index: OpIndex) -> Owner {
         self.entries[index.get()].author
     }
 
     /// The key of an author.
+    #[inline]
     pub fn key(&self, owner: Owner) -> AuthorKey {
         self.chains[owner.0 as usize].key
     }
@@ -349,7 +398,7 @@ impl Dag {
         let entry = |id: &OpId| Some(&self.entries[self.find(id)?.get()]);
         let author = |entry: &Entry| self.key(entry.author);
         if let Some(prev) = body.prev.as_ref().and_then(entry) {
-            if author(prev) != body.author || prev.seq + 1 != body.seq {
+            if author(prev) != body.author || u64::from(prev.seq) + 1 != body.seq {
                 return Err(AncestryError::Prev);
             }
             if body.time <= prev.time {
@@ -374,9 +423,9 @@ impl Dag {
     ///
     /// # Panics
     /// When an ancestor is missing: a broken invariant of the caller.
-    pub fn insert(&mut self, operation: &Operation) -> OpIndex {
+    pub fn insert(&mut self, operation: &Operation, arrival: Arrival) -> OpIndex {
         let body = operation.body();
-        let index = OpIndex(u32::try_from(self.entries.len()).expect("fewer than 2^32 operations"));
+        let index = self.next_index();
         let here = |id: &OpId| self.find(id).expect("the operation is ready");
         let prev = body.prev.as_ref().map(here);
         let ancestors_from = self.ancestors.len();
@@ -390,17 +439,19 @@ impl Dag {
             self.ancestors.push(counterpart);
         }
         let (author, replaced) = self.extend_chain(body, prev, index);
-        let (id, seq, time) = (operation.id(), body.seq, body.time);
+        let (id, time) = (operation.id(), body.time);
         assert!(self.find(&id).is_none(), "operation {id} applied twice");
         self.entries.push(Entry {
             id,
-            seq,
             time,
             author,
+            seq: u32::try_from(body.seq).expect("a chain is no longer than the set"),
             depth: position.depth,
             ancestors_from: u32::try_from(ancestors_from).expect("fewer than 2^32 ancestors"),
+            late_ms: u32::try_from(arrival.late_ms).unwrap_or(u32::MAX),
+            first_order: arrival.first_order,
         });
-        let tag = self.key.tag(&id.stem().padded());
+        let tag = self.stem_tag(&id.stem());
         self.by_stem.insert(tag, Slot(index.0));
         self.latest_time = self.latest_time.max(time);
         self.note_head(author, replaced, index);
@@ -551,7 +602,7 @@ impl Dag {
         while let Some((at, ())) = queue.pop_last() {
             let entry = &self.entries[at.get()];
             let count = covered.entry(entry.author).or_insert(0);
-            *count = (*count).max(entry.seq + 1);
+            *count = (*count).max(u64::from(entry.seq) + 1);
             queue.extend(self.ancestors(at).map(|at| (at, ())));
         }
         let mut clock = VectorClock::default();
@@ -567,7 +618,7 @@ fn head_at(entries: &Chunks<Entry>, chains: &Chunks<Chain>, at: OpIndex) -> Head
     let entry = &entries[at.get()];
     Head {
         author: chains[entry.author.0 as usize].key,
-        seq: entry.seq,
+        seq: u64::from(entry.seq),
         id: entry.id,
     }
 }

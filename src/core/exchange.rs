@@ -89,7 +89,6 @@ pub struct Exchange<E> {
     digest: Digest,
     key: SigningKey,
     author: AuthorKey,
-    dag: Dag,
     confirmations: Confirmations,
     membership: Membership,
     delivery: Delivery,
@@ -126,7 +125,6 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let dag = Dag::new(genesis.bucket_ms, &secret);
         let confirmations = Confirmations::new(&genesis, &secret);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
@@ -135,7 +133,6 @@ impl<E: Engine> Exchange<E> {
             digest,
             key,
             author,
-            dag,
             confirmations,
             membership: Membership::default(),
             delivery: Delivery::default(),
@@ -179,7 +176,7 @@ impl<E: Engine> Exchange<E> {
 
     /// The set of applied operations.
     pub fn dag(&self) -> &Dag {
-        &self.dag
+        self.replica.dag()
     }
 
     /// What follows from it.
@@ -249,7 +246,7 @@ impl<E: Engine> Exchange<E> {
             Admission::Known | Admission::Missing(_) => return Err(RestoreError::Order),
         }
         self.enter(operation, 0);
-        self.persisted = self.dag.len();
+        self.persisted = self.dag().len();
         if self.replica.staged_count() >= RESTORED_AT_ONCE {
             self.replica.merge_all();
         }
@@ -283,7 +280,7 @@ impl<E: Engine> Exchange<E> {
             until_ms, shown, ..
         } = &self.write_gate
         {
-            let is_here = |id: &OpId| self.dag.find(id).is_some();
+            let is_here = |id: &OpId| self.dag().find(id).is_some();
             let is_complete = !shown.is_empty() && shown.iter().all(is_here);
             if !is_complete && now.monotonic_ms < *until_ms {
                 return Err(*until_ms);
@@ -298,7 +295,7 @@ impl<E: Engine> Exchange<E> {
 
     /// The time of the next own operation: later than everything applied, and not in the past.
     fn next_time(&self, now: Now) -> HybridTime {
-        let after_all = self.dag.latest_time().next();
+        let after_all = self.dag().latest_time().next();
         let after_all = after_all.unwrap_or(HybridTime(u64::MAX));
         after_all.max(HybridTime::from_unix_ms(now.unix_ms))
     }
@@ -313,15 +310,18 @@ impl<E: Engine> Exchange<E> {
 
     /// Whether an operation can be applied now.
     fn admit(&self, operation: &Operation) -> Result<Admission, InvalidError> {
-        let admission = self.dag.admit(operation).map_err(InvalidError::Ancestry)?;
+        let admission = self
+            .dag()
+            .admit(operation)
+            .map_err(InvalidError::Ancestry)?;
         if admission == Admission::Ready {
             let member = self
                 .membership
-                .check(operation.body(), &self.genesis, &self.dag);
+                .check(operation.body(), &self.genesis, self.dag());
             member.map_err(InvalidError::Membership)?;
             let checked = self
                 .confirmations
-                .check(operation.body(), &self.dag, &self.replica);
+                .check(operation.body(), self.dag(), &self.replica);
             checked.map_err(InvalidError::Confirmation)?;
         }
         Ok(admission)
@@ -375,7 +375,7 @@ impl<E: Engine> Exchange<E> {
         if source.via == Via::Sync {
             self.note_pulled(now);
         }
-        let twins = self.dag.twins(self.dag.author(index));
+        let twins = self.dag().twins(self.dag().author(index));
         let was_forked = twins.is_some_and(|(_, second)| second != index);
         self.outputs.push_back(Output::Persist {
             index,
@@ -393,34 +393,37 @@ impl<E: Engine> Exchange<E> {
     /// Puts an operation into the set; it acts at the next merge.
     fn enter(&mut self, operation: &Verified, late_ms: u64) -> OpIndex {
         let author = operation.body().author;
-        let index = self.dag.insert(operation);
-        let (position, owner) = (self.dag.position(index), self.dag.author(index));
-        self.replica.stage(operation, owner, position, late_ms);
+        let index = self.replica.insert(operation, late_ms);
+        let position = self.replica.dag().position(index);
         if let Some(settlement) = &mut self.settlement {
-            settlement.handle_applied(self.seen, operation, index, &self.dag);
+            settlement.handle_applied(self.seen, operation, index, self.replica.dag());
         }
         if self.membership.insert(operation, index) {
             self.outputs.push_back(Output::Membership);
         }
-        let touched = self.confirmations.insert(operation, index, &self.dag);
+        let touched = self
+            .confirmations
+            .insert(operation, index, self.replica.dag());
         for (market, pair) in touched {
-            let terms = self.confirmations.terms(&pair, &self.dag);
+            let terms = self.confirmations.terms(&pair, self.replica.dag());
             let cause = operation.id();
             self.replica.stage_terms(market, pair, terms, cause);
         }
         if author != self.author {
-            let last = self.last_foreign.map(|last| self.dag.position(last));
+            let last = self
+                .last_foreign
+                .map(|last| self.replica.dag().position(last));
             if last.is_none_or(|last| position >= last) {
                 self.last_foreign = Some(index);
             }
         } else if let Some(first) = operation.body().refs.first() {
-            self.referred = self.dag.find(first);
+            self.referred = self.replica.dag().find(first);
         }
-        if let Some((first, second)) = self.dag.twins_proven_by(index) {
+        if let Some((first, second)) = self.replica.dag().twins_proven_by(index) {
             self.outputs.push_back(Output::Forked {
                 author,
-                first: self.dag.id(first),
-                second: self.dag.id(second),
+                first: self.replica.dag().id(first),
+                second: self.replica.dag().id(second),
             });
         }
         index
@@ -500,7 +503,9 @@ impl<E: Engine> Exchange<E> {
             let body = self.next_body(now, Vec::new(), &[])?;
             let earlier = (&body, &actions[..at]);
             let replica = &self.replica;
-            let of_half = self.confirmations.proofs(half, earlier, &self.dag, replica);
+            let of_half = self
+                .confirmations
+                .proofs(half, earlier, self.dag(), replica);
             proofs.extend(of_half);
         }
         proofs.sort_unstable();
@@ -568,8 +573,8 @@ impl<E: Engine> Exchange<E> {
         if Delivery::is_ahead(time, now) {
             return Err(SubmitError::ClockAhead(time.unix_ms() - now.unix_ms));
         }
-        let heads = self.dag.heads_of(&self.author);
-        let head = heads.max_by_key(|head| (self.dag.seq(*head), self.dag.id(*head)));
+        let heads = self.dag().heads_of(&self.author);
+        let head = heads.max_by_key(|head| (self.dag().seq(*head), self.dag().id(*head)));
         let news = self
             .last_foreign
             .filter(|last| self.referred != Some(*last) && !named.contains(last));
@@ -583,10 +588,10 @@ impl<E: Engine> Exchange<E> {
         Ok(Body {
             version: OPERATION_VERSION,
             author: self.author,
-            seq: head.map_or(0, |head| self.dag.seq(head) + 1),
-            prev: head.map(|head| self.dag.id(head)),
+            seq: head.map_or(0, |head| self.dag().seq(head) + 1),
+            prev: head.map(|head| self.dag().id(head)),
             time,
-            refs: refs.map(|at| self.dag.id(at)).collect(),
+            refs: refs.map(|at| self.dag().id(at)).collect(),
             checkpoint: 0,
             actions,
         })
@@ -595,7 +600,7 @@ impl<E: Engine> Exchange<E> {
     /// The first `count` operations are on disk.
     pub fn handle_persisted(&mut self, count: usize) {
         assert!(
-            count <= self.dag.len(),
+            count <= self.dag().len(),
             "the store acknowledges what it was never given"
         );
         self.persisted = self.persisted.max(count);
@@ -623,7 +628,7 @@ impl<E: Engine> Exchange<E> {
     fn final_trades_digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("bitfitech final trades 1");
         for pair in self.confirmations.pairs() {
-            let terms = self.confirmations.terms(&pair, &self.dag);
+            let terms = self.confirmations.terms(&pair, self.dag());
             for (piece, quantity) in (0_u32..).zip(&terms.complete) {
                 hasher.update(&pair.low.0);
                 hasher.update(&pair.high.0);
@@ -648,8 +653,8 @@ impl<E: Engine> Exchange<E> {
         let changes = self.replica.merge_all();
         self.report(changes);
         Digests {
-            operations: self.dag.len() as u64,
-            set: self.dag.digest(),
+            operations: self.dag().len() as u64,
+            set: self.dag().digest(),
             book: self.replica.books_digest(),
             trades: self.replica.trades_digest(),
             final_trades: self.final_trades_digest(),

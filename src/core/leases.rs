@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use crate::operation_table::OperationPlace;
+use crate::dag::OpIndex;
 
 /// A stretch of time without operations of an author, longer than a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Gap {
     /// The time of the operation before it, in Unix milliseconds.
     from_ms: u64,
     /// That operation.
-    pub(crate) after: OperationPlace,
+    pub(crate) after: OpIndex,
     /// The time of the operation behind it; none yet behind the last one.
     to_ms: Option<u64>,
 }
@@ -42,7 +42,7 @@ pub(crate) enum Gaps {
 
 impl Lease {
     /// The lease of an author with one operation.
-    pub(crate) fn new(lease_ms: u64, time_ms: u64, operation: OperationPlace) -> Self {
+    pub(crate) fn new(lease_ms: u64, time_ms: u64, operation: OpIndex) -> Self {
         let open = Gap {
             from_ms: time_ms,
             after: operation,
@@ -56,7 +56,7 @@ impl Lease {
     }
 
     /// Takes an operation of the author in.
-    pub(crate) fn insert(&mut self, time_ms: u64, operation: OperationPlace) -> Gaps {
+    pub(crate) fn insert(&mut self, time_ms: u64, operation: OpIndex) -> Gaps {
         if time_ms < self.first_ms {
             return self.insert_first(time_ms, operation);
         }
@@ -85,7 +85,7 @@ impl Lease {
     }
 
     /// Takes an operation in that is earlier than all others.
-    fn insert_first(&mut self, time_ms: u64, operation: OperationPlace) -> Gaps {
+    fn insert_first(&mut self, time_ms: u64, operation: OpIndex) -> Gaps {
         let gap = Gap {
             from_ms: time_ms,
             after: operation,
@@ -112,7 +112,7 @@ impl Lease {
 
     /// When the author's orders lapse, in Unix milliseconds, each time with the operation before.
     /// The last time has not come yet if the author writes before it.
-    pub(crate) fn lapses(&self) -> impl Iterator<Item = (u64, OperationPlace)> + '_ {
+    pub(crate) fn lapses(&self) -> impl Iterator<Item = (u64, OpIndex)> + '_ {
         self.gaps.iter().map(|gap| (self.lapse_ms(gap), gap.after))
     }
 
@@ -144,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn gaps_say_what_all_times_would_say(times in prop::collection::vec(0_u64..200, 1..40)) {
-            let place = OperationPlace::FIRST;
+            let place = OpIndex(0);
             let mut lease = Lease::new(10, times[0], place);
             for (count, time) in times.iter().enumerate().skip(1) {
                 let before: Vec<u64> = lease.lapses().map(|(at, _)| at).collect();

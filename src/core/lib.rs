@@ -42,7 +42,6 @@ pub mod median_clock;
 pub mod membership;
 pub mod node;
 pub mod op;
-mod operation_table;
 pub mod order_log;
 mod order_table;
 mod outputs;

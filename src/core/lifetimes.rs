@@ -10,10 +10,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
+use crate::dag::OpIndex;
 use crate::leases::{Gaps, Lease};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{Owner, Slot};
-use crate::operation_table::OperationPlace;
 use crate::types::MarketIndex;
 
 /// What a market's log has to take in.
@@ -25,7 +25,7 @@ struct Tenant {
     /// Where he has ever placed an order.
     markets: BTreeSet<MarketIndex>,
     /// The ends of buckets at which his orders lapse, as far as the logs have been told.
-    told: BTreeMap<u64, OperationPlace>,
+    told: BTreeMap<u64, OpIndex>,
 }
 
 /// All deadlines of orders.
@@ -48,7 +48,7 @@ pub(crate) struct Mortal {
     /// Its seat.
     pub(crate) seat: Slot,
     /// The action that makes it.
-    pub(crate) made_by: (OperationPlace, u8),
+    pub(crate) made_by: (OpIndex, u8),
 }
 
 /// An operation as far as time is concerned.
@@ -56,7 +56,7 @@ pub(crate) struct Sign {
     /// Who wrote it.
     pub(crate) owner: Owner,
     /// Which it is.
-    pub(crate) operation: OperationPlace,
+    pub(crate) operation: OpIndex,
     /// Its time, in Unix milliseconds.
     pub(crate) time_ms: u64,
 }
@@ -182,7 +182,7 @@ impl Lifetimes {
         let lapses = tenant.lease.lapses();
         let lapses = lapses.map(|(at_ms, after)| (at_ms / bucket_ms, after));
         let (due, coming): (Vec<_>, Vec<_>) = lapses.partition(|(bucket, _)| *bucket < clock);
-        let due: BTreeMap<u64, OperationPlace> = due.into_iter().collect();
+        let due: BTreeMap<u64, OpIndex> = due.into_iter().collect();
         for (bucket, after) in &tenant.told {
             if due.get(bucket) != Some(after) {
                 turns.extend(tenant.markets.iter().map(|market| {

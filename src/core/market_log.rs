@@ -6,10 +6,10 @@ use core::cmp::Ordering;
 
 use crate::chunks::Chunks;
 use crate::confirmation::{OrderPair, PairTerms};
+use crate::dag::{Dag, OpIndex};
 use crate::effect_log::Trace;
 use crate::market_terms::{MarketTerms, StagedTerms};
 use crate::matching::{Effect, Engine, Mark, Owner, Slot};
-use crate::operation_table::{OperationPlace, OperationTable};
 use crate::order_log::{Class, LogKey, Position};
 use crate::types::{Lots, OpId, OrderId, Side, Ticks};
 
@@ -83,7 +83,7 @@ pub(crate) struct LogEntry {
     bucket: u64,
     draw: u64,
     depth: u32,
-    pub(crate) operation: OperationPlace,
+    pub(crate) operation: OpIndex,
     mark: u32,
     /// Where this action's traces begin.
     pub(crate) traces_from: u32,
@@ -123,7 +123,7 @@ pub(crate) struct MarketLog<E> {
 
 impl LogEntry {
     /// An entry that was not executed yet.
-    pub(crate) fn new(key: &LogKey, operation: OperationPlace, own: Slot, deed: Deed) -> Self {
+    pub(crate) fn new(key: &LogKey, operation: OpIndex, own: Slot, deed: Deed) -> Self {
         Self {
             bucket: key.position.bucket,
             draw: key.draw,
@@ -141,7 +141,7 @@ impl LogEntry {
     /// What happens at the end of a bucket by an action of this operation or its absence. It
     /// stands behind all actions of the bucket, and a withdrawal just before what it withdraws.
     /// First orders expire, then authors are expelled, then leases end.
-    pub(crate) fn end(bucket: u64, (operation, index): (OperationPlace, u8), deed: Deed) -> Self {
+    pub(crate) fn end(bucket: u64, (operation, index): (OpIndex, u8), deed: Deed) -> Self {
         let (class, index) = match deed {
             Deed::Withdraw(_) => (Class::Other, 0),
             Deed::Lapse(_) => (Class::Other, 1),
@@ -192,8 +192,8 @@ impl LogEntry {
     }
 
     /// Its key in the total order.
-    pub(crate) fn key(&self, operations: &OperationTable) -> LogKey {
-        let operation = operations.row(self.operation);
+    pub(crate) fn key(&self, operations: &Dag) -> LogKey {
+        let operation = operations.entry(self.operation);
         LogKey {
             position: self.position(),
             class: self.class,
@@ -206,7 +206,7 @@ impl LogEntry {
 
     /// Compares the keys of two entries of a market.
     #[inline]
-    pub(crate) fn order(&self, other: &Self, operations: &OperationTable) -> Ordering {
+    pub(crate) fn order(&self, other: &Self, operations: &Dag) -> Ordering {
         let near = |entry: &Self| (entry.bucket, entry.depth, entry.class, entry.draw);
         near(self).cmp(&near(other)).then_with(|| {
             if self.operation == other.operation {
@@ -218,7 +218,7 @@ impl LogEntry {
     }
 
     /// Whether it comes before the other.
-    pub(crate) fn is_before(&self, other: &Self, operations: &OperationTable) -> bool {
+    pub(crate) fn is_before(&self, other: &Self, operations: &Dag) -> bool {
         self.order(other, operations) == Ordering::Less
     }
 }
@@ -315,11 +315,7 @@ impl<E> MarketLog<E> {
     }
 
     /// Takes out what may be merged at a time, or everything; sorted.
-    pub(crate) fn take_entries(
-        &mut self,
-        operations: &OperationTable,
-        now_ms: Option<u64>,
-    ) -> Vec<LogEntry> {
+    pub(crate) fn take_entries(&mut self, operations: &Dag, now_ms: Option<u64>) -> Vec<LogEntry> {
         let mut due = core::mem::take(&mut self.incoming);
         self.incoming_orders.clear();
         self.lanes.take_entries(now_ms, &mut due);
@@ -353,7 +349,7 @@ impl<E> MarketLog<E> {
     }
 
     /// How far back an action goes.
-    pub(crate) fn reach(&self, entry: &LogEntry, operations: &OperationTable) -> Reach {
+    pub(crate) fn reach(&self, entry: &LogEntry, operations: &Dag) -> Reach {
         match self.log.last() {
             Some(last) if !last.is_before(entry, operations) => {
                 if self.is_deep(entry, operations) {
@@ -367,7 +363,7 @@ impl<E> MarketLog<E> {
     }
 
     /// Whether a place lies further back than the fast lane goes.
-    fn is_deep(&self, entry: &LogEntry, operations: &OperationTable) -> bool {
+    fn is_deep(&self, entry: &LogEntry, operations: &Dag) -> bool {
         let lies_behind = |actions: usize| {
             let at = self.log.len().checked_sub(actions);
             let reached = at.and_then(|at| self.log.get(at.min(self.log.len() - 1)));
@@ -399,7 +395,7 @@ impl<E> MarketLog<E> {
 pub(crate) fn merge_sorted(
     first: Vec<LogEntry>,
     second: Vec<LogEntry>,
-    operations: &OperationTable,
+    operations: &Dag,
 ) -> impl Iterator<Item = LogEntry> {
     let mut first = first.into_iter().peekable();
     let mut second = second.into_iter().peekable();

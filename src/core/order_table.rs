@@ -2,8 +2,8 @@
 //!
 //! Orders stand in one long list of *seats* and keep theirs for ever. An order's id is that of its
 //! operation but for one byte, and the seats of an operation follow each other. So the ways to an
-//! order lead over its [operation](crate::operation_table): a hash table for whoever has an id, and
-//! the operations in the order of their ids for whoever wants orders in the order of theirs.
+//! order lead over its operation: the hash table of [the set](crate::dag) for whoever has an id,
+//! and the operations in the order of their ids for whoever wants orders in the order of theirs.
 //!
 //! A seat is reserved when the operation is staged, long before the order enters its book, and is
 //! *taken* while the order's action is done. Of a new order it has the terms from the start, so
@@ -13,19 +13,17 @@
 //! Between two calls of [`OrderTable::report`] the table keeps the seats as they were before, so
 //! that what was undone and done again to the same end is no news.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::chunks::Chunks;
+use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
-use crate::matching::{
-    EndReason, IdTable, NewOrder, Owner, Pricing, SelfTrade, Slot, Tag, TagKey, TimeInForce,
-};
+use crate::matching::{EndReason, NewOrder, Owner, Pricing, SelfTrade, Slot, Tag, TimeInForce};
 use crate::op::{ACTIONS_MAX, Action, Operation, Place};
-use crate::operation_table::{OperationPlace, OperationTable};
 use crate::prefetch::prefetch;
-use crate::types::{AuthorKey, Lots, MarketIndex, OpStem, OrderId, Side, Ticks};
+use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Side, Ticks};
 use crate::view::{Change, OrderRow};
 
 /// What the price of a seat means.
@@ -44,7 +42,7 @@ pub(crate) struct Seat {
     pub(crate) quantity: Lots,
     pub(crate) filled: Lots,
     /// The operation that makes the order.
-    pub(crate) operation: OperationPlace,
+    pub(crate) operation: OpIndex,
     pub(crate) market: MarketIndex,
     /// The action that makes the order, by its place in the operation.
     index: u8,
@@ -61,7 +59,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Room for an order of which nothing is known yet.
-    fn reserved(operation: OperationPlace, index: u8, market: MarketIndex) -> Self {
+    fn reserved(operation: OpIndex, index: u8, market: MarketIndex) -> Self {
         Self {
             price: Ticks(0),
             quantity: Lots(0),
@@ -80,7 +78,7 @@ impl Seat {
     }
 
     /// A seat for a new order with these terms.
-    fn placed(operation: OperationPlace, index: u8, place: &Place) -> Self {
+    fn placed(operation: OpIndex, index: u8, place: &Place) -> Self {
         let (price_kind, price) = match place.pricing {
             Pricing::Limit(price) => (PriceKind::Limit, price),
             Pricing::Market(Some(price)) => (PriceKind::Protection, price),
@@ -115,12 +113,11 @@ impl Seat {
     }
 }
 
-/// All orders.
+/// All operations, and all their orders.
 pub(crate) struct OrderTable {
-    key: TagKey,
-    /// Operations that may have made orders.
-    by_operation: IdTable,
-    pub(crate) operations: OperationTable,
+    pub(crate) operations: Dag,
+    /// Those that may have made orders, by the first bytes of their ids.
+    by_id: BTreeSet<(u32, OpIndex)>,
     seats: Chunks<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
     originals: BTreeMap<Slot, Lots>,
@@ -135,13 +132,12 @@ pub(crate) struct OrderTable {
 }
 
 impl OrderTable {
-    /// An empty table. The secret keeps peers from choosing ids that are slow to find; nothing
-    /// that can be seen depends on it.
-    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+    /// A table without orders, of a set without operations.
+    pub(crate) fn new(operations: Dag) -> Self {
+        debug_assert!(operations.is_empty(), "their orders would be missing");
         Self {
-            key: TagKey::new(secret),
-            by_operation: IdTable::new(),
-            operations: OperationTable::new(),
+            operations,
+            by_id: BTreeSet::new(),
             seats: Chunks::new(),
             originals: BTreeMap::new(),
             open_of: Vec::new(),
@@ -151,22 +147,20 @@ impl OrderTable {
         }
     }
 
-    /// Takes an operation in and reserves seats for the orders that it may make, in the order of
-    /// its actions.
-    pub(crate) fn add(
-        &mut self,
-        operation: &Operation,
-        (owner, depth): (Owner, u32),
-        late_ms: u64,
-    ) -> (OperationPlace, Range<u32>) {
-        let place = self.operations.next_place();
+    /// Takes an operation in that came so late and reserves seats for the orders that it may make,
+    /// in the order of its actions.
+    pub(crate) fn add(&mut self, operation: &Operation, late_ms: u64) -> (OpIndex, Range<u32>) {
         if self.seats.len() == 0 {
             // The first slot is nobody's.
-            self.seats.push(Seat::reserved(place, 0, MarketIndex(0)));
+            let nobody = Seat::reserved(self.operations.next_index(), 0, MarketIndex(0));
+            self.seats.push(nobody);
         }
         let first = self.next_slot();
-        self.operations
-            .add(operation, (owner, depth), late_ms, first);
+        let arrival = Arrival {
+            late_ms,
+            first_order: first,
+        };
+        let place = self.operations.insert(operation, arrival);
         for (index, action) in (0..).zip(&operation.body().actions) {
             let seat = match action {
                 Action::Place(terms) => Seat::placed(place, index, terms),
@@ -188,9 +182,7 @@ impl OrderTable {
             self.seats.push(seat);
         }
         if first != self.next_slot() {
-            let tag = self.tag(&operation.id().stem());
-            self.by_operation.insert(tag, place.slot());
-            self.operations.index(place);
+            self.by_id.insert((prefix(&operation.id().0), place));
         }
         (place, first.0..self.next_slot().0)
     }
@@ -239,13 +231,13 @@ impl OrderTable {
     #[inline]
     pub(crate) fn id(&self, slot: Slot) -> OrderId {
         let seat = self.seat(slot);
-        OrderId::new(&self.operations.row(seat.operation).id, seat.index)
+        OrderId::new(&self.operations.entry(seat.operation).id, seat.index)
     }
 
     /// Who wrote the order at a place.
     pub(crate) fn author(&self, slot: Slot) -> AuthorKey {
-        let operation = self.operations.row(self.seat(slot).operation);
-        self.operations.author(operation.owner)
+        let operation = self.operations.entry(self.seat(slot).operation);
+        self.operations.key(operation.author)
     }
 
     /// The order at a place, as it enters its book.
@@ -254,7 +246,7 @@ impl OrderTable {
         NewOrder {
             id: self.id(slot),
             handle: slot.handle(),
-            owner: self.operations.row(seat.operation).owner,
+            owner: self.operations.author(seat.operation),
             side: seat.side,
             pricing: seat.pricing(),
             quantity: seat.quantity,
@@ -274,10 +266,10 @@ impl OrderTable {
     }
 
     fn row(&self, seat: &Seat) -> OrderRow {
-        let operation = self.operations.row(seat.operation);
+        let operation = self.operations.entry(seat.operation);
         OrderRow {
             order: OrderId::new(&operation.id, seat.index),
-            author: self.operations.author(operation.owner),
+            author: self.operations.key(operation.author),
             market: seat.market,
             side: seat.side,
             price: seat.price(),
@@ -285,22 +277,13 @@ impl OrderTable {
             filled: seat.filled,
             ended: seat.ended,
             time: operation.time,
-            late_ms: operation.late_ms,
+            late_ms: u64::from(operation.late_ms),
         }
-    }
-
-    /// What an operation is found by.
-    fn tag(&self, stem: &OpStem) -> Tag {
-        self.key.tag(&stem.padded())
     }
 
     /// The place of the order with this id, whether it is there or not.
     pub(crate) fn find(&self, id: &OrderId) -> Option<Slot> {
-        let stem = id.stem();
-        let row = |slot| self.operations.row(OperationPlace::of_slot(slot));
-        let is_wanted = |slot| row(slot).id.stem() == stem;
-        let operation = self.by_operation.find(self.tag(&stem), is_wanted)?;
-        let operation = OperationPlace::of_slot(operation);
+        let operation = self.operations.find_order(id)?;
         let mut slot = self.latest_seat(operation, id);
         // Not every action of an operation has a seat.
         loop {
@@ -308,7 +291,7 @@ impl OrderTable {
             match seat.filter(|seat| seat.operation == operation) {
                 Some(seat) if seat.index == id.index() => return Some(slot),
                 Some(seat) if seat.index < id.index() => return None,
-                _ if slot == self.operations.row(operation).first_order => return None,
+                _ if slot == self.operations.entry(operation).first_order => return None,
                 _ => slot = Slot(slot.0 - 1),
             }
         }
@@ -316,25 +299,39 @@ impl OrderTable {
 
     /// Where an order of an operation would be if all actions before it had seats: it is there or
     /// before.
-    fn latest_seat(&self, operation: OperationPlace, id: &OrderId) -> Slot {
-        let Slot(first) = self.operations.row(operation).first_order;
+    fn latest_seat(&self, operation: OpIndex, id: &OrderId) -> Slot {
+        let Slot(first) = self.operations.entry(operation).first_order;
         Slot(first.saturating_add(u32::from(id.index())))
     }
 
     /// All orders whose ids lie between these, both included, in the order of their ids.
     pub(crate) fn between(&self, low: OrderId, high: OrderId) -> impl Iterator<Item = OrderRow> {
-        let seats_of = |place: OperationPlace| {
-            let first = self.operations.row(place).first_order.0 as usize;
+        let seats_of = |place: OpIndex| {
+            let first = self.operations.entry(place).first_order.0 as usize;
             let seats = (first..).map_while(|number| self.seats.get(number));
             seats.take_while(move |seat| seat.operation == place)
         };
-        let operations = self.operations.between(&low, &high);
-        operations
+        self.operations_between(&low, &high)
             .into_iter()
             .flat_map(seats_of)
             .filter(|seat| seat.is_taken)
             .map(|seat| self.row(seat))
             .filter(move |row| (low..=high).contains(&row.order))
+    }
+
+    /// The operations whose orders may have ids between these, in the order of their ids.
+    fn operations_between(&self, low: &OrderId, high: &OrderId) -> Vec<OpIndex> {
+        let (low, high) = (prefix(&low.0), prefix(&high.0));
+        if low > high {
+            return Vec::new();
+        }
+        let found = self
+            .by_id
+            .range((low, OpIndex(0))..=(high, OpIndex(u32::MAX)));
+        let mut places: Vec<OpIndex> = found.map(|(_, place)| *place).collect();
+        // Sorted but for those that have their first bytes in common.
+        places.sort_by_key(|place| self.operations.id(*place));
+        places
     }
 
     /// All orders as their operations came.
@@ -372,15 +369,14 @@ impl OrderTable {
         let mut operations = [None; ACTIONS_MAX];
         let mut count = 0;
         for (wanted, id) in wanted.iter_mut().zip(ids) {
-            *wanted = (self.tag(&id.stem()), *id);
-            self.by_operation.prefetch(wanted.0);
+            *wanted = (self.operations.stem_tag(&id.stem()), *id);
+            self.operations.prefetch(wanted.0);
             count += 1;
         }
         for (operation, (tag, _)) in operations.iter_mut().zip(&wanted[..count]) {
-            let found = self.by_operation.find(*tag, |_| true);
-            *operation = found.map(OperationPlace::of_slot);
+            *operation = self.operations.guess(*tag);
             if let Some(place) = *operation {
-                prefetch(&self.operations.row(place).first_order);
+                prefetch(&self.operations.entry(place).first_order);
             }
         }
         for (operation, (_, id)) in operations.iter().zip(&wanted[..count]) {
@@ -437,7 +433,7 @@ impl OrderTable {
             self.before.push((slot, *seat));
             seat.is_touched = true;
             // Reports say what is known by it.
-            prefetch(&self.operations.row(seat.operation).owner);
+            prefetch(&self.operations.entry(seat.operation).author);
         }
         seat
     }
@@ -481,7 +477,7 @@ impl OrderTable {
             seat.is_touched = false;
             let after = *seat;
             let is_open = |seat: &Seat| u32::from(seat.is_taken && seat.ended.is_none());
-            let owner = self.operations.row(after.operation).owner.0 as usize;
+            let owner = self.operations.author(after.operation).0 as usize;
             if self.open_of.len() <= owner {
                 self.open_of.resize(owner + 1, 0);
             }
@@ -503,12 +499,17 @@ impl OrderTable {
         self.before.shrink_to(BEFORE_KEPT);
     }
 
-    /// How many bytes of memory it takes, about.
+    /// How many bytes of memory the orders take, about; nodes of the tree are two thirds full.
     pub(crate) fn memory_bytes(&self) -> usize {
         let before = self.before.capacity() * size_of::<(Slot, Seat)>();
-        let found = self.by_operation.memory_bytes() + self.operations.memory_bytes();
-        found + self.seats.memory_bytes() + before
+        let by_id = self.by_id.len() * size_of::<(u32, OpIndex)>() * 3 / 2;
+        self.seats.memory_bytes() + by_id + before
     }
+}
+
+/// The first bytes of an id, as a number with the same order.
+fn prefix(id: &[u8; 32]) -> u32 {
+    u32::from_be_bytes([id[0], id[1], id[2], id[3]])
 }
 
 /// For so many touched seats there is always room: twice as many as a full operation has actions.
@@ -537,8 +538,8 @@ mod tests {
     }
 
     /// An operation that may make four orders, with a cancel in between.
-    fn operation(time_ms: u64) -> Verified {
-        let key = ed25519_zebra::SigningKey::from([1; 32]);
+    fn operation(author_seed: u8) -> Verified {
+        let key = ed25519_zebra::SigningKey::from([author_seed; 32]);
         let genesis = test_genesis();
         let market = MarketIndex(0);
         let order = OrderId::default();
@@ -555,7 +556,7 @@ mod tests {
             author: author(&key),
             seq: 0,
             prev: None,
-            time: HybridTime::from_unix_ms(time_ms),
+            time: HybridTime::from_unix_ms(1),
             refs: Vec::new(),
             checkpoint: 0,
             actions: vec![place(1), cancel, place(2), place(3), replace],
@@ -565,11 +566,11 @@ mod tests {
 
     /// A table with orders of some operations; each leaves one seat empty.
     fn filled() -> (OrderTable, Vec<OrderId>) {
-        let mut table = OrderTable::new(&[1; 32]);
+        let mut table = OrderTable::new(Dag::new(50, &[1; 32]));
         let mut ids = Vec::new();
-        for time_ms in 1..=5 {
-            let operation = operation(time_ms);
-            let (_, seats) = table.add(&operation, (Owner(0), 0), 0);
+        for author in 1..=5 {
+            let operation = operation(author);
+            let (_, seats) = table.add(&operation, 0);
             assert_eq!(seats.len(), 4);
             for (slot, index) in seats.map(Slot).zip([0, 2, 3]) {
                 let id = OrderId::new(&operation.id(), index);

@@ -1,4 +1,4 @@
-//! The replica: all markets, as they follow from the set of applied operations.
+//! The replica: the set of applied operations, and all markets as they follow from it.
 //!
 //! The state is a pure function of a set, but operations arrive in any order. So the replica does
 //! what Bayou and Time Warp did: it keeps the actions of each market sorted by their
@@ -16,12 +16,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::confirmation::{OrderPair, PairTerms};
+use crate::dag::{Dag, OpIndex};
 use crate::genesis::Genesis;
 use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
 use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
 use crate::matching::{Engine, Level, Owner, Slot};
 use crate::op::{Action, Operation};
-use crate::operation_table::OperationPlace;
 use crate::order_log::{self, Position};
 use crate::order_table::OrderTable;
 use crate::types::{AuthorKey, Digest, MarketIndex, OpId, OrderId, Side};
@@ -47,7 +47,7 @@ struct Undone {
     trades: BTreeMap<Encounter, TapeEntry>,
 }
 
-/// All markets of a network.
+/// The operations and all markets of a network.
 pub struct Replica<E> {
     genesis: Digest,
     bucket_ms: u32,
@@ -74,10 +74,20 @@ impl<E: Engine> Replica<E> {
                 .into_iter()
                 .map(|engine| MarketLog::new(engine, genesis.bucket_ms))
                 .collect(),
-            orders: OrderTable::new(secret),
+            orders: OrderTable::new(Dag::new(genesis.bucket_ms, secret)),
             mortal: BTreeSet::new(),
             revisions: BTreeMap::new(),
         }
+    }
+
+    /// The set of applied operations.
+    pub fn dag(&self) -> &Dag {
+        &self.orders.operations
+    }
+
+    /// The same, for what remembers digests that it was asked for.
+    pub(crate) fn dag_mut(&mut self) -> &mut Dag {
+        &mut self.orders.operations
     }
 
     /// An order by its id.
@@ -117,18 +127,26 @@ impl<E: Engine> Replica<E> {
         self.markets[usize::from(market.0)].engine.state_hash()
     }
 
-    /// How many bytes of memory the history takes, about: logs, orders, and what the engines need
-    /// to undo. The books themselves are not counted.
+    /// How many bytes of memory the history takes, about, without the set of operations itself:
+    /// logs, orders, and what the engines need to undo. The books themselves are not counted.
     pub fn memory_bytes(&self) -> usize {
         let markets = self.markets.iter().map(MarketLog::memory_bytes);
         markets.sum::<usize>() + self.orders.memory_bytes()
     }
 
-    /// Takes an applied operation in; it has no effect before [`Replica::merge`].
-    pub fn stage(&mut self, operation: &Operation, owner: Owner, position: Position, late_ms: u64) {
+    /// Takes an operation into the set that [`Dag::admit`] found ready, so many milliseconds later
+    /// than its time; it has no effect on the books before [`Replica::merge`].
+    pub fn insert(&mut self, operation: &Operation, late_ms: u64) -> OpIndex {
+        let (place, seats) = self.orders.add(operation, late_ms);
+        self.stage(operation, place, seats);
+        place
+    }
+
+    /// Stages the actions of an operation with the seats of their orders.
+    fn stage(&mut self, operation: &Operation, place: OpIndex, seats: Range<u32>) {
         let body = operation.body();
+        let (owner, position) = (self.dag().author(place), self.dag().position(place));
         let keys = order_log::keys(self.genesis, operation.id(), body, position);
-        let (place, seats) = self.orders.add(operation, (owner, position.depth), late_ms);
         let cancelled = body.actions.iter().filter_map(|action| match action {
             Action::Cancel { order, .. } => Some(order),
             _ => None,
@@ -191,7 +209,7 @@ impl<E: Engine> Replica<E> {
     fn turn_members(
         &mut self,
         operation: &Operation,
-        (owner, place): (Owner, OperationPlace),
+        (owner, place): (Owner, OpIndex),
         position: Position,
     ) {
         let body = operation.body();
@@ -229,7 +247,7 @@ impl<E: Engine> Replica<E> {
     fn live(
         &mut self,
         operation: &Operation,
-        (owner, place): (Owner, OperationPlace),
+        (owner, place): (Owner, OpIndex),
         seats: Range<u32>,
         turns: &mut Vec<Turn>,
     ) {
@@ -326,7 +344,7 @@ impl<E: Engine> Replica<E> {
     ) -> usize {
         changes.reserve(2 * incoming.len());
         let operations = &self.orders.operations;
-        let with_cause = |entry: &LogEntry| (*entry, operations.row(entry.operation).id);
+        let with_cause = |entry: &LogEntry| (*entry, operations.id(entry.operation));
         let incoming_first = incoming.first().map(with_cause);
         let back_to = revisions.iter().filter_map(Revision::back_to_with_cause);
         let back_to = back_to.chain(incoming_first);

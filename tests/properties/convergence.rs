@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use bitfitech_core::confirmation::Confirmations;
-use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::Oracle;
 use bitfitech_core::op::Verified;
@@ -105,7 +104,6 @@ fn is_signed_validly(operation: &Verified, published: &[Verified], genesis: &Gen
         }
     }
     let mut replica = Replica::new(genesis, &[9; 32], markets().map(|_| Oracle::new()));
-    let mut dag = Dag::new(genesis.bucket_ms, &[7; 32]);
     let mut confirmations = Confirmations::new(genesis, &[7; 32]);
     let mut ancestors: Vec<&Verified> = published
         .iter()
@@ -113,12 +111,11 @@ fn is_signed_validly(operation: &Verified, published: &[Verified], genesis: &Gen
         .collect();
     ancestors.sort_by_key(|ancestor| ancestor.body().time);
     for ancestor in ancestors {
-        let index = dag.insert(ancestor);
-        replica.stage(ancestor, dag.author(index), dag.position(index), 0);
-        confirmations.insert(ancestor, index, &dag);
+        let index = replica.insert(ancestor, 0);
+        confirmations.insert(ancestor, index, replica.dag());
     }
     confirmations
-        .check(operation.body(), &dag, &replica)
+        .check(operation.body(), replica.dag(), &replica)
         .is_ok()
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use bitfitech_core::confirmation::Confirmations;
-use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{Engine, Level, Oracle};
 use bitfitech_core::op::Verified;
@@ -53,16 +52,14 @@ impl Facts {
     pub fn from_scratch(operations: &[Verified], genesis: &Genesis) -> Self {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(genesis, &[7; 32], engines);
-        let mut dag = Dag::new(genesis.bucket_ms, &[7; 32]);
         let mut confirmations = Confirmations::new(genesis, &[7; 32]);
         let mut pairs = BTreeSet::new();
         for operation in operations {
-            let index = dag.insert(operation);
-            replica.stage(operation, dag.author(index), dag.position(index), 0);
-            pairs.extend(confirmations.insert(operation, index, &dag));
+            let index = replica.insert(operation, 0);
+            pairs.extend(confirmations.insert(operation, index, replica.dag()));
         }
         for (market, pair) in pairs {
-            let terms = confirmations.terms(&pair, &dag);
+            let terms = confirmations.terms(&pair, replica.dag());
             replica.stage_terms(market, pair, terms, OpId::default());
         }
         replica.merge_all();

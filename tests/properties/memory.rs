@@ -10,7 +10,7 @@ use crate::slow_lane::Filled;
 const OPERATIONS: u64 = 6_000;
 
 /// What one of them may cost in logs, orders and undo records.
-const OPERATION_BYTES_MAX: usize = 350;
+const OPERATION_BYTES_MAX: usize = 200;
 
 /// What an operation may cost in the set itself: its entry, its place in the hash table and in its
 /// chain, and what it names.
@@ -32,7 +32,7 @@ fn bytes_of_each(action: impl Fn(u64, &[OpId]) -> Action) -> usize {
     assert!(set_bytes > 64, "{set_bytes} bytes are less than an entry");
     assert!(set_bytes <= SET_BYTES_MAX, "{set_bytes} bytes in the set");
     let bytes = filled.replica.memory_bytes() / OPERATIONS as usize;
-    assert!(bytes > 150, "{bytes} bytes are less than what must be kept");
+    assert!(bytes > 100, "{bytes} bytes are less than what must be kept");
     bytes
 }
 

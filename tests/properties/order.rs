@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitfitech_core::dag::Dag;
+use bitfitech_core::dag::{Arrival, Dag};
 use bitfitech_core::order_log::{self, LogKey};
 use bitfitech_core::types::{MarketIndex, OpId};
 
@@ -16,7 +16,7 @@ fn keys_of(network: &Network, node: usize) -> BTreeMap<OpId, Vec<(MarketIndex, L
     let applied = network.peers[node].applied.iter();
     applied
         .map(|operation| {
-            let index = dag.insert(operation);
+            let index = dag.insert(operation, Arrival::default());
             let (id, body) = (operation.id(), operation.body());
             let keys = order_log::keys(network.digest, id, body, dag.position(index));
             let placed = body.actions.iter().filter(|action| action.pair().is_none());

@@ -4,7 +4,6 @@
 //! The log is filled with immediate orders into an empty book: cheap, and they leave no orders at
 //! rest.
 
-use bitfitech_core::dag::Dag;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market_log::{
     ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_MS, UNDONE_PER_MS,
@@ -21,7 +20,6 @@ use crate::network::{BEGIN_MS, author_of, genesis, limit};
 /// A replica with its graph.
 pub(crate) struct Filled {
     genesis: Genesis,
-    dag: Dag,
     pub(crate) replica: Replica<Book>,
     operations: Vec<Verified>,
 }
@@ -47,7 +45,6 @@ impl Filled {
         let engines = markets().map(|_| Book::new(&[7; 32]));
         Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
-            dag: Dag::new(genesis.bucket_ms, &[7; 32]),
             operations: Vec::new(),
             genesis,
         }
@@ -78,7 +75,7 @@ impl Filled {
 
     /// How many bytes the set of operations takes.
     pub(crate) fn set_bytes(&self) -> usize {
-        self.dag.memory_bytes()
+        self.replica.dag().memory_bytes()
     }
 
     /// Stages an operation of the author with this number.
@@ -102,9 +99,7 @@ impl Filled {
         };
         let digest = self.genesis.digest();
         let operation = Verified::sign(body, &key, &self.genesis, &digest).expect("well-formed");
-        let index = self.dag.insert(&operation);
-        let (owner, position) = (self.dag.author(index), self.dag.position(index));
-        self.replica.stage(&operation, owner, position, 0);
+        self.replica.insert(&operation, 0);
         let id = operation.id();
         self.operations.push(operation);
         id

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bitfitech_core::dag::{Admission, Dag, OpIndex};
+use bitfitech_core::dag::{Admission, Arrival, Dag, OpIndex};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{OpId, Side};
 use bitfitech_core::wire::{BranchPath, Head, WantEntry};
@@ -18,7 +18,7 @@ const BUCKET_MS: u32 = 50;
 fn graph(operations: &[Verified]) -> Dag {
     let mut dag = Dag::new(BUCKET_MS, &[7; 32]);
     for operation in operations {
-        dag.insert(operation);
+        dag.insert(operation, Arrival::default());
     }
     dag
 }
@@ -78,7 +78,7 @@ fn pull(own: &mut Dag, other: &mut Dag, all: &[Verified], page_len: usize) {
                 Admission::Known => {}
                 Admission::Missing(_) => panic!("a page is not in causal order"),
                 Admission::Ready => {
-                    own.insert(operation);
+                    own.insert(operation, Arrival::default());
                 }
             }
             from = OpIndex(index.0 + 1);

@@ -93,7 +93,6 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "membership",
         "market_log",
         "market_terms",
-        "operation_table",
         "order_table",
         "peer_exchange",
         "replica",

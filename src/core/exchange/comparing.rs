@@ -15,12 +15,12 @@ pub(super) const OWN_HEADS_MAX: usize = 16;
 impl<E: Engine> Exchange<E> {
     /// What this node has, all in one digest.
     pub fn heads_root(&mut self) -> BranchDigest {
-        self.dag.branch_digest(BranchPath::default())
+        self.replica.dag_mut().branch_digest(BranchPath::default())
     }
 
     /// Those of a peer's branches that are different here, as they are here.
     pub fn differing_branches(&mut self, asked: &[BranchDigest]) -> Vec<Branch> {
-        self.dag.differing(asked)
+        self.replica.dag_mut().differing(asked)
     }
 
     /// A peer was asked about branches and has shown those that differ there: where to look on, and
@@ -34,10 +34,13 @@ impl<E: Engine> Exchange<E> {
         for branch in shown {
             self.handle_heads(&branch.heads);
             let unknown = branch.heads.iter();
-            let unknown = unknown.filter(|head| self.dag.find(&head.id).is_none());
+            let unknown = unknown.filter(|head| self.dag().find(&head.id).is_none());
             comparison.heads.extend(unknown);
             for child in &branch.children {
-                let own = self.dag.branch_digest(branch.path.child(child.digit));
+                let own = self
+                    .replica
+                    .dag_mut()
+                    .branch_digest(branch.path.child(child.digit));
                 if own.digest == child.digest {
                     self.handle_equal(&own.path);
                 } else {
@@ -51,8 +54,8 @@ impl<E: Engine> Exchange<E> {
     /// A peer has the same of this branch.
     fn handle_equal(&mut self, path: &BranchPath) {
         if self.write_gate != WriteGate::Open && path.has_author(&self.author) {
-            let own = self.dag.heads_of(&self.author);
-            let own: Vec<OpId> = own.map(|head| self.dag.id(head)).collect();
+            let own = self.dag().heads_of(&self.author);
+            let own: Vec<OpId> = own.map(|head| self.dag().id(head)).collect();
             self.note_own(own.into_iter());
         }
     }
@@ -81,7 +84,7 @@ impl<E: Engine> Exchange<E> {
     pub fn missing(&self, wants: &[WantEntry], from: u64, operations_max: usize) -> MissingPage {
         // A place that no operation can have: there is nothing from there on.
         let from = OpIndex(u32::try_from(from).unwrap_or(u32::MAX));
-        let mut page = self.dag.missing(wants, from, operations_max);
+        let mut page = self.dag().missing(wants, from, operations_max);
         page.operations.retain(|index| self.is_public(*index));
         page
     }

@@ -34,7 +34,7 @@ impl<E: Engine> Exchange<E> {
     /// What settlement looks at.
     pub(super) fn scene(&self) -> Scene<'_, E> {
         Scene {
-            dag: &self.dag,
+            dag: self.dag(),
             replica: &self.replica,
             confirmations: &self.confirmations,
             lease_ms: u64::from(self.genesis.lease_ms),
@@ -80,7 +80,7 @@ impl<E: Engine> Exchange<E> {
             body.actions.push(action.clone());
             let confirmations = &self.confirmations;
             if confirmations
-                .check(&body, &self.dag, &self.replica)
+                .check(&body, self.dag(), &self.replica)
                 .is_err()
             {
                 body.actions.pop();

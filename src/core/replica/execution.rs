@@ -205,7 +205,7 @@ impl<E: Engine> Replica<E> {
         let market = &self.markets[index];
         let entry = &market.log[at];
         if !self.expulsions.is_empty() {
-            let owner = self.orders.operations.row(entry.operation).owner;
+            let owner = self.orders.operations.author(entry.operation);
             if self.expulsions.is_expelled(owner, entry.bucket()) {
                 return Some(EndReason::NoMember);
             }
@@ -250,11 +250,11 @@ impl<E: Engine> Replica<E> {
     fn execute_lapse(&mut self, index: usize, at: usize, owner: Owner) {
         let market = &mut self.markets[index];
         let operations = &self.orders.operations;
-        let last_word = operations.row(market.log[at].operation).time.unix_ms();
+        let last_word = operations.time(market.log[at].operation).unix_ms();
         for seat in market.seats_of.get(&owner).into_iter().flatten() {
             let lapses = self.orders.order(*seat).is_some_and(|seat| {
                 // What he placed after his silence may stand in the same bucket.
-                let placed = operations.row(seat.operation).time.unix_ms();
+                let placed = operations.time(seat.operation).unix_ms();
                 seat.ended().is_none() && placed <= last_word
             });
             if lapses {
@@ -269,7 +269,7 @@ impl<E: Engine> Replica<E> {
 
 /// What the engine has to do.
 fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> matching::Action {
-    let by = orders.operations.row(entry.operation).owner;
+    let by = orders.operations.author(entry.operation);
     match entry.deed {
         Deed::Place => matching::Action::Place(orders.new_order(entry.own)),
         Deed::Cancel(order) => matching::Action::Cancel {

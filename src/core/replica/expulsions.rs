@@ -3,10 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::dag::OpIndex;
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::Owner;
 use crate::op::MemberChange;
-use crate::operation_table::OperationPlace;
 use crate::types::{AuthorKey, HybridTime, OpId};
 
 /// A change of an author's standing.
@@ -16,7 +16,7 @@ pub(super) struct Turn {
     pub(super) operation: OpId,
     pub(super) bucket: u64,
     /// Its place in the log: behind all actions of its bucket.
-    pub(super) entry: (OperationPlace, u8),
+    pub(super) entry: (OpIndex, u8),
     /// Whether the logs have been told.
     pub(super) is_told: bool,
 }

@@ -15,7 +15,7 @@ use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry, Reach};
 use crate::matching::{EndReason, Engine, Slot};
-use crate::order_log::{Position, bucket_of};
+use crate::order_log::Position;
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
 
@@ -130,11 +130,7 @@ impl<E: Engine> Replica<E> {
 
     pub(super) fn position_of_order(&self, order: Slot) -> Position {
         let operation = self.orders.terms(order).operation;
-        let operation = self.orders.operations.row(operation);
-        Position {
-            bucket: bucket_of(operation.time, self.bucket_ms),
-            depth: operation.depth,
-        }
+        self.orders.operations.position(operation)
     }
 
     /// From where on matching under new terms may differ from what was done.

@@ -106,7 +106,7 @@ fn facts(
         seller: orders.author(sell),
         taker: side,
         status,
-        time: orders.operations.row(entry.action.operation).time,
+        time: orders.operations.time(entry.action.operation),
         revision,
     }
 }
@@ -238,7 +238,7 @@ impl<E: Engine> Replica<E> {
             position: position(&self.orders, trade),
             trade: self.standing_trade(market, trade),
             change: TradeChange::New,
-            cause: self.orders.operations.row(trade.action.operation).id,
+            cause: self.orders.operations.id(trade.action.operation),
         }
     }
 

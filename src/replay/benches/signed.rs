@@ -8,16 +8,15 @@
 use std::collections::HashMap;
 
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::matching::{self, Book, Owner};
+use bitfitech_core::matching::{self, Book};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
-use bitfitech_core::order_log::Position;
 use bitfitech_core::replica::Replica;
-use bitfitech_core::types::{AuthorKey, HybridTime, MarketIndex, OrderId};
+use bitfitech_core::types::{AuthorKey, HybridTime, MarketIndex, OpId, OrderId};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 /// An order file as signed operations; the orders of one operation have one of many authors.
 pub struct Operations {
-    operations: Vec<(Verified, Owner)>,
+    operations: Vec<Verified>,
     /// The first operation to be measured.
     pub measured_from: usize,
 }
@@ -28,7 +27,8 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
     let digest = genesis.digest();
     let keys: Vec<SigningKey> = (1..=250).map(|seed| SigningKey::from([seed; 32])).collect();
     let mut ids: HashMap<OrderId, OrderId> = HashMap::new();
-    let mut operations = Vec::new();
+    let mut operations: Vec<Verified> = Vec::new();
+    let mut heads: Vec<Option<(u64, OpId)>> = vec![None; keys.len()];
     let mut first_measured = None;
     for (number, batch) in actions.chunks(ACTIONS_MAX).enumerate() {
         let author = number % keys.len();
@@ -51,10 +51,15 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
         let body = Body {
             version: OPERATION_VERSION,
             author: AuthorKey(VerificationKeyBytes::from(&keys[author]).into()),
-            seq: 0,
-            prev: None,
+            seq: heads[author].map_or(0, |(seq, _)| seq + 1),
+            prev: heads[author].map(|(_, id)| id),
             time: HybridTime::from_unix_ms(1_700_000_000_000 + number as u64),
-            refs: Vec::new(),
+            // Each author has seen the operation before his own.
+            refs: operations
+                .last()
+                .map(|last| last.id())
+                .into_iter()
+                .collect(),
             checkpoint: 0,
             actions: batch_actions.collect(),
         };
@@ -67,7 +72,9 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
         if number * ACTIONS_MAX >= measured_from {
             first_measured.get_or_insert(operations.len());
         }
-        operations.push((signed, Owner(u32::try_from(author).expect("small"))));
+        let seq = heads[author].map_or(0, |(seq, _)| seq + 1);
+        heads[author] = Some((seq, signed.id()));
+        operations.push(signed);
     }
     Operations {
         operations,
@@ -86,13 +93,9 @@ impl Operations {
         self.operations.len()
     }
 
-    /// Applies one of them, as if each author had seen the operation before his own. Returns how
-    /// many changes were reported.
+    /// Applies one of them. Returns how many changes were reported.
     pub fn apply(&self, number: usize, replica: &mut Replica<Book>) -> usize {
-        let (operation, owner) = &self.operations[number];
-        let depth = u32::try_from(number).expect("few operations");
-        let bucket = operation.body().time.unix_ms() / 50;
-        replica.stage(operation, *owner, Position { bucket, depth }, 0);
+        replica.insert(&self.operations[number], 0);
         replica.merge(number as u64).len()
     }
 }
