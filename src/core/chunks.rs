@@ -11,7 +11,7 @@ use core::ops::{Index, IndexMut};
 /// How large a chunk may be. A guess: so little that what is idle in the last chunk of each list
 /// does not count even where a thousand nodes share a machine, and enough that the list of chunks
 /// stays in the caches.
-const CHUNK_BYTES: usize = 1 << 14;
+const CHUNK_BYTES: usize = 1 << 13;
 
 /// Values by number.
 #[derive(Clone, Debug)]

@@ -8,27 +8,37 @@
 //! The times of operations need not be kept for that, only the gaps.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::dag::OpIndex;
 
-/// A stretch of time without operations of an author, longer than a lease.
+/// A stretch of time between two operations of an author, longer than a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
+struct Gap {
     /// The time of the operation before it, in Unix milliseconds.
     from_ms: u64,
-    /// That operation.
-    pub(crate) after: OpIndex,
-    /// The time of the operation behind it; none yet behind the last one.
-    to_ms: Option<u64>,
+    /// The time of the operation behind it.
+    to_ms: u64,
+    /// The operation before it.
+    after: OpIndex,
+}
+
+impl Gap {
+    fn is_longer_than(&self, lease_ms: u64) -> bool {
+        self.to_ms > self.from_ms.saturating_add(lease_ms)
+    }
 }
 
 /// The gaps of one author.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
-    lease_ms: u64,
     first_ms: u64,
-    /// Sorted by time. The last one is open, however short it is so far.
+    /// Between operations, sorted by time. Nearly nobody has any.
     gaps: Vec<Gap>,
+    /// The time of the last operation, behind which the open gap begins.
+    last_ms: u64,
+    /// The first operation with that time that came.
+    last: OpIndex,
 }
 
 /// Whether an operation changed when an author's orders lapse, beside the open end.
@@ -42,34 +52,56 @@ pub(crate) enum Gaps {
 
 impl Lease {
     /// The lease of an author with one operation.
-    pub(crate) fn new(lease_ms: u64, time_ms: u64, operation: OpIndex) -> Self {
-        let open = Gap {
-            from_ms: time_ms,
-            after: operation,
-            to_ms: None,
-        };
+    pub(crate) fn new(time_ms: u64, operation: OpIndex) -> Self {
         Self {
-            lease_ms,
             first_ms: time_ms,
-            gaps: alloc::vec![open],
+            gaps: Vec::new(),
+            last_ms: time_ms,
+            last: operation,
         }
     }
 
     /// Takes an operation of the author in.
-    pub(crate) fn insert(&mut self, time_ms: u64, operation: OpIndex) -> Gaps {
+    pub(crate) fn insert(&mut self, time_ms: u64, operation: OpIndex, lease_ms: u64) -> Gaps {
+        let count = self.gaps.len();
         if time_ms < self.first_ms {
-            return self.insert_first(time_ms, operation);
+            let gap = Gap {
+                from_ms: time_ms,
+                to_ms: self.first_ms,
+                after: operation,
+            };
+            self.first_ms = time_ms;
+            self.replace(0..0, [gap], lease_ms);
+        } else if time_ms > self.last_ms {
+            let gap = Gap {
+                from_ms: self.last_ms,
+                to_ms: time_ms,
+                after: self.last,
+            };
+            (self.last_ms, self.last) = (time_ms, operation);
+            self.replace(count..count, [gap], lease_ms);
+        } else {
+            return self.split(time_ms, operation, lease_ms);
         }
+        if self.gaps.len() == count {
+            Gaps::Same
+        } else {
+            Gaps::Changed
+        }
+    }
+
+    /// Splits the gap that an operation lies in, if there is one.
+    fn split(&mut self, time_ms: u64, operation: OpIndex, lease_ms: u64) -> Gaps {
         let behind = self.gaps.partition_point(|gap| gap.from_ms < time_ms);
         let Some(at) = behind.checked_sub(1) else {
             return Gaps::Same;
         };
         let gap = self.gaps[at];
-        if gap.to_ms.is_some_and(|to_ms| to_ms <= time_ms) {
+        if gap.to_ms <= time_ms {
             return Gaps::Same;
         }
         let left = Gap {
-            to_ms: Some(time_ms),
+            to_ms: time_ms,
             ..gap
         };
         let right = Gap {
@@ -77,49 +109,33 @@ impl Lease {
             after: operation,
             ..gap
         };
-        let parts = [left, right].into_iter().filter(|gap| self.is_long(gap));
-        let parts: Vec<Gap> = parts.collect();
-        let is_same = gap.to_ms.is_none() && parts.len() == 1;
-        self.gaps.splice(at..=at, parts);
-        if is_same { Gaps::Same } else { Gaps::Changed }
+        self.replace(at..at + 1, [left, right], lease_ms);
+        Gaps::Changed
     }
 
-    /// Takes an operation in that is earlier than all others.
-    fn insert_first(&mut self, time_ms: u64, operation: OpIndex) -> Gaps {
-        let gap = Gap {
-            from_ms: time_ms,
-            after: operation,
-            to_ms: Some(self.first_ms),
-        };
-        self.first_ms = time_ms;
-        if self.is_long(&gap) {
-            self.gaps.insert(0, gap);
-            Gaps::Changed
-        } else {
-            Gaps::Same
-        }
-    }
-
-    /// Whether a gap is longer than a lease, or may become so.
-    fn is_long(&self, gap: &Gap) -> bool {
-        let to_ms = gap.to_ms;
-        to_ms.is_none_or(|to_ms| to_ms > self.lapse_ms(gap))
-    }
-
-    fn lapse_ms(&self, gap: &Gap) -> u64 {
-        gap.from_ms.saturating_add(self.lease_ms)
+    /// Puts these in the place of others, as far as they are longer than a lease.
+    fn replace<const COUNT: usize>(
+        &mut self,
+        range: Range<usize>,
+        gaps: [Gap; COUNT],
+        lease_ms: u64,
+    ) {
+        let gaps = gaps.into_iter();
+        let long = gaps.filter(|gap| gap.is_longer_than(lease_ms));
+        self.gaps.splice(range, long);
     }
 
     /// When the author's orders lapse, in Unix milliseconds, each time with the operation before.
     /// The last time has not come yet if the author writes before it.
-    pub(crate) fn lapses(&self) -> impl Iterator<Item = (u64, OpIndex)> + '_ {
-        self.gaps.iter().map(|gap| (self.lapse_ms(gap), gap.after))
+    pub(crate) fn lapses(&self, lease_ms: u64) -> impl Iterator<Item = (u64, OpIndex)> + '_ {
+        let closed = self.gaps.iter().map(|gap| (gap.from_ms, gap.after));
+        let all = closed.chain([(self.last_ms, self.last)]);
+        all.map(move |(from_ms, after)| (from_ms.saturating_add(lease_ms), after))
     }
 
     /// When they lapse if the author writes nothing more.
-    pub(crate) fn next_lapse_ms(&self) -> u64 {
-        let open = self.gaps.last().expect("there is always an open gap");
-        self.lapse_ms(open)
+    pub(crate) fn next_lapse_ms(&self, lease_ms: u64) -> u64 {
+        self.last_ms.saturating_add(lease_ms)
     }
 }
 
@@ -145,11 +161,11 @@ mod tests {
         #[test]
         fn gaps_say_what_all_times_would_say(times in prop::collection::vec(0_u64..200, 1..40)) {
             let place = OpIndex(0);
-            let mut lease = Lease::new(10, times[0], place);
+            let mut lease = Lease::new(times[0], place);
             for (count, time) in times.iter().enumerate().skip(1) {
-                let before: Vec<u64> = lease.lapses().map(|(at, _)| at).collect();
-                let gaps = lease.insert(*time, place);
-                let lapses: Vec<u64> = lease.lapses().map(|(at, _)| at).collect();
+                let before: Vec<u64> = lease.lapses(10).map(|(at, _)| at).collect();
+                let gaps = lease.insert(*time, place, 10);
+                let lapses: Vec<u64> = lease.lapses(10).map(|(at, _)| at).collect();
                 prop_assert_eq!(&lapses, &by_definition(&times[..=count], 10));
                 if gaps == Gaps::Same {
                     let last = before.len() - 1;

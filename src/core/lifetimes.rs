@@ -22,10 +22,34 @@ pub(crate) type Turn = (MarketIndex, LogEntry);
 /// An author's lease and where it matters.
 struct Tenant {
     lease: Lease,
-    /// Where he has ever placed an order.
-    markets: BTreeSet<MarketIndex>,
-    /// The ends of buckets at which his orders lapse, as far as the logs have been told.
-    told: BTreeMap<u64, OpIndex>,
+    /// Where he has ever placed an order, sorted.
+    markets: Vec<MarketIndex>,
+    /// The ends of buckets at which his orders lapse, as far as the logs have been told; sorted.
+    told: Vec<(u64, OpIndex)>,
+}
+
+impl Tenant {
+    /// Whether the logs have been told of a lapse at the end of this bucket.
+    fn is_told(&self, bucket: u64) -> bool {
+        let found = self.told.binary_search_by_key(&bucket, |(at, _)| *at);
+        found.is_ok()
+    }
+}
+
+/// The lapses before a bucket, of two in one bucket the last, and the bucket of the next one.
+fn due_and_coming(
+    lapses: impl Iterator<Item = (u64, OpIndex)>,
+    clock: u64,
+) -> (Vec<(u64, OpIndex)>, Option<u64>) {
+    let mut due: Vec<(u64, OpIndex)> = Vec::new();
+    for lapse in lapses {
+        if lapse.0 >= clock {
+            return (due, Some(lapse.0));
+        }
+        due.pop_if(|last| last.0 == lapse.0);
+        due.push(lapse);
+    }
+    (due, None)
 }
 
 /// All deadlines of orders.
@@ -89,15 +113,16 @@ impl Lifetimes {
         let mut gaps = Gaps::Same;
         if at == self.tenants.len() {
             self.tenants.push(Tenant {
-                lease: Lease::new(self.lease_ms, sign.time_ms, sign.operation),
-                markets: BTreeSet::new(),
-                told: BTreeMap::new(),
+                lease: Lease::new(sign.time_ms, sign.operation),
+                markets: Vec::new(),
+                told: Vec::new(),
             });
         } else {
             let tenant = &mut self.tenants[at];
-            let open_end = tenant.lease.next_lapse_ms() / self.bucket_ms;
-            gaps = tenant.lease.insert(sign.time_ms, sign.operation);
-            if tenant.told.contains_key(&open_end) {
+            let open_end = tenant.lease.next_lapse_ms(self.lease_ms) / self.bucket_ms;
+            let lease = &mut tenant.lease;
+            gaps = lease.insert(sign.time_ms, sign.operation, self.lease_ms);
+            if tenant.is_told(open_end) {
                 // The log clock has passed the open end, and this one may move it.
                 gaps = Gaps::Changed;
             }
@@ -108,7 +133,8 @@ impl Lifetimes {
                 // So far it did not matter when his orders lapse, and nobody has looked.
                 gaps = Gaps::Changed;
             }
-            if tenant.markets.insert(market) {
+            if let Err(place) = tenant.markets.binary_search(&market) {
+                tenant.markets.insert(place, market);
                 let told = tenant.told.iter();
                 turns.extend(told.map(|(bucket, after)| {
                     let lapse = LogEntry::end(*bucket, (*after, 0), Deed::Lapse(sign.owner));
@@ -179,12 +205,10 @@ impl Lifetimes {
     fn tell(&mut self, owner: Owner, turns: &mut Vec<Turn>) {
         let (bucket_ms, clock) = (self.bucket_ms, self.clock);
         let tenant = &mut self.tenants[owner.0 as usize];
-        let lapses = tenant.lease.lapses();
-        let lapses = lapses.map(|(at_ms, after)| (at_ms / bucket_ms, after));
-        let (due, coming): (Vec<_>, Vec<_>) = lapses.partition(|(bucket, _)| *bucket < clock);
-        let due: BTreeMap<u64, OpIndex> = due.into_iter().collect();
+        let lapses = tenant.lease.lapses(self.lease_ms);
+        let (due, coming) = due_and_coming(lapses.map(|(at, it)| (at / bucket_ms, it)), clock);
         for (bucket, after) in &tenant.told {
-            if due.get(bucket) != Some(after) {
+            if due.binary_search(&(*bucket, *after)).is_err() {
                 turns.extend(tenant.markets.iter().map(|market| {
                     (
                         *market,
@@ -194,7 +218,7 @@ impl Lifetimes {
             }
         }
         for (bucket, after) in &due {
-            if tenant.told.get(bucket) != Some(after) {
+            if tenant.told.binary_search(&(*bucket, *after)).is_err() {
                 turns.extend(tenant.markets.iter().map(|market| {
                     (
                         *market,
@@ -204,8 +228,8 @@ impl Lifetimes {
             }
         }
         tenant.told = due;
-        if let Some((bucket, _)) = coming.first().filter(|_| !tenant.markets.is_empty()) {
-            self.leases_due.insert((*bucket, owner));
+        if let Some(bucket) = coming.filter(|_| !tenant.markets.is_empty()) {
+            self.leases_due.insert((bucket, owner));
         }
     }
 }

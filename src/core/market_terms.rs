@@ -4,22 +4,63 @@
 //! only the taker, whatever else happens. So terms are kept by maker and taker, and turned into
 //! what the engine is told when an order enters: [`Claims`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::confirmation::{OrderPair, PairTerms};
+use crate::few::Few;
 use crate::matching::{Claim, Claims, Meeting, Slot};
 use crate::order_table::OrderTable;
-use crate::types::{Lots, OpId};
+use crate::types::{Lots, OpId, Ticks};
 use crate::view::TradeStatus;
 
 /// Terms that are not yet respected: the newest of each pair, and by which operation.
 pub(crate) type StagedTerms = BTreeMap<OrderPair, (PairTerms, OpId)>;
 
+/// Terms in little memory: in the end nearly all pairs are final in one piece, or declined.
+enum Kept {
+    Declined,
+    Final { price: Ticks, quantity: Lots },
+    Other(Box<PairTerms>),
+}
+
+impl Kept {
+    fn of(terms: PairTerms) -> Self {
+        let short = match &*terms.complete {
+            [] => Self::Declined,
+            [quantity, ..] => Self::Final {
+                price: terms.price,
+                quantity: *quantity,
+            },
+        };
+        if short.terms() == terms {
+            short
+        } else {
+            Self::Other(Box::new(terms))
+        }
+    }
+
+    fn terms(&self) -> PairTerms {
+        match self {
+            Self::Declined => PairTerms {
+                declined: true,
+                ..PairTerms::default()
+            },
+            Self::Final { price, quantity } => PairTerms {
+                complete: Few::One(*quantity),
+                price: *price,
+                ..PairTerms::default()
+            },
+            Self::Other(terms) => (**terms).clone(),
+        }
+    }
+}
+
 /// The terms of one market.
 pub(crate) struct MarketTerms {
     /// By maker, then taker.
-    pairs: BTreeMap<(Slot, Slot), PairTerms>,
+    pairs: BTreeMap<(Slot, Slot), Kept>,
     /// Taker, then maker, of all pairs.
     makers_of: BTreeSet<(Slot, Slot)>,
     /// One bit for each order, set where it is one of a pair: most orders are not.
@@ -43,8 +84,8 @@ impl MarketTerms {
     }
 
     /// The terms of a pair, if there are any.
-    pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<&PairTerms> {
-        self.pairs.get(&(maker, taker))
+    pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<PairTerms> {
+        self.pairs.get(&(maker, taker)).map(Kept::terms)
     }
 
     /// How sure a trade of two orders is.
@@ -72,7 +113,7 @@ impl MarketTerms {
             }
             return;
         }
-        self.pairs.insert((maker, taker), terms);
+        self.pairs.insert((maker, taker), Kept::of(terms));
         self.makers_of.insert((taker, maker));
         for Slot(number) in [maker, taker] {
             let word = number as usize / 64;
@@ -97,11 +138,11 @@ impl MarketTerms {
     }
 
     /// The orders that a maker has terms with, and the terms.
-    pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, &PairTerms)> {
+    pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, PairTerms)> {
         let all = (maker, Slot::NONE)..=(maker, Slot(u32::MAX));
         let pairs = self.is_paired(maker).then(|| self.pairs.range(all));
         let pairs = pairs.into_iter().flatten();
-        pairs.map(|((_, taker), terms)| (*taker, terms))
+        pairs.map(|((_, taker), terms)| (*taker, terms.terms()))
     }
 
     /// What an engine is told about an order that enters.
@@ -119,14 +160,14 @@ impl MarketTerms {
         for maker in self.makers(own) {
             let maker_id = orders.id(maker);
             let pair = OrderPair::new(id, maker_id);
-            let terms = &self.pairs[&(maker, own)];
+            let terms = self.pairs[&(maker, own)].terms();
             claims.makers.push(Claim {
                 maker: maker_id,
                 handle: maker.handle(),
                 price: terms.price,
-                complete: terms.complete.clone(),
                 maker_half: terms.half_of(&pair, &maker_id),
                 taker_half: terms.half_of(&pair, &id),
+                complete: terms.complete,
                 meeting: if terms.declined {
                     Meeting::Declined
                 } else {
@@ -142,7 +183,7 @@ impl MarketTerms {
     pub(crate) fn completed(&self, own: Slot) -> u64 {
         let as_maker = self.takers(own).map(|(_, terms)| terms.completed());
         let as_taker = self.makers(own);
-        let as_taker = as_taker.map(|maker| self.pairs[&(maker, own)].completed());
+        let as_taker = as_taker.map(|maker| self.pairs[&(maker, own)].terms().completed());
         as_maker.chain(as_taker).fold(0, u64::saturating_add)
     }
 }

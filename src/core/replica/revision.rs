@@ -152,9 +152,7 @@ impl<E: Engine> Replica<E> {
             let is_new = market.terms.is_abandoned(maker) != terms.declined;
             return is_new.then_some(maker_standing.entry);
         }
-        let known = market.terms.get(maker, taker);
-        let nothing = PairTerms::default();
-        let old = known.unwrap_or(&nothing);
+        let old = market.terms.get(maker, taker).unwrap_or_default();
         let pieces: Vec<(u32, u64)> = taker_standing.at.map_or_else(Vec::new, |at| {
             let trades = tape_of(&self.orders, market, at);
             let met = trades.filter(|trade| trade.meeting.0 == maker);
@@ -165,7 +163,7 @@ impl<E: Engine> Replica<E> {
         let traded = traded.fold(0, u64::saturating_add);
         let weighs = |order: Slot| {
             let id = self.orders.id(order);
-            let [before, now] = [old, terms].map(|terms| terms.withheld_of(pair, &id));
+            let [before, now] = [&old, terms].map(|terms| terms.withheld_of(pair, &id));
             now < before || (now > before && now > traded)
         };
         if weighs(maker) || (old.completed() != terms.completed() && self.is_unplaced(maker)) {
