@@ -57,8 +57,8 @@ pub struct Replica<E> {
     orders: OrderTable,
     /// Orders that expire, and those that replaced them.
     mortal: BTreeSet<Slot>,
-    /// How often a trade was reported, where more than once.
-    revisions: BTreeMap<Meeting, u32>,
+    /// How often a trade was reported as amended, busted, or new again, where it ever was.
+    amendments: BTreeMap<Meeting, u32>,
 }
 
 impl<E: Engine> Replica<E> {
@@ -76,7 +76,7 @@ impl<E: Engine> Replica<E> {
                 .collect(),
             orders: OrderTable::new(Dag::new(genesis.bucket_ms, secret)),
             mortal: BTreeSet::new(),
-            revisions: BTreeMap::new(),
+            amendments: BTreeMap::new(),
         }
     }
 

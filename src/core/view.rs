@@ -173,7 +173,8 @@ pub struct TradeRow {
     pub status: TradeStatus,
     /// Claimed time of the later order.
     pub time: HybridTime,
-    /// How often this node has reported it. Local knowledge, in no digest.
+    /// How often this node has reported it; twice if it was final before the node started. Local
+    /// knowledge, in no digest.
     pub revision: u32,
 }
 
@@ -202,7 +203,8 @@ pub struct TradeFacts {
     pub status: TradeStatus,
     /// Claimed time of the later order.
     pub time: HybridTime,
-    /// How often this node has reported it. Local knowledge, in no digest.
+    /// How often this node has reported it; twice if it was final before the node started. Local
+    /// knowledge, in no digest.
     pub revision: u32,
 }
 

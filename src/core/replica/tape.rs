@@ -39,7 +39,7 @@ fn meeting_of((first, second, piece): Encounter) -> Meeting {
 /// What is reported of the trades of one market, and where to.
 pub(super) struct Reports<'a> {
     pub(super) orders: &'a OrderTable,
-    pub(super) revisions: &'a mut BTreeMap<Meeting, u32>,
+    pub(super) amendments: &'a mut BTreeMap<Meeting, u32>,
     pub(super) changes: &'a mut Vec<Change>,
     pub(super) market: MarketIndex,
 }
@@ -55,7 +55,7 @@ impl Reports<'_> {
             TradeChange::Amended => TradeStatus::Amended,
             TradeChange::Busted => TradeStatus::Busted,
         };
-        let revision = self.revisions.get(&meeting).copied().unwrap_or(1);
+        let revision = revision(status, self.amendments.get(&meeting));
         self.changes.push(Change::Trade {
             position: position(self.orders, trade),
             trade: facts(self.orders, trade, self.market, (status, revision)),
@@ -64,14 +64,24 @@ impl Reports<'_> {
         });
     }
 
-    /// Counts reports of a trade, from the second on.
+    /// Counts reports by which a trade is another than it was.
     fn count(&mut self, trade: Meeting, change: TradeChange) {
-        let is_known = || self.revisions.contains_key(&trade);
-        if change == TradeChange::Moved || (change == TradeChange::New && !is_known()) {
-            return;
+        let is_amended = match change {
+            TradeChange::Amended | TradeChange::Busted => true,
+            // Again, after it was busted.
+            TradeChange::New => self.amendments.contains_key(&trade),
+            TradeChange::Moved | TradeChange::Confirmed => false,
+        };
+        if is_amended {
+            *self.amendments.entry(trade).or_insert(0) += 1;
         }
-        *self.revisions.entry(trade).or_insert(1) += 1;
     }
+}
+
+/// The how-manieth report of a trade shows it with this status: after the first come amendments,
+/// and at last that it is final, of nearly all trades, so that need not be counted.
+fn revision(status: TradeStatus, amendments: Option<&u32>) -> u32 {
+    1 + amendments.copied().unwrap_or(0) + u32::from(status == TradeStatus::Final)
 }
 
 /// Where a trade stands in its market.
@@ -120,7 +130,7 @@ impl<E: Engine> Replica<E> {
     ) -> Reports<'a> {
         Reports {
             orders: &self.orders,
-            revisions: &mut self.revisions,
+            amendments: &mut self.amendments,
             changes,
             market: market_index(index),
         }
@@ -136,7 +146,7 @@ impl<E: Engine> Replica<E> {
     ) {
         let mut reports = Reports {
             orders: &self.orders,
-            revisions: &mut self.revisions,
+            amendments: &mut self.amendments,
             changes,
             market: market_index(index),
         };
@@ -157,20 +167,20 @@ impl<E: Engine> Replica<E> {
 
     /// A trade that stands in the tape, for users.
     fn standing_trade(&self, market: MarketIndex, entry: &TapeEntry) -> TradeFacts {
-        let revision = self.revision_of(meeting_of(entry.meeting));
+        let amendments = self.amendments.get(&meeting_of(entry.meeting));
+        let revision = revision(entry.status, amendments);
         facts(&self.orders, entry, market, (entry.status, revision))
     }
 
-    fn revision_of(&self, trade: Meeting) -> u32 {
-        self.revisions.get(&trade).copied().unwrap_or(1)
-    }
-
-    /// How often the trade of this piece of two orders was reported; 1 also for one that never was.
+    /// How often the trade of this piece of two orders, which is not final, was reported; 1 also
+    /// for one that never was.
     pub fn revision(&self, first: &OrderId, second: &OrderId, piece: u32) -> u32 {
         let seats = self.orders.find(first).zip(self.orders.find(second));
-        seats.map_or(1, |(first, second)| {
-            self.revision_of(meeting_of((first, second, piece)))
-        })
+        let amendments = seats.and_then(|(first, second)| {
+            let meeting = meeting_of((first, second, piece));
+            self.amendments.get(&meeting)
+        });
+        revision(TradeStatus::Tentative, amendments)
     }
 
     /// Digest of all trades in log order, market by market.
