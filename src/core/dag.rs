@@ -622,3 +622,13 @@ fn head_at(entries: &Chunks<Entry>, chains: &Chunks<Chain>, at: OpIndex) -> Head
         id: entry.id,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_one_cache_line() {
+        assert_eq!(size_of::<Entry>(), 64);
+    }
+}
