@@ -114,12 +114,7 @@ impl Lease {
     }
 
     /// Puts these in the place of others, as far as they are longer than a lease.
-    fn replace<const COUNT: usize>(
-        &mut self,
-        range: Range<usize>,
-        gaps: [Gap; COUNT],
-        lease_ms: u64,
-    ) {
+    fn replace(&mut self, range: Range<usize>, gaps: impl IntoIterator<Item = Gap>, lease_ms: u64) {
         let gaps = gaps.into_iter();
         let long = gaps.filter(|gap| gap.is_longer_than(lease_ms));
         self.gaps.splice(range, long);

@@ -28,10 +28,12 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
     let keys: Vec<SigningKey> = (1..=250).map(|seed| SigningKey::from([seed; 32])).collect();
     let mut ids: HashMap<OrderId, OrderId> = HashMap::new();
     let mut operations: Vec<Verified> = Vec::new();
-    let mut heads: Vec<Option<(u64, OpId)>> = vec![None; keys.len()];
+    // Where each author goes on: the next place in his chain, and the operation before it.
+    let mut chains: Vec<(u64, Option<OpId>)> = vec![(0, None); keys.len()];
     let mut first_measured = None;
     for (number, batch) in actions.chunks(ACTIONS_MAX).enumerate() {
         let author = number % keys.len();
+        let (seq, prev) = chains[author];
         let batch_actions = batch.iter().map(|action| match action {
             matching::Action::Place(order) => Action::Place(Place {
                 market,
@@ -51,8 +53,8 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
         let body = Body {
             version: OPERATION_VERSION,
             author: AuthorKey(VerificationKeyBytes::from(&keys[author]).into()),
-            seq: heads[author].map_or(0, |(seq, _)| seq + 1),
-            prev: heads[author].map(|(_, id)| id),
+            seq,
+            prev,
             time: HybridTime::from_unix_ms(1_700_000_000_000 + number as u64),
             // Each author has seen the operation before his own.
             refs: operations
@@ -72,8 +74,7 @@ pub fn operations(actions: &[matching::Action], measured_from: usize) -> Operati
         if number * ACTIONS_MAX >= measured_from {
             first_measured.get_or_insert(operations.len());
         }
-        let seq = heads[author].map_or(0, |(seq, _)| seq + 1);
-        heads[author] = Some((seq, signed.id()));
+        chains[author] = (seq + 1, Some(signed.id()));
         operations.push(signed);
     }
     Operations {
