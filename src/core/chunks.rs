@@ -11,7 +11,7 @@ use core::ops::{Index, IndexMut};
 /// How large a chunk may be. A guess: so little that what is idle in the last chunk of each list
 /// does not count even where a thousand nodes share a machine, and enough that the list of chunks
 /// stays in the caches.
-const CHUNK_BYTES: usize = 1 << 13;
+pub(crate) const CHUNK_BYTES: usize = 1 << 13;
 
 /// Values by number.
 #[derive(Clone, Debug)]
@@ -43,11 +43,6 @@ impl<T> Chunks<T> {
         (number < self.len).then(|| &self[number])
     }
 
-    /// The last value.
-    pub(crate) fn last(&self) -> Option<&T> {
-        self.get(self.len.checked_sub(1)?)
-    }
-
     /// Adds a value at the end.
     #[inline]
     pub(crate) fn push(&mut self, value: T) {
@@ -68,44 +63,36 @@ impl<T> Chunks<T> {
         self.chunks.push(Vec::with_capacity(room));
     }
 
-    /// Takes the last value out. The memory of one empty chunk is kept for what comes next.
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        let last = self.len.checked_sub(1)?;
-        self.len = last;
-        self.chunks.truncate((last >> Self::BITS) + 2);
-        self.chunks[last >> Self::BITS].pop()
-    }
-
-    /// How many values come before the first that does not hold, in a list where none after it
-    /// holds. Searched from the end in growing steps: what is asked for is mostly near it, and so
-    /// is what the caches have.
-    pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len);
-        let mut step = 1;
-        while let Some(at) = high.checked_sub(step) {
-            if holds(&self[at]) {
-                low = at + 1;
-                break;
-            }
-            high = at;
-            step *= 2;
-        }
-        while low < high {
-            let middle = low.midpoint(high);
-            if holds(&self[middle]) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
     /// How many bytes of memory it has asked for.
     pub(crate) fn memory_bytes(&self) -> usize {
         let values: usize = self.chunks.iter().map(Vec::capacity).sum();
         values * size_of::<T>() + self.chunks.capacity() * size_of::<Vec<T>>()
     }
+}
+
+/// How many of so many numbers come before the first that does not hold, if none after it holds.
+/// Searched from the end in growing steps: what is asked for is mostly near it, and so is what the
+/// caches have.
+pub(crate) fn partition_point_from_end(len: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    let mut step = 1;
+    while let Some(at) = high.checked_sub(step) {
+        if holds(at) {
+            low = at + 1;
+            break;
+        }
+        high = at;
+        step *= 2;
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 impl<T> Index<usize> for Chunks<T> {
@@ -135,32 +122,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_are_a_list(steps in prop::collection::vec(any::<Option<u64>>(), 0..60)) {
-            let (mut chunks, mut model): (Chunks<Large>, Vec<u64>) = (Chunks::new(), Vec::new());
-            for step in steps {
-                match step {
-                    Some(value) => {
-                        chunks.push([value; CHUNK_BYTES / 32]);
-                        model.push(value);
-                    }
-                    None => prop_assert_eq!(chunks.pop().map(|value| value[0]), model.pop()),
-                }
-                prop_assert_eq!(chunks.len(), model.len());
-                prop_assert_eq!(chunks.last().map(|value| value[1]), model.last().copied());
-                prop_assert!(chunks.get(model.len()).is_none());
-                let same = model.iter().enumerate().all(|(at, value)| chunks[at][2] == *value);
+        fn chunks_are_a_list(values in prop::collection::vec(any::<u64>(), 0..60)) {
+            let mut chunks: Chunks<Large> = Chunks::new();
+            for (at, value) in values.iter().enumerate() {
+                prop_assert!(chunks.get(at).is_none());
+                chunks.push([*value; CHUNK_BYTES / 32]);
+                prop_assert_eq!(chunks.len(), at + 1);
+                let same = values[..=at].iter().enumerate().all(|(at, it)| chunks[at][2] == *it);
                 prop_assert!(same);
-                prop_assert!(chunks.memory_bytes() <= (model.len() + 13) * size_of::<Large>());
+                prop_assert!(chunks.memory_bytes() <= (at + 13) * size_of::<Large>());
             }
         }
     }
 
     #[test]
     fn the_place_of_a_value_in_a_sorted_list_is_found() {
-        let mut chunks = Chunks::new();
-        (0..20_000_u64).for_each(|value| chunks.push(value * 2));
         for at in [0, 1, 8191, 8192, 19_999, 20_000] {
-            assert_eq!(chunks.partition_point(|value| *value < at * 2), at as usize);
+            assert_eq!(partition_point_from_end(20_000, |number| number < at), at);
         }
     }
 }

@@ -5,7 +5,9 @@
 //! order by its seat; the incoming order is that of the action, and the price of a trade is that of
 //! the maker, which never changes. Ids come back at the edge, where trades are shown.
 
+use crate::history::Settling;
 use crate::matching::{EndReason, Slot};
+use crate::packed::Row;
 
 /// What was done to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,41 @@ impl Trace {
     }
 }
 
+impl Row for Trace {
+    type Columns = [u64; 4];
+
+    fn columns(&self) -> Self::Columns {
+        let kind = match self.kind {
+            TraceKind::Fill => 0,
+            TraceKind::Reduced => 1,
+            TraceKind::Ended(reason) => 2 + reason as u64,
+        };
+        let Slot(order) = self.order;
+        [u64::from(order), u64::from(self.piece), self.value(), kind]
+    }
+
+    fn of(columns: &Self::Columns) -> Self {
+        let [order, piece, value, kind] = *columns;
+        let kind = match kind {
+            0 => TraceKind::Fill,
+            1 => TraceKind::Reduced,
+            reason => TraceKind::Ended(EndReason::ALL[reason as usize - 2]),
+        };
+        // They were of this width.
+        let [order, piece] = [order, piece].map(|value| value as u32);
+        Self {
+            piece,
+            ..Self::new(kind, Slot(order), value)
+        }
+    }
+}
+
+impl Settling for Trace {
+    fn is_settled(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +100,15 @@ mod tests {
         assert_eq!(size_of::<Trace>(), 20);
         for value in [0, 1, u64::from(u32::MAX) + 1, u64::MAX] {
             assert_eq!(Trace::new(TraceKind::Fill, Slot(1), value).value(), value);
+            let ended = EndReason::ALL.map(TraceKind::Ended);
+            for kind in [TraceKind::Fill, TraceKind::Reduced]
+                .into_iter()
+                .chain(ended)
+            {
+                let trace = Trace::new(kind, Slot(u32::MAX), value);
+                let trace = Trace { piece: 5, ..trace };
+                assert_eq!(Trace::of(&trace.columns()), trace);
+            }
         }
     }
 }

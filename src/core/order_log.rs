@@ -63,6 +63,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All classes, in order.
+    pub(crate) const ALL: [Self; 3] = [Self::Cancel, Self::PostOnly, Self::Other];
+
     /// The class of an action by itself; confirmations and refusals have no place in the order.
     fn of(action: &Action) -> Option<Self> {
         match action {

@@ -8,7 +8,7 @@
 //! A seat is reserved when the operation is staged, long before the order enters its book, and is
 //! *taken* while the order's action is done. Of a new order it has the terms from the start, so
 //! nothing else has to keep them. An action whose order never comes to be (a replace that only
-//! reduces) leaves its seat reserved, which costs 40 bytes of memory.
+//! reduces) leaves its seat reserved, which costs 40 bytes of memory while it is new and a few later.
 //!
 //! Between two calls of [`OrderTable::report`] the table keeps the seats as they were before, so
 //! that what was undone and done again to the same end is no news.
@@ -17,108 +17,25 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::chunks::Chunks;
 use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
-use crate::matching::{EndReason, NewOrder, Owner, Pricing, SelfTrade, Slot, Tag, TimeInForce};
-use crate::op::{ACTIONS_MAX, Action, Operation, Place};
+use crate::history::History;
+use crate::matching::{NewOrder, Owner, Slot, Tag};
+use crate::op::{ACTIONS_MAX, Action, Operation};
 use crate::prefetch::prefetch;
-use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Side, Ticks};
+use crate::types::{AuthorKey, Lots, MarketIndex, OrderId};
 use crate::view::{Change, OrderRow};
 
-/// What the price of a seat means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PriceKind {
-    Limit,
-    Protection,
-    /// A market order without protection: there is no price.
-    None,
-}
+mod seat;
 
-/// One order, or room for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seat {
-    price: Ticks,
-    pub(crate) quantity: Lots,
-    pub(crate) filled: Lots,
-    /// The operation that makes the order.
-    pub(crate) operation: OpIndex,
-    pub(crate) market: MarketIndex,
-    /// The action that makes the order, by its place in the operation.
-    index: u8,
-    pub(crate) side: Side,
-    price_kind: PriceKind,
-    time_in_force: TimeInForce,
-    self_trade: SelfTrade,
-    ended: Option<EndReason>,
-    /// Whether the order is there.
-    is_taken: bool,
-    /// Whether the present merge has touched it.
-    is_touched: bool,
-}
-
-impl Seat {
-    /// Room for an order of which nothing is known yet.
-    fn reserved(operation: OpIndex, index: u8, market: MarketIndex) -> Self {
-        Self {
-            price: Ticks(0),
-            quantity: Lots(0),
-            filled: Lots(0),
-            operation,
-            market,
-            index,
-            side: Side::Buy,
-            price_kind: PriceKind::None,
-            time_in_force: TimeInForce::GoodTillCancel,
-            self_trade: SelfTrade::CancelNewest,
-            ended: None,
-            is_taken: false,
-            is_touched: false,
-        }
-    }
-
-    /// A seat for a new order with these terms.
-    fn placed(operation: OpIndex, index: u8, place: &Place) -> Self {
-        let (price_kind, price) = match place.pricing {
-            Pricing::Limit(price) => (PriceKind::Limit, price),
-            Pricing::Market(Some(price)) => (PriceKind::Protection, price),
-            Pricing::Market(None) => (PriceKind::None, Ticks(0)),
-        };
-        Self {
-            price,
-            price_kind,
-            quantity: place.quantity,
-            side: place.side,
-            time_in_force: place.time_in_force,
-            self_trade: place.self_trade,
-            ..Self::reserved(operation, index, place.market)
-        }
-    }
-
-    /// Why the order is over, if it is.
-    pub(crate) fn ended(&self) -> Option<EndReason> {
-        self.ended
-    }
-
-    /// The limit or the protection price.
-    pub(crate) fn price(&self) -> Option<Ticks> {
-        (self.price_kind != PriceKind::None).then_some(self.price)
-    }
-
-    fn pricing(&self) -> Pricing {
-        match self.price_kind {
-            PriceKind::Limit => Pricing::Limit(self.price),
-            PriceKind::Protection | PriceKind::None => Pricing::Market(self.price()),
-        }
-    }
-}
+pub(crate) use self::seat::Seat;
 
 /// All operations, and all their orders.
 pub(crate) struct OrderTable {
     pub(crate) operations: Dag,
     /// Those that may have made orders, by the first bytes of their ids.
     by_id: BTreeSet<(u32, OpIndex)>,
-    seats: Chunks<Seat>,
+    seats: History<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
     originals: BTreeMap<Slot, Lots>,
     /// How many open orders each author has, by his local number.
@@ -138,7 +55,7 @@ impl OrderTable {
         Self {
             operations,
             by_id: BTreeSet::new(),
-            seats: Chunks::new(),
+            seats: History::new(),
             originals: BTreeMap::new(),
             open_of: Vec::new(),
             open: 0,
@@ -170,13 +87,7 @@ impl OrderTable {
                     price: Some(price),
                     quantity,
                     ..
-                } => Seat {
-                    price: *price,
-                    price_kind: PriceKind::Limit,
-                    side: *side,
-                    quantity: *quantity,
-                    ..Seat::reserved(place, index, *market)
-                },
+                } => Seat::replacing((place, index), (*market, *side), (*price, *quantity)),
                 _ => continue,
             };
             self.seats.push(seat);
@@ -207,17 +118,18 @@ impl OrderTable {
         Slot(u32::try_from(self.seats.len()).expect("2^32 orders are 160 GiB"))
     }
 
-    fn seat(&self, slot: Slot) -> &Seat {
-        &self.seats[slot.0 as usize]
+    #[inline]
+    fn seat(&self, slot: Slot) -> Seat {
+        self.seats.at(slot.0 as usize)
     }
 
     /// The order at a place, if it is there.
-    pub(crate) fn order(&self, slot: Slot) -> Option<&Seat> {
+    pub(crate) fn order(&self, slot: Slot) -> Option<Seat> {
         Some(self.seat(slot)).filter(|seat| seat.is_taken)
     }
 
     /// The terms of the order at a place, whether it is there or not.
-    pub(crate) fn terms(&self, slot: Slot) -> &Seat {
+    pub(crate) fn terms(&self, slot: Slot) -> Seat {
         self.seat(slot)
     }
 
@@ -262,7 +174,7 @@ impl OrderTable {
 
     /// The order at a place, as users see it, if it is there.
     pub(crate) fn get_at(&self, slot: Slot) -> Option<OrderRow> {
-        self.order(slot).map(|seat| self.row(seat))
+        self.order(slot).map(|seat| self.row(&seat))
     }
 
     fn row(&self, seat: &Seat) -> OrderRow {
@@ -315,7 +227,7 @@ impl OrderTable {
             .into_iter()
             .flat_map(seats_of)
             .filter(|seat| seat.is_taken)
-            .map(|seat| self.row(seat))
+            .map(|seat| self.row(&seat))
             .filter(move |row| (low..=high).contains(&row.order))
     }
 
@@ -336,9 +248,9 @@ impl OrderTable {
 
     /// All orders as their operations came.
     pub(crate) fn as_they_came(&self) -> impl DoubleEndedIterator<Item = OrderRow> {
-        let seats = (0..self.seats.len()).map(|number| &self.seats[number]);
+        let seats = (0..self.seats.len()).map(|number| self.seats.at(number));
         let orders = seats.filter(|seat| seat.is_taken);
-        orders.map(|seat| self.row(seat))
+        orders.map(|seat| self.row(&seat))
     }
 
     /// All orders in the order of their ids.
@@ -381,8 +293,8 @@ impl OrderTable {
         }
         for (operation, (_, id)) in operations.iter().zip(&wanted[..count]) {
             let seat = operation.map(|operation| self.latest_seat(operation, id));
-            if let Some(seat) = seat.and_then(|slot| self.seats.get(slot.0 as usize)) {
-                prefetch(&seat.operation);
+            if let Some(Slot(number)) = seat {
+                self.seats.prefetch(number as usize);
             }
         }
     }
@@ -390,7 +302,7 @@ impl OrderTable {
     /// A hint that a seat, and later the row of it, will be needed.
     #[inline]
     pub(crate) fn prefetch(&self, slot: Slot) {
-        prefetch(&self.seat(slot).operation);
+        self.seats.prefetch(slot.0 as usize);
     }
 
     /// The order of a seat with terms is there from now on.
@@ -403,7 +315,7 @@ impl OrderTable {
 
     /// An order that replaces another is there from now on, with what is left for it.
     pub(crate) fn enter_replacing(&mut self, slot: Slot, old: Slot, quantity: Lots) {
-        let old = *self.seat(old);
+        let old = self.seat(old);
         self.enter(slot);
         let seat = self.touch(slot);
         seat.quantity = quantity;
@@ -428,7 +340,7 @@ impl OrderTable {
     /// A seat, remembered as it was before the merge.
     #[inline]
     fn touch(&mut self, slot: Slot) -> &mut Seat {
-        let seat = &mut self.seats[slot.0 as usize];
+        let seat = self.seats.at_mut(slot.0 as usize);
         if !seat.is_touched {
             self.before.push((slot, *seat));
             seat.is_touched = true;
@@ -473,7 +385,7 @@ impl OrderTable {
     pub(crate) fn report(&mut self, changes: &mut Vec<Change>) {
         let mut touched = core::mem::take(&mut self.before);
         for (slot, before) in touched.drain(..) {
-            let seat = &mut self.seats[slot.0 as usize];
+            let seat = self.seats.at_mut(slot.0 as usize);
             seat.is_touched = false;
             let after = *seat;
             let is_open = |seat: &Seat| u32::from(seat.is_taken && seat.ended.is_none());
@@ -521,9 +433,10 @@ mod tests {
 
     use super::*;
     use crate::genesis::tests::test_genesis;
+    use crate::matching::{EndReason, Pricing, SelfTrade, TimeInForce};
     use crate::op::tests::author;
-    use crate::op::{Body, OPERATION_VERSION, Verified};
-    use crate::types::HybridTime;
+    use crate::op::{Body, OPERATION_VERSION, Place, Verified};
+    use crate::types::{HybridTime, Side, Ticks};
 
     fn place(quantity: u64) -> Action {
         Action::Place(Place {
@@ -585,11 +498,6 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_small() {
-        assert_eq!(size_of::<Seat>(), 40);
-    }
-
-    #[test]
     fn orders_come_by_id_within_any_bounds() {
         let (table, ids) = filled();
         assert_eq!(table.len(), ids.len());
@@ -638,7 +546,7 @@ mod tests {
             Trace::new(TraceKind::Ended(EndReason::Filled), order, 0),
         ];
         table.report(&mut Vec::new());
-        let before = [*table.terms(order), *table.terms(own)];
+        let before = [table.terms(order), table.terms(own)];
         traces.iter().for_each(|trace| table.fold(trace, own));
         let row = table.get(&ids[0]).expect("it is there");
         assert_eq!((row.filled, row.ended), (Lots(1), Some(EndReason::Filled)));
@@ -650,6 +558,6 @@ mod tests {
         let mut changes = Vec::new();
         table.report(&mut changes);
         assert_eq!(changes, [], "it is as if nothing had happened");
-        assert_eq!([*table.terms(order), *table.terms(own)], before);
+        assert_eq!([table.terms(order), table.terms(own)], before);
     }
 }

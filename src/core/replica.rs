@@ -103,11 +103,12 @@ impl<E: Engine> Replica<E> {
     /// All orders of an author, by market and in the order in which they came.
     pub fn orders_of(&self, author: AuthorKey) -> impl Iterator<Item = OrderRow> {
         let owner = self.orders.operations.owner(&author);
-        let seats = self.markets.iter().flat_map(move |market| {
-            let of_author = owner.and_then(|owner| market.seats_of.get(&owner));
+        let markets = self.markets.iter();
+        let seats = markets.flat_map(move |market| {
+            let of_author = owner.map(|owner| market.seats_of(owner));
             of_author.into_iter().flatten()
         });
-        seats.filter_map(|seat| self.orders.get_at(*seat))
+        seats.filter_map(|seat| self.orders.get_at(seat))
     }
 
     /// How many orders there have been.
@@ -154,8 +155,7 @@ impl<E: Engine> Replica<E> {
         self.orders.prepare(cancelled);
         for (market, seats) in self.orders.runs(seats.clone()) {
             let market = &mut self.markets[usize::from(market.0)];
-            let seats_of = market.seats_of.entry(owner).or_default();
-            seats_of.extend(seats.map(Slot));
+            market.add_seats(owner, seats);
         }
         let mut turns = Vec::new();
         self.live(operation, (owner, place), seats.clone(), &mut turns);
@@ -382,11 +382,11 @@ impl<E: Engine> Replica<E> {
         let market = &mut self.markets[index];
         let operations = &self.orders.operations;
         let is_before = |other: &LogEntry| other.is_before(entry, operations);
-        if market.log.last().is_none_or(is_before) {
+        if market.log.last().is_none_or(|last| is_before(&last)) {
             return undone;
         }
         let from = market.log.partition_point(is_before);
-        let mark = market.log[from].mark();
+        let mark = market.log.at(from).mark();
         for at in (from..market.log.len()).rev() {
             let trades = tape_of(&self.orders, &self.markets[index], at);
             undone
@@ -424,7 +424,7 @@ impl<E: Engine> Replica<E> {
     fn rebuild(&mut self, index: usize) -> usize {
         let actions = self.markets[index].log.len();
         for at in (0..actions).rev() {
-            let entry = self.markets[index].log[at];
+            let entry = self.markets[index].log.at(at);
             self.unfold(index, &entry);
         }
         self.markets[index].engine.reset();

@@ -55,6 +55,16 @@ pub enum TimeInForce {
     PostOnly,
 }
 
+impl TimeInForce {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::GoodTillCancel,
+        Self::ImmediateOrCancel,
+        Self::FillOrKill,
+        Self::PostOnly,
+    ];
+}
+
 /// What limits the price of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pricing {
@@ -75,6 +85,16 @@ pub enum SelfTrade {
     CancelBoth,
     /// Orders belong to nobody: no prevention (used by `replay` only).
     Allow,
+}
+
+impl SelfTrade {
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::CancelNewest,
+        Self::CancelOldest,
+        Self::CancelBoth,
+        Self::Allow,
+    ];
 }
 
 /// An order as it enters the book.
@@ -127,6 +147,25 @@ pub enum EndReason {
     NoMember,
     /// Its owner fell silent or forked his chain, and somebody refused it.
     Abandoned,
+}
+
+impl EndReason {
+    /// All reasons, in order.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::Filled,
+        Self::Cancelled,
+        Self::Unfilled,
+        Self::SelfTrade,
+        Self::Replaced,
+        Self::KilledUnfilled,
+        Self::WouldTake,
+        Self::Expired,
+        Self::Lapsed,
+        Self::NotPlaced,
+        Self::Expelled,
+        Self::NoMember,
+        Self::Abandoned,
+    ];
 }
 
 /// Why an action had no effect. The action is valid all the same.

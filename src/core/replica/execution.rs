@@ -22,12 +22,12 @@ impl<E: Engine> Replica<E> {
         for batch in (first..end).step_by(BATCH_MAX) {
             let market = &self.markets[index];
             actions.clear();
-            let entries = (batch..end.min(batch + BATCH_MAX)).map(|at| &market.log[at]);
-            actions.extend(entries.map(|entry| action(&self.orders, market, entry)));
+            let entries = (batch..end.min(batch + BATCH_MAX)).map(|at| market.log.at(at));
+            actions.extend(entries.map(|entry| action(&self.orders, market, &entry)));
             market.engine.prepare(&actions);
             let mut folded = batch;
             for (at, action) in (batch..).zip(&actions) {
-                let deed = self.markets[index].log[at].deed;
+                let deed = self.markets[index].log.at(at).deed;
                 if deed.depends_on_orders() {
                     // It depends on what the orders are by then.
                     self.fold(index, folded, &mut ends);
@@ -35,7 +35,8 @@ impl<E: Engine> Replica<E> {
                 }
                 let rejection = self.rejection(index, at);
                 let market = &mut self.markets[index];
-                market.log[at].set_mark(market.engine.mark());
+                let mark = market.engine.mark();
+                market.log.at_mut(at).set_mark(mark);
                 match (deed, action) {
                     (_, matching::Action::Replace(replacement)) => {
                         self.execute_replace(index, at, replacement);
@@ -48,7 +49,7 @@ impl<E: Engine> Replica<E> {
                         self.execute_rejection(index, at, reason);
                     }
                     _ => {
-                        let own = market.log[at].own;
+                        let own = market.log.at(at).own;
                         let claims = market.terms.claims(own, &self.orders);
                         market
                             .engine
@@ -69,7 +70,7 @@ impl<E: Engine> Replica<E> {
         let (mut from, mut prepared) = (0, 0);
         for (at, to) in (first..).zip(ends.drain(..)) {
             let traces_from = market.next_trace();
-            let entry = &mut market.log[at];
+            let entry = market.log.at_mut(at);
             entry.traces_from = traces_from;
             let own = entry.own;
             if entry.deed == Deed::Place {
@@ -95,7 +96,7 @@ impl<E: Engine> Replica<E> {
     /// Changes an order, if it is there and the change is one. What would be replaced by an
     /// abandoned order is only cancelled.
     fn execute_replace(&mut self, index: usize, at: usize, replacement: &Replacement) {
-        let own = self.markets[index].log[at].own;
+        let own = self.markets[index].log.at(at).own;
         let from = self.markets[index].effects.len();
         let old = self.replaceable(index, at, replacement);
         let market = &mut self.markets[index];
@@ -147,7 +148,7 @@ impl<E: Engine> Replica<E> {
         at: usize,
         replacement: &Replacement,
     ) -> Result<Option<Slot>, IgnoredReason> {
-        let Deed::Replace(number) = self.markets[index].log[at].deed else {
+        let Deed::Replace(number) = self.markets[index].log.at(at).deed else {
             unreachable!("only replaces replace");
         };
         let alteration = &self.markets[index].alterations[number as usize];
@@ -194,16 +195,13 @@ impl<E: Engine> Replica<E> {
         {
             last = *next;
         }
-        let id = self.orders.id(last);
-        market
-            .engine
-            .end(&id, EndReason::Expired, &mut market.effects);
+        self.end(index, last, EndReason::Expired);
     }
 
     /// Why the order that an entry makes enters no book, if there is a reason.
     fn rejection(&self, index: usize, at: usize) -> Option<EndReason> {
         let market = &self.markets[index];
-        let entry = &market.log[at];
+        let entry = market.log.at(at);
         if !self.expulsions.is_empty() {
             let owner = self.orders.operations.author(entry.operation);
             if self.expulsions.is_expelled(owner, entry.bucket()) {
@@ -217,7 +215,7 @@ impl<E: Engine> Replica<E> {
     /// An order that enters no book is shown as over, and its final trades stand.
     fn execute_rejection(&mut self, index: usize, at: usize, reason: EndReason) {
         let market = &mut self.markets[index];
-        let own = market.log[at].own;
+        let own = market.log.at(at).own;
         let order = self.orders.id(own);
         if market.terms.completed(own) > 0 {
             let claims = market.terms.claims(own, &self.orders);
@@ -234,36 +232,43 @@ impl<E: Engine> Replica<E> {
 
     /// Ends all resting orders of an author.
     fn execute_expulsion(&mut self, index: usize, owner: Owner) {
-        let market = &mut self.markets[index];
-        for seat in market.seats_of.get(&owner).into_iter().flatten() {
-            let rests = self.orders.order(*seat);
-            if rests.is_some_and(|seat| seat.ended().is_none()) {
-                let id = self.orders.id(*seat);
-                market
-                    .engine
-                    .end(&id, EndReason::Expelled, &mut market.effects);
-            }
+        let resting = self.resting_of(index, owner);
+        for seat in resting {
+            self.end(index, seat, EndReason::Expelled);
         }
     }
 
     /// Ends all resting orders of an author that he placed before he fell silent.
     fn execute_lapse(&mut self, index: usize, at: usize, owner: Owner) {
-        let market = &mut self.markets[index];
         let operations = &self.orders.operations;
-        let last_word = operations.time(market.log[at].operation).unix_ms();
-        for seat in market.seats_of.get(&owner).into_iter().flatten() {
-            let lapses = self.orders.order(*seat).is_some_and(|seat| {
-                // What he placed after his silence may stand in the same bucket.
-                let placed = operations.time(seat.operation).unix_ms();
-                seat.ended().is_none() && placed <= last_word
-            });
-            if lapses {
-                let id = self.orders.id(*seat);
-                market
-                    .engine
-                    .end(&id, EndReason::Lapsed, &mut market.effects);
-            }
+        let word = self.markets[index].log.at(at).operation;
+        let last_word = operations.time(word).unix_ms();
+        let mut lapsing = self.resting_of(index, owner);
+        // What he placed after his silence may stand in the same bucket.
+        lapsing.retain(|seat| {
+            let operation = self.orders.terms(*seat).operation;
+            operations.time(operation).unix_ms() <= last_word
+        });
+        for seat in lapsing {
+            self.end(index, seat, EndReason::Lapsed);
         }
+    }
+
+    /// An author's orders that are not over.
+    fn resting_of(&self, index: usize, owner: Owner) -> Vec<Slot> {
+        let seats = self.markets[index].seats_of(owner);
+        let rests = |seat: &Slot| {
+            let order = self.orders.order(*seat);
+            order.is_some_and(|seat| seat.ended().is_none())
+        };
+        seats.filter(rests).collect()
+    }
+
+    /// Ends a resting order from outside.
+    fn end(&mut self, index: usize, seat: Slot, reason: EndReason) {
+        let id = self.orders.id(seat);
+        let market = &mut self.markets[index];
+        market.engine.end(&id, reason, &mut market.effects);
     }
 }
 

@@ -115,7 +115,7 @@ impl<E: Engine> Replica<E> {
         let position = self.position_of_order(order);
         let market = &self.markets[index];
         if let Some(at) = market.place_of(order, position) {
-            let entry = market.log[at];
+            let entry = market.log.at(at);
             return Some(Standing {
                 entry,
                 at: Some(at),
@@ -235,7 +235,7 @@ impl<E: Engine> Replica<E> {
     /// done again now.
     pub(super) fn renew_promises(&mut self, index: usize, first: usize) {
         let market = &self.markets[index];
-        let own = |at: usize| market.log[at].own;
+        let own = |at: usize| market.log.at(at).own;
         let takers = (first..market.log.len()).map(own);
         let takers = takers.filter(|taker| *taker != Slot::NONE);
         let mut makers: Vec<Slot> = takers
@@ -268,7 +268,7 @@ impl<E: Engine> Replica<E> {
     fn is_behind(&self, index: usize, order: Slot, first: usize) -> bool {
         let market = &self.markets[index];
         let position = self.position_of_order(order);
-        match position.cmp(&market.log[first].position()) {
+        match position.cmp(&market.log.at(first).position()) {
             Ordering::Less => true,
             Ordering::Equal => market
                 .place_of(order, position)
@@ -362,8 +362,8 @@ impl<E: Engine> Placements for Replica<E> {
         }
         let market = &self.markets[usize::from(market.0)];
         let at = market.place_of(slot, self.position_of_order(slot));
-        let entry = at.map(|at| &market.log[at]);
-        let entry = entry.or_else(|| market.waiting(slot))?;
+        let entry = at.map(|at| market.log.at(at));
+        let entry = entry.or_else(|| market.waiting(slot).copied())?;
         Some(Placement {
             key: entry.key(&self.orders.operations),
             side: seat.side,

@@ -1,0 +1,332 @@
+//! A list that grows for ever, whose past takes a fraction of the memory of its present.
+//!
+//! It is cut into chunks like [`Chunks`](crate::chunks). The newest chunks, and those that were
+//! changed lately, are plain. The others are [packed](crate::packed): what is in them can be read
+//! where it is, only slower, and to change it the chunk is unpacked again. Nothing else can be seen
+//! of it: this is a list.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::chunks::{CHUNK_BYTES, partition_point_from_end};
+use crate::packed::{Packed, ROWS_STEP, Row};
+use crate::prefetch::prefetch;
+
+/// How many full chunks stay plain in any case: as much as is often undone. A guess: 4,096 entries
+/// of a log. What is changed at random is unpacked and packed once in so many chunks that are
+/// added, so it costs little beside what was added.
+const PLAIN_MAX: usize = 32;
+
+/// How many chunks are looked at for one that became plain: more than one, so that those that are
+/// not yet settled cannot keep all others plain.
+const LOOKED_AT: usize = 2;
+
+/// A chunk is packed unless more than one in so many values are not settled.
+const SETTLED_SHARE: usize = 32;
+
+/// A value of a history.
+pub(crate) trait Settling: Row {
+    /// Whether it will hardly be changed any more.
+    fn is_settled(&self) -> bool;
+}
+
+#[derive(Clone, Debug)]
+enum Chunk<T> {
+    Plain(Vec<T>),
+    Packed(Packed),
+}
+
+/// Values by number.
+#[derive(Clone, Debug)]
+pub(crate) struct History<T> {
+    /// The one that the next value goes to is plain.
+    chunks: Vec<Chunk<T>>,
+    len: usize,
+    /// The plain ones that are full, as they became so. Some may be full no more, or packed.
+    plain: VecDeque<u32>,
+}
+
+impl<T: Settling> History<T> {
+    /// How many bits of a number count within a chunk.
+    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+    const CHUNK_LEN: usize = 1 << Self::BITS;
+
+    /// An empty list.
+    pub(crate) fn new() -> Self {
+        const { assert!(Self::CHUNK_LEN.is_multiple_of(ROWS_STEP)) };
+        Self {
+            chunks: Vec::new(),
+            len: 0,
+            plain: VecDeque::new(),
+        }
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The value with this number.
+    #[inline]
+    pub(crate) fn at(&self, number: usize) -> T {
+        match &self.chunks[number >> Self::BITS] {
+            Chunk::Plain(values) => values[number & (Self::CHUNK_LEN - 1)],
+            Chunk::Packed(packed) => read(packed, number & (Self::CHUNK_LEN - 1)),
+        }
+    }
+
+    /// The value with this number, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, number: usize) -> Option<T> {
+        (number < self.len).then(|| self.at(number))
+    }
+
+    /// The last value.
+    pub(crate) fn last(&self) -> Option<T> {
+        self.get(self.len.checked_sub(1)?)
+    }
+
+    /// A hint that a value will be needed.
+    #[inline]
+    pub(crate) fn prefetch(&self, number: usize) {
+        if let Some(Chunk::Plain(values)) = self.chunks.get(number >> Self::BITS)
+            && let Some(value) = values.get(number & (Self::CHUNK_LEN - 1))
+        {
+            prefetch(value);
+        }
+    }
+
+    /// The value with this number, to be changed.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, number: usize) -> &mut T {
+        let chunk = number >> Self::BITS;
+        if matches!(self.chunks[chunk], Chunk::Packed(_)) {
+            // First the others: nothing may pack this one before it is changed.
+            self.pack_settled();
+            self.plain.push_back(chunk_number(chunk));
+        }
+        &mut self.unpack(chunk)[number & (Self::CHUNK_LEN - 1)]
+    }
+
+    /// Adds a value at the end.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) {
+        let chunk = self.len >> Self::BITS;
+        if chunk == self.chunks.len() {
+            self.add_chunk();
+        }
+        let Chunk::Plain(values) = &mut self.chunks[chunk] else {
+            unreachable!("the chunk at the end is plain");
+        };
+        values.push(value);
+        self.len += 1;
+    }
+
+    #[cold]
+    fn add_chunk(&mut self) {
+        let room = match self.chunks.len().checked_sub(1) {
+            None => 0,
+            Some(full) => {
+                self.plain.push_back(chunk_number(full));
+                self.pack_settled();
+                Self::CHUNK_LEN
+            }
+        };
+        self.chunks.push(Chunk::Plain(Vec::with_capacity(room)));
+    }
+
+    /// Takes the last value out. The memory of one empty chunk is kept for what comes next.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        self.len = last;
+        self.chunks.truncate((last >> Self::BITS) + 2);
+        self.unpack(last >> Self::BITS).pop()
+    }
+
+    /// The values of a chunk, which is plain from now on.
+    #[inline]
+    fn unpack(&mut self, chunk: usize) -> &mut Vec<T> {
+        let chunk = &mut self.chunks[chunk];
+        if let Chunk::Packed(packed) = chunk {
+            *chunk = Chunk::Plain(read_all(packed, Self::CHUNK_LEN));
+        }
+        match chunk {
+            Chunk::Plain(values) => values,
+            Chunk::Packed(_) => unreachable!("it was unpacked"),
+        }
+    }
+
+    /// Packs those chunks that have been plain for longest and are settled.
+    fn pack_settled(&mut self) {
+        let spare = self.plain.len().saturating_sub(PLAIN_MAX);
+        for _ in 0..spare.min(LOOKED_AT) {
+            let Some(number) = self.plain.pop_front() else {
+                return;
+            };
+            let is_full = (number as usize) < self.len >> Self::BITS;
+            let chunk = self.chunks.get_mut(number as usize).filter(|_| is_full);
+            let Some(Chunk::Plain(values)) = chunk else {
+                continue;
+            };
+            let unsettled = values.iter().filter(|value| !value.is_settled());
+            if unsettled.take(Self::CHUNK_LEN / SETTLED_SHARE + 1).count()
+                > Self::CHUNK_LEN / SETTLED_SHARE
+            {
+                self.plain.push_back(number);
+            } else {
+                let packed = Packed::new(values);
+                self.chunks[number as usize] = Chunk::Packed(packed);
+            }
+        }
+    }
+
+    /// How many values come before the first that does not hold, in a list where none after it
+    /// holds.
+    pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
+        partition_point_from_end(self.len, |number| holds(&self.at(number)))
+    }
+
+    /// How many bytes of memory it has asked for.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let values = self.chunks.iter().map(|chunk| match chunk {
+            Chunk::Plain(values) => values.capacity() * size_of::<T>(),
+            Chunk::Packed(packed) => packed.memory_bytes(),
+        });
+        values.sum::<usize>()
+            + self.chunks.capacity() * size_of::<Chunk<T>>()
+            + self.plain.capacity() * size_of::<u32>()
+    }
+}
+
+fn chunk_number(chunk: usize) -> u32 {
+    u32::try_from(chunk).expect("2^32 chunks are 32 TiB")
+}
+
+/// Apart, so that what is nearly always done instead is short.
+#[inline(never)]
+fn read<T: Row>(packed: &Packed, number: usize) -> T {
+    packed.get(number)
+}
+
+#[cold]
+fn read_all<T: Row>(packed: &Packed, len: usize) -> Vec<T> {
+    // Collecting from a range asks for just so much memory.
+    (0..len).map(|number| packed.get(number)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A value that is settled if it is even.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Large([u64; CHUNK_BYTES / 8 / ROWS_STEP]);
+
+    impl Large {
+        fn new(value: u64) -> Self {
+            let mut large = [value; CHUNK_BYTES / 8 / ROWS_STEP];
+            large[1] = value / 3;
+            Self(large)
+        }
+    }
+
+    impl Row for Large {
+        type Columns = [u64; CHUNK_BYTES / 8 / ROWS_STEP];
+
+        fn columns(&self) -> Self::Columns {
+            self.0
+        }
+
+        fn of(columns: &Self::Columns) -> Self {
+            Self(*columns)
+        }
+    }
+
+    impl Settling for Large {
+        fn is_settled(&self) -> bool {
+            self.0[0].is_multiple_of(2)
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Adds so many values from this one on, every second of which is not settled, or none.
+        Push(u64, usize, u64),
+        Pop(usize),
+        /// Changes the value at this share of the list.
+        Set(u16, u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let below = 0..1_000_000_u64;
+        let count = 0..6 * ROWS_STEP;
+        prop_oneof![
+            4 => (below.clone(), count.clone(), 1..3_u64)
+                .prop_map(|(from, count, step)| Step::Push(from, count, step)),
+            2 => count.prop_map(Step::Pop),
+            2 => (any::<u16>(), below).prop_map(|(share, value)| Step::Set(share, value)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_history_is_a_list(steps in prop::collection::vec(step(), 0..60)) {
+            let (mut history, mut model) = (History::new(), Vec::new());
+            // More than may stay plain.
+            for value in 0..(PLAIN_MAX + 8) * ROWS_STEP {
+                history.push(Large::new(value as u64 * 2));
+                model.push(Large::new(value as u64 * 2));
+            }
+            for step in steps {
+                match step {
+                    Step::Push(from, count, step) => (0..count as u64).for_each(|number| {
+                        history.push(Large::new(from + number * step));
+                        model.push(Large::new(from + number * step));
+                    }),
+                    Step::Pop(count) => for _ in 0..count {
+                        prop_assert_eq!(history.pop(), model.pop());
+                    },
+                    Step::Set(share, value) if !model.is_empty() => {
+                        let at = (model.len() * usize::from(share)) >> 16;
+                        *history.at_mut(at) = Large::new(value);
+                        model[at] = Large::new(value);
+                    }
+                    Step::Set(..) => {}
+                }
+                prop_assert_eq!(history.len(), model.len());
+                prop_assert_eq!(history.last(), model.last().copied());
+                prop_assert_eq!(history.get(model.len()), None);
+            }
+            let same = model.iter().enumerate().all(|(at, value)| history.at(at) == *value);
+            prop_assert!(same);
+        }
+    }
+
+    #[test]
+    fn the_past_is_packed_but_where_it_is_not_settled() {
+        let chunks = 10 * PLAIN_MAX;
+        let memory = |step: u64| {
+            let mut history = History::new();
+            (0..chunks * ROWS_STEP).for_each(|at| history.push(Large::new(at as u64 * step)));
+            history.memory_bytes() / CHUNK_BYTES
+        };
+        assert!(memory(2) < 4 * PLAIN_MAX, "{}", memory(2));
+        assert!(memory(1) >= chunks, "every second value is not settled");
+    }
+
+    #[test]
+    fn what_is_changed_often_is_packed_again() {
+        let mut history = History::new();
+        let len = 10 * PLAIN_MAX * ROWS_STEP;
+        (0..len).for_each(|at| history.push(Large::new(at as u64 * 2)));
+        let before = history.memory_bytes();
+        for at in (0..len).step_by(7) {
+            *history.at_mut(at) = Large::new(at as u64 * 2 + 2);
+        }
+        assert!(history.memory_bytes() < before + 2 * CHUNK_BYTES);
+        let is_changed = |at| history.at(at) == Large::new(at as u64 * 2 + 2);
+        assert!((0..len).step_by(7).all(is_changed));
+    }
+}

@@ -1,0 +1,289 @@
+//! A block of rows in few bits, for what is kept and hardly ever looked at.
+//!
+//! Rows that came together are alike, so each column is written by itself: as what its values are
+//! above the least of them, in as many bits as the greatest needs ("frame of reference"), or, where
+//! a few values far from each other come again and again, as their places in a list of these
+//! ("dictionary"). Every row can be read where it is: nothing has to be unpacked for it.
+//!
+//! Sources: Goldstein, Ramakrishnan, Shaft, "Compressing relations and indexes" (1998); Abadi,
+//! Madden, Ferreira, "Integrating compression and execution in column-oriented database systems"
+//! (2006).
+
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// How many rows a block has a multiple of: then every column fills whole words.
+pub(crate) const ROWS_STEP: usize = 64;
+
+/// A column of no more bits than this is written as it is, for a list of its values would hardly
+/// be shorter. A guess.
+const NARROW_BITS: u32 = 8;
+
+/// Most values of a dictionary. A guess: a block that has room for two of each.
+const VALUES_MAX: usize = 32;
+
+/// What can be told by a few numbers.
+pub(crate) trait Row: Copy {
+    /// The numbers: an array of a fixed length.
+    type Columns: Copy + Default + AsRef<[u64]> + AsMut<[u64]>;
+
+    /// The numbers of this row. What is alike in many rows should stand in a number of its own.
+    fn columns(&self) -> Self::Columns;
+
+    /// The row of such numbers.
+    fn of(columns: &Self::Columns) -> Self;
+}
+
+/// What a code of a column stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// So much more than the base.
+    Above,
+    /// The value at this place of the words, counted from the base.
+    Listed,
+}
+
+/// Where a column stands and how it is to be read.
+#[derive(Clone, Copy)]
+struct Column {
+    base: u64,
+    /// The word where it begins.
+    start: usize,
+    /// How many bits a code has.
+    width: u32,
+    coding: Coding,
+}
+
+/// How many words the description of a column takes.
+const COLUMN_WORDS: usize = 2;
+
+impl Column {
+    fn words(self) -> [u64; COLUMN_WORDS] {
+        let listed = u64::from(self.coding == Coding::Listed);
+        let start = self.start as u64;
+        [self.base, start << 8 | u64::from(self.width) << 1 | listed]
+    }
+
+    fn of([base, rest]: [u64; COLUMN_WORDS]) -> Self {
+        Self {
+            base,
+            start: (rest >> 8) as usize,
+            width: (rest >> 1 & 0x7f) as u32,
+            coding: if rest & 1 == 1 {
+                Coding::Listed
+            } else {
+                Coding::Above
+            },
+        }
+    }
+}
+
+/// Rows that were packed. How many and of what kind they are, their owner has to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Packed {
+    /// The descriptions of all columns, and then for each its list of values, if it has one, and
+    /// its codes.
+    words: Box<[u64]>,
+}
+
+impl Packed {
+    /// Packs rows; their number is a multiple of [`ROWS_STEP`].
+    pub(crate) fn new<R: Row>(rows: &[R]) -> Self {
+        debug_assert!(rows.len().is_multiple_of(ROWS_STEP), "whole words");
+        let table: Vec<R::Columns> = rows.iter().map(R::columns).collect();
+        let count = R::Columns::default().as_ref().len();
+        let mut words = vec![0; COLUMN_WORDS * count];
+        let mut codes = Vec::with_capacity(rows.len());
+        for number in 0..count {
+            codes.clear();
+            codes.extend(table.iter().map(|columns| columns.as_ref()[number]));
+            let column = encode(&mut codes, &mut words);
+            append(&mut words, &codes, column.width);
+            words[COLUMN_WORDS * number..][..COLUMN_WORDS].copy_from_slice(&column.words());
+        }
+        Self {
+            words: words.into_boxed_slice(),
+        }
+    }
+
+    /// A row by its number.
+    pub(crate) fn get<R: Row>(&self, number: usize) -> R {
+        let mut columns = R::Columns::default();
+        let described = self.words.as_chunks::<COLUMN_WORDS>().0;
+        for (value, column) in columns.as_mut().iter_mut().zip(described) {
+            *value = self.value(Column::of(*column), number);
+        }
+        R::of(&columns)
+    }
+
+    fn value(&self, column: Column, number: usize) -> u64 {
+        let code = self.code(column, number);
+        match column.coding {
+            Coding::Above => column.base + code,
+            Coding::Listed => self.words[(column.base + code) as usize],
+        }
+    }
+
+    fn code(&self, column: Column, number: usize) -> u64 {
+        if column.width == 0 {
+            return 0;
+        }
+        let bit = number * column.width as usize;
+        let (at, shift) = (column.start + bit / 64, (bit % 64) as u32);
+        let mut code = self.words[at] >> shift;
+        if shift + column.width > 64 {
+            code |= self.words[at + 1] << (64 - shift);
+        }
+        code & (u64::MAX >> (64 - column.width))
+    }
+
+    /// How many bytes of memory it has asked for.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.words)
+    }
+}
+
+/// Turns the values of a column into codes, and says how they are to be read from behind `words`.
+/// If there is a list of values it is added there.
+fn encode(values: &mut [u64], words: &mut Vec<u64>) -> Column {
+    let bounds = values.iter().fold((u64::MAX, 0), |(least, most), value| {
+        (least.min(*value), most.max(*value))
+    });
+    let width = bits(bounds.1.saturating_sub(bounds.0));
+    if width > NARROW_BITS
+        && let Some(list) = dictionary(values)
+    {
+        let listed_width = bits(list.len() as u64 - 1);
+        let saved = values.len() * (width - listed_width) as usize / 64;
+        if saved > list.len() {
+            for value in values {
+                let place = list.iter().position(|listed| listed == value);
+                *value = place.expect("all values are listed") as u64;
+            }
+            let base = words.len() as u64;
+            words.extend(list);
+            return Column {
+                base,
+                start: words.len(),
+                width: listed_width,
+                coding: Coding::Listed,
+            };
+        }
+    }
+    values.iter_mut().for_each(|value| *value -= bounds.0);
+    Column {
+        base: bounds.0,
+        start: words.len(),
+        width,
+        coding: Coding::Above,
+    }
+}
+
+/// The values that occur, each once, if they are few.
+fn dictionary(values: &[u64]) -> Option<Vec<u64>> {
+    let mut list = Vec::with_capacity(VALUES_MAX);
+    let mut last = None;
+    for value in values {
+        if last == Some(value) || list.contains(value) {
+            continue;
+        }
+        if list.len() == VALUES_MAX {
+            return None;
+        }
+        list.push(*value);
+        last = Some(value);
+    }
+    Some(list)
+}
+
+/// How many bits a number needs.
+fn bits(number: u64) -> u32 {
+    u64::BITS - number.leading_zeros()
+}
+
+/// Writes codes of so many bits each behind the words.
+fn append(words: &mut Vec<u64>, codes: &[u64], width: u32) {
+    if width == 0 {
+        return;
+    }
+    let (mut word, mut filled) = (0, 0);
+    for code in codes {
+        word |= code << filled;
+        filled += width;
+        if filled >= 64 {
+            words.push(word);
+            filled -= 64;
+            // What is left of the code; a shift by all 64 bits would not be one.
+            word = if filled == 0 {
+                0
+            } else {
+                code >> (width - filled)
+            };
+        }
+    }
+    debug_assert_eq!(filled, 0, "whole words");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Row for [u64; 3] {
+        type Columns = Self;
+
+        fn columns(&self) -> Self {
+            *self
+        }
+
+        fn of(columns: &Self) -> Self {
+            *columns
+        }
+    }
+
+    /// Values of a column as they occur: of so many bits, above anything, or a few far apart.
+    fn column(rows: usize) -> impl Strategy<Value = Vec<u64>> {
+        let near = (0..=64_u32, any::<u64>()).prop_flat_map(move |(width, base)| {
+            let most = u64::MAX.checked_shr(64 - width).unwrap_or(0);
+            let value = (0..=most).prop_map(move |value| base.saturating_add(value));
+            prop::collection::vec(value, rows)
+        });
+        let few = prop::collection::vec(any::<u64>(), 1..40);
+        let listed = few.prop_flat_map(move |list| {
+            let value = prop::sample::select(list);
+            prop::collection::vec(value, rows)
+        });
+        prop_oneof![near, listed]
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_read_as_they_were_packed(
+            columns in prop::sample::select(vec![64_usize, 128, 256])
+                .prop_flat_map(|rows| [column(rows), column(rows), column(rows)])
+        ) {
+            let [first, second, third] = &columns;
+            let rows: Vec<[u64; 3]> = (0..first.len())
+                .map(|at| [first[at], second[at], third[at]])
+                .collect();
+            let packed = Packed::new(&rows);
+            for (at, row) in rows.iter().enumerate() {
+                prop_assert_eq!(packed.get::<[u64; 3]>(at), *row);
+            }
+            let plain = size_of_val(&rows[..]);
+            prop_assert!(packed.memory_bytes() <= plain + 3 * COLUMN_WORDS * 8);
+        }
+    }
+
+    #[test]
+    fn what_is_alike_takes_few_bits() {
+        let rows: Vec<[u64; 3]> = (0..128)
+            .map(|at| [1 << 40 | at, (at % 7) << 50 | 3, 9])
+            .collect();
+        // Seven bits a row, and three bits a row with seven words; a constant takes none.
+        let expected = 3 * COLUMN_WORDS + 128 * 7 / 64 + 7 + 128 * 3 / 64;
+        assert_eq!(Packed::new(&rows).memory_bytes(), expected * 8);
+    }
+}
