@@ -23,14 +23,14 @@ pub(crate) fn confirming<E: Engine>(
 ) -> Result<Half, ReplyError> {
     let (low, high) = range(prefix);
     let half = only_half(prefix, exchange.waiting_trades(&low, &high))?;
-    let confirmations = exchange.confirmations();
+    let (confirmations, dag) = (exchange.confirmations(), exchange.dag());
     let (own, other) = (&half.own, &half.other);
-    if confirmations.has_refused(own, other) || confirmations.has_refused(other, own) {
+    if confirmations.has_refused(own, other, dag) || confirmations.has_refused(other, own, dag) {
         let text = "one of its owners has refused this trade: it cannot become final";
         return Err(ReplyError::new(ErrorCode::BadTrade, text));
     }
-    let mut signed = confirmations.halves(own, other).iter();
-    if signed.any(|signed| signed.piece == half.piece) {
+    let signed = confirmations.halves(own, other, dag);
+    if signed.iter().any(|signed| signed.piece == half.piece) {
         let text = "this node has confirmed the trade already: it waits for the other owner";
         return Err(ReplyError::new(ErrorCode::BadTrade, text));
     }
@@ -85,16 +85,16 @@ fn open_halves<E: Engine>(
     high: &TradeId,
 ) -> Vec<WaitingTrade> {
     let (confirmations, replica) = (exchange.confirmations(), exchange.replica());
+    let dag = exchange.dag();
     let directed = confirmations
-        .pairs()
-        .into_iter()
+        .pairs(dag)
         .flat_map(|pair| [(pair.low, pair.high), (pair.high, pair.low)]);
     let open = directed.filter_map(|(own, other)| {
-        let signed = confirmations.halves(&own, &other).last()?;
+        let signed = *confirmations.halves(&own, &other, dag).last()?;
         let id = TradeId::new(&own, &other, signed.piece);
         let row = replica.order(&own)?;
         let is_meant = row.author == exchange.author() && (low..=high).contains(&&id);
-        let is_open = || confirmations.is_open(signed, &own, &other, exchange.dag());
+        let is_open = || confirmations.is_open(&signed, &own, &other, dag);
         let half = Half {
             market: row.market,
             own,

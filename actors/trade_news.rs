@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use bitfitech_core::confirmation::Confirmations;
-use bitfitech_core::dag::OpIndex;
+use bitfitech_core::dag::{Dag, OpIndex};
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::{EndReason, Engine};
 use bitfitech_core::types::{OpId, OrderId, TradeId};
@@ -50,10 +50,10 @@ fn reason<E: Engine>(
     let ended = |order: &OrderId| replica.order(order).and_then(|row| row.ended);
     let directed = [(&row.buy, &row.sell), (&row.sell, &row.buy)];
     if change == TradeChange::Busted {
-        let by = |has: fn(&Confirmations, &OrderId, &OrderId) -> bool| {
+        let by = |has: fn(&Confirmations, &OrderId, &OrderId, &Dag) -> bool| {
             directed
                 .iter()
-                .any(|(own, other)| has(confirmations, own, other))
+                .any(|(own, other)| has(confirmations, own, other, exchange.dag()))
         };
         if by(Confirmations::has_released) {
             return Some(TradeReason::Released);
@@ -67,7 +67,7 @@ fn reason<E: Engine>(
         }
     }
     let index = exchange.dag().find(cause)?;
-    let confirms = |order: &OrderId| has_half_of(confirmations, order, index);
+    let confirms = |order: &OrderId| has_half_of(exchange, order, index);
     if confirms(&row.buy) || confirms(&row.sell) {
         return Some(TradeReason::Confirmation);
     }
@@ -79,11 +79,12 @@ fn reason<E: Engine>(
 }
 
 /// Whether an operation holds a half about this order.
-fn has_half_of(confirmations: &Confirmations, order: &OrderId, operation: OpIndex) -> bool {
-    confirmations.partners(order).any(|partner| {
-        let mine = confirmations.halves(order, &partner).iter();
-        let theirs = confirmations.halves(&partner, order).iter();
-        let mut halves = mine.chain(theirs);
+fn has_half_of<E: Engine>(exchange: &Exchange<E>, order: &OrderId, operation: OpIndex) -> bool {
+    let (confirmations, dag) = (exchange.confirmations(), exchange.dag());
+    confirmations.partners(order, dag).any(|partner| {
+        let mine = confirmations.halves(order, &partner, dag);
+        let theirs = confirmations.halves(&partner, order, dag);
+        let mut halves = mine.into_iter().chain(theirs);
         halves.any(|half| half.operation == operation)
     })
 }

@@ -203,11 +203,11 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Nothing signed yet in a network. The secret changes nothing that can be seen.
-    pub fn new(genesis: &Genesis, secret: &[u8; 32]) -> Self {
+    /// Nothing signed yet in a network.
+    pub fn new(genesis: &Genesis) -> Self {
         Self {
             answer_ms: u64::from(genesis.answer_ms),
-            signed: Ledger::new(secret),
+            signed: Ledger::new(),
             awaiting: BTreeSet::new(),
             latest_ms: Vec::new(),
             abandonment: Abandonment::new(genesis.lease_ms),
@@ -227,38 +227,45 @@ impl Confirmations {
     }
 
     /// The halves that the owner of `own` has signed for `other`.
-    pub fn halves(&self, own: &OrderId, other: &OrderId) -> &[SignedHalf] {
-        let signed = self.signed.get(own, other);
-        signed.map_or(&[], |signed| signed.halves)
+    pub fn halves(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Few<SignedHalf> {
+        let signed = self.signed.get(own, other, dag);
+        signed.unwrap_or_default().halves
     }
 
     /// Whether the owner of `own` has refused `other`.
-    pub fn has_refused(&self, own: &OrderId, other: &OrderId) -> bool {
-        let signed = self.signed.get(own, other);
+    pub fn has_refused(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
+        let signed = self.signed.get(own, other, dag);
         signed.is_some_and(|signed| !signed.refusals.is_empty())
     }
 
     /// Whether the owner of `own` has released what he withheld for `other`.
-    pub fn has_released(&self, own: &OrderId, other: &OrderId) -> bool {
-        let signed = self.signed.get(own, other);
+    pub fn has_released(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
+        let signed = self.signed.get(own, other, dag);
         signed.is_some_and(|signed| !signed.releases.is_empty())
     }
 
     /// The orders about which anything was signed together with this one, in no order.
-    pub fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
-        self.signed.partners(order)
+    pub fn partners<'a>(
+        &'a self,
+        order: &OrderId,
+        dag: &'a Dag,
+    ) -> impl Iterator<Item = OrderId> + 'a {
+        self.signed.partners(order, dag)
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
-    pub fn pairs(&self) -> Vec<OrderPair> {
-        self.signed.pairs()
+    pub fn pairs<'a>(&'a self, dag: &'a Dag) -> impl Iterator<Item = OrderPair> + 'a {
+        self.signed.pairs(dag)
     }
 
     /// Pairs with a half that its partner may still answer, as far as is known here, or answered
     /// not long ago.
-    pub(crate) fn awaiting(&self) -> impl Iterator<Item = (MarketIndex, OrderPair)> + '_ {
+    pub(crate) fn awaiting<'a>(
+        &'a self,
+        dag: &'a Dag,
+    ) -> impl Iterator<Item = (MarketIndex, OrderPair)> + 'a {
         let awaiting = self.awaiting.iter();
-        awaiting.map(|(_, _, market, pair)| (*market, self.signed.pair(*pair)))
+        awaiting.map(|(_, _, market, pair)| (*market, pair.orders(dag)))
     }
 
     /// How many bytes of memory it takes, about.
@@ -277,10 +284,10 @@ impl Confirmations {
                 ..PairTerms::default()
             };
         }
-        let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high) else {
+        let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high, dag) else {
             return PairTerms::default();
         };
-        let (low, high) = (of_low.halves, of_high.halves);
+        let (low, high) = (&*of_low.halves, &*of_high.halves);
         let mut complete = Few::default();
         while let Some(quantity) = self.complete_piece(low, high, complete.len()) {
             complete.push(quantity);
@@ -363,8 +370,12 @@ impl Confirmations {
         for action in &body.actions {
             match action {
                 Action::Confirm(half) => self.sign(half, index, dag),
-                Action::Decline { own, other, .. } => self.signed.refuse(own, other, index),
-                Action::Release { own, other, .. } => self.signed.release(own, other, index),
+                Action::Decline { own, other, .. } => {
+                    self.signed.refuse((own, other), index, dag);
+                }
+                Action::Release { own, other, .. } => {
+                    self.signed.release((own, other), index, dag);
+                }
                 Action::Place(_)
                 | Action::Cancel { .. }
                 | Action::Replace { .. }
@@ -390,7 +401,8 @@ impl Confirmations {
             quantity: half.quantity,
             price: half.price,
         };
-        let pair = self.signed.sign(&half.own, &half.other, signed_half);
+        let pair = (&half.own, &half.other);
+        let pair = self.signed.sign(pair, signed_half, dag);
         let partner = dag.owner_of_order(&half.other);
         let partner = partner.expect("the other order is an ancestor");
         let until_ms = self.answer_until_ms(&signed_half);
@@ -422,7 +434,7 @@ impl Confirmations {
                 break;
             }
             self.awaiting.remove(&(partner, until_ms, market, pair));
-            given_back.insert((market, self.signed.pair(pair)));
+            given_back.insert((market, pair.orders(dag)));
         }
         given_back
     }
@@ -458,18 +470,21 @@ impl Confirmations {
     }
 
     /// Whether two orders have a final trade.
-    pub fn is_complete(&self, own: &OrderId, other: &OrderId) -> bool {
-        let (low, high) = (self.halves(own, other), self.halves(other, own));
-        self.complete_piece(low, high, 0).is_some()
+    pub fn is_complete(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
+        let signed = self.signed.both(own, other, dag);
+        signed.is_some_and(|[mine, theirs]| {
+            let complete = self.complete_piece(&mine.halves, &theirs.halves, 0);
+            complete.is_some()
+        })
     }
 
     /// Whether a half is neither part of a final trade nor given back.
     pub fn is_open(&self, half: &SignedHalf, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let theirs = self.halves(other, own).iter();
-        let is_answered = theirs.into_iter().any(|theirs| self.match_up(half, theirs));
+        let theirs = self.halves(other, own, dag);
+        let is_answered = theirs.iter().any(|theirs| self.match_up(half, theirs));
         let until_ms = self.answer_until_ms(half);
-        let is_given_back = self.has_refused(other, own)
-            || self.has_released(own, other)
+        let is_given_back = self.has_refused(other, own, dag)
+            || self.has_released(own, other, dag)
             || self.latest_of_order(other, dag) > until_ms;
         !is_answered && !is_given_back
     }
@@ -488,9 +503,9 @@ impl Confirmations {
         let (own, other) = (&half.own, &half.other);
         let mut proofs = Vec::new();
         if half.piece > 0 && !self.knows_complete(half, &branch) {
-            let before = self.halves(own, other).iter();
+            let before = self.halves(own, other, dag).into_iter();
             let before = before.filter(|signed| signed.piece + 1 == half.piece);
-            let answers = before.filter_map(|signed| self.answer(signed, own, other));
+            let answers = before.filter_map(|signed| self.answer(&signed, own, other, dag));
             proofs.extend(answers.map(|(answer, _)| answer));
         }
         let placement = placements.placement(half.market, own);
@@ -501,16 +516,16 @@ impl Confirmations {
         {
             return proofs;
         }
-        for other in self.partners(own) {
-            for signed in self.halves(own, &other) {
-                let bound = self.bound_by(signed, own, &other, &branch);
-                let frees = match self.answer(signed, own, &other) {
+        for other in self.partners(own, dag) {
+            for signed in self.halves(own, &other, dag) {
+                let bound = self.bound_by(&signed, own, &other, &branch);
+                let frees = match self.answer(&signed, own, &other, dag) {
                     // An answer frees what goes beyond it.
                     Some((answer, quantity)) => (quantity < signed.quantity).then_some(answer),
                     None => {
-                        let refusals = self.signed.get(&other, own);
+                        let refusals = self.signed.get(&other, own, dag);
                         let refusal = refusals.and_then(|it| it.refusals.first().copied());
-                        refusal.or_else(|| self.silence(signed, &other, dag))
+                        refusal.or_else(|| self.silence(&signed, &other, dag))
                     }
                 };
                 proofs.extend(frees.filter(|_| bound == signed.quantity.0));
@@ -522,8 +537,14 @@ impl Confirmations {
     }
 
     /// The operation with the half that answers another with the most, and how much that is.
-    fn answer(&self, half: &SignedHalf, own: &OrderId, other: &OrderId) -> Option<(OpIndex, Lots)> {
-        let theirs = self.halves(other, own).iter();
+    fn answer(
+        &self,
+        half: &SignedHalf,
+        own: &OrderId,
+        other: &OrderId,
+        dag: &Dag,
+    ) -> Option<(OpIndex, Lots)> {
+        let theirs = self.halves(other, own, dag).into_iter();
         let matching = theirs.filter(|theirs| self.match_up(half, theirs));
         let most = matching.max_by_key(|theirs| (theirs.quantity, theirs.operation));
         most.map(|theirs| (theirs.operation, theirs.quantity))
@@ -560,8 +581,8 @@ impl Confirmations {
         }
         let is_same = |action: &Action| action.pair() == Some((*own, *other));
         let same_operation = earlier.iter().filter(|action| is_same(action));
-        let signed = self.signed.get(own, other);
-        let before = signed.into_iter().flat_map(|signed| signed.halves);
+        let signed = self.signed.get(own, other, branch.dag).unwrap_or_default();
+        let before = signed.halves.iter();
         let before = before.filter(|signed| branch.holds(signed.operation));
         let pieces = same_operation.clone().filter_map(Action::half);
         let pieces = pieces.map(|half| half.piece);
@@ -572,8 +593,8 @@ impl Confirmations {
         {
             return Err(ConfirmationError::Twice);
         }
-        let refusals = signed.into_iter().flat_map(|signed| signed.refusals);
-        let refused_before = refusals.copied().any(|refusal| branch.holds(refusal));
+        let mut refusals = signed.refusals.iter();
+        let refused_before = refusals.any(|refusal| branch.holds(*refusal));
         let is_refusal = |action: &Action| action.half().is_none();
         if refused_before || same_operation.into_iter().any(is_refusal) {
             return Err(ConfirmationError::Refused);
@@ -586,11 +607,11 @@ impl Confirmations {
 
     /// Whether the chain has and names both halves of the piece before this one.
     fn knows_complete(&self, half: &Half, branch: &Branch<'_>) -> bool {
-        let before = self.halves(&half.own, &half.other).iter();
+        let before = self.halves(&half.own, &half.other, branch.dag).into_iter();
         let mut before = before
             .filter(|signed| signed.piece + 1 == half.piece && branch.holds(signed.operation));
         before.any(|signed| {
-            let answer = self.named_answer(signed, &half.own, &half.other, branch);
+            let answer = self.named_answer(&signed, &half.own, &half.other, branch);
             answer.is_some()
         })
     }
@@ -607,16 +628,16 @@ impl Confirmations {
         let of_order = of_order.filter(|earlier| earlier.own == half.own);
         let in_operation = of_order.map(|earlier| u128::from(earlier.quantity.0));
         let new = in_operation.sum::<u128>() + u128::from(half.quantity.0);
-        let promised = self.signed.promised(&half.own);
+        let promised = self.signed.promised(&half.own, branch.dag);
         // Whatever was given back can only make it less.
         if u128::from(promised) + new <= u128::from(quantity.0) {
             return Ok(());
         }
         let mut bound = 0_u128;
-        for other in self.partners(&half.own) {
-            for signed in self.halves(&half.own, &other) {
+        for other in self.partners(&half.own, branch.dag) {
+            for signed in self.halves(&half.own, &other, branch.dag) {
                 if branch.holds(signed.operation) {
-                    bound += u128::from(self.bound_by(signed, &half.own, &other, branch));
+                    bound += u128::from(self.bound_by(&signed, &half.own, &other, branch));
                 }
             }
         }
@@ -639,13 +660,13 @@ impl Confirmations {
         if let Some(answer) = self.named_answer(half, own, other, branch) {
             return half.quantity.0.min(answer.0);
         }
-        let releases = self.signed.get(own, other);
-        let mut releases = releases.into_iter().flat_map(|signed| signed.releases);
+        let signed = self.signed.both(own, other, branch.dag);
+        let [mine, theirs] = signed.unwrap_or_default();
+        let mut releases = mine.releases.iter();
         if releases.any(|release| branch.holds(*release)) {
             return 0;
         }
-        let refusals = self.signed.get(other, own);
-        let mut refusals = refusals.into_iter().flat_map(|signed| signed.refusals);
+        let mut refusals = theirs.refusals.iter();
         let until_ms = self.answer_until_ms(half);
         let is_given_back = branch.with_named(other, |named| {
             named.latest_ms > until_ms || refusals.any(|refusal| named.covers(*refusal, branch.dag))
@@ -661,10 +682,11 @@ impl Confirmations {
         other: &OrderId,
         branch: &Branch<'_>,
     ) -> Option<Lots> {
-        let theirs = self.halves(other, own).iter();
+        let theirs = self.halves(other, own, branch.dag).into_iter();
         let matching = theirs.filter(|theirs| self.match_up(half, theirs));
         branch.with_named(other, |named| {
-            let known = matching.filter(|theirs| named.covers(theirs.operation, branch.dag));
+            let known =
+                matching.filter(|theirs: &SignedHalf| named.covers(theirs.operation, branch.dag));
             known.map(|theirs| theirs.quantity).max()
         })
     }

@@ -125,7 +125,7 @@ impl<E: Engine> Exchange<E> {
         let secret = blake3::derive_key("bitfitech engine tables 1", key.as_bytes());
         let digest = genesis.digest();
         let author = AuthorKey(VerificationKeyBytes::from(&key).into());
-        let confirmations = Confirmations::new(&genesis, &secret);
+        let confirmations = Confirmations::new(&genesis);
         let engines = genesis.markets.iter().map(|_| make_engine(&secret));
         let replica = Replica::new(&genesis, &secret, engines);
         Self {
@@ -627,7 +627,7 @@ impl<E: Engine> Exchange<E> {
     /// Digest of all final trades, by the ids of their orders.
     fn final_trades_digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("bitfitech final trades 1");
-        for pair in self.confirmations.pairs() {
+        for pair in self.confirmations.pairs(self.dag()) {
             let terms = self.confirmations.terms(&pair, self.dag());
             for (piece, quantity) in (0_u32..).zip(&terms.complete) {
                 hasher.update(&pair.low.0);

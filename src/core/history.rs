@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::chunks::{CHUNK_BYTES, partition_point_from_end};
-use crate::packed::{Packed, ROWS_STEP, Row};
+use crate::packed::{Packed, Row};
 use crate::prefetch::prefetch;
 
 /// How many full chunks stay plain in any case: as much as is often undone. A guess: 4,096 entries
@@ -53,7 +53,6 @@ impl<T: Settling> History<T> {
 
     /// An empty list.
     pub(crate) fn new() -> Self {
-        const { assert!(Self::CHUNK_LEN.is_multiple_of(ROWS_STEP)) };
         Self {
             chunks: Vec::new(),
             len: 0,
@@ -220,20 +219,23 @@ mod tests {
 
     use super::*;
 
+    /// How many of the values fill a chunk.
+    const LEN: usize = 64;
+
     /// A value that is settled if it is even.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    struct Large([u64; CHUNK_BYTES / 8 / ROWS_STEP]);
+    struct Large([u64; CHUNK_BYTES / 8 / LEN]);
 
     impl Large {
         fn new(value: u64) -> Self {
-            let mut large = [value; CHUNK_BYTES / 8 / ROWS_STEP];
+            let mut large = [value; CHUNK_BYTES / 8 / LEN];
             large[1] = value / 3;
             Self(large)
         }
     }
 
     impl Row for Large {
-        type Columns = [u64; CHUNK_BYTES / 8 / ROWS_STEP];
+        type Columns = [u64; CHUNK_BYTES / 8 / LEN];
 
         fn columns(&self) -> Self::Columns {
             self.0
@@ -261,7 +263,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         let below = 0..1_000_000_u64;
-        let count = 0..6 * ROWS_STEP;
+        let count = 0..6 * LEN;
         prop_oneof![
             4 => (below.clone(), count.clone(), 1..3_u64)
                 .prop_map(|(from, count, step)| Step::Push(from, count, step)),
@@ -275,7 +277,7 @@ mod tests {
         fn a_history_is_a_list(steps in prop::collection::vec(step(), 0..60)) {
             let (mut history, mut model) = (History::new(), Vec::new());
             // More than may stay plain.
-            for value in 0..(PLAIN_MAX + 8) * ROWS_STEP {
+            for value in 0..(PLAIN_MAX + 8) * LEN {
                 history.push(Large::new(value as u64 * 2));
                 model.push(Large::new(value as u64 * 2));
             }
@@ -309,7 +311,7 @@ mod tests {
         let chunks = 10 * PLAIN_MAX;
         let memory = |step: u64| {
             let mut history = History::new();
-            (0..chunks * ROWS_STEP).for_each(|at| history.push(Large::new(at as u64 * step)));
+            (0..chunks * LEN).for_each(|at| history.push(Large::new(at as u64 * step)));
             history.memory_bytes() / CHUNK_BYTES
         };
         assert!(memory(2) < 4 * PLAIN_MAX, "{}", memory(2));
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn what_is_changed_often_is_packed_again() {
         let mut history = History::new();
-        let len = 10 * PLAIN_MAX * ROWS_STEP;
+        let len = 10 * PLAIN_MAX * LEN;
         (0..len).for_each(|at| history.push(Large::new(at as u64 * 2)));
         let before = history.memory_bytes();
         for at in (0..len).step_by(7) {

@@ -47,6 +47,7 @@ pub mod order_log;
 mod order_table;
 mod outputs;
 mod packed;
+mod packed_map;
 pub mod peer_exchange;
 mod prefetch;
 pub mod random;

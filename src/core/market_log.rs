@@ -249,6 +249,7 @@ impl<E> MarketLog<E> {
             + self.effects.capacity() * size_of::<Effect>()
             + self.engine.undo_memory_bytes();
         let addressed = self.alterations.memory_bytes() + self.strangers.memory_bytes();
-        self.log.memory_bytes() + self.traces.memory_bytes() + addressed + passing
+        let history = self.log.memory_bytes() + self.traces.memory_bytes();
+        history + self.terms.memory_bytes() + addressed + passing
     }
 }

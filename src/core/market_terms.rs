@@ -4,7 +4,6 @@
 //! only the taker, whatever else happens. So terms are kept by maker and taker, and turned into
 //! what the engine is told when an order enters: [`Claims`].
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -12,6 +11,8 @@ use crate::confirmation::{OrderPair, PairTerms};
 use crate::few::Few;
 use crate::matching::{Claim, Claims, Meeting, Slot};
 use crate::order_table::OrderTable;
+use crate::packed::Row;
+use crate::packed_map::{Key, Keyed, PackedMap};
 use crate::types::{Lots, OpId, Ticks};
 use crate::view::TradeStatus;
 
@@ -19,14 +20,19 @@ use crate::view::TradeStatus;
 pub(crate) type StagedTerms = BTreeMap<OrderPair, (PairTerms, OpId)>;
 
 /// Terms in little memory: in the end nearly all pairs are final in one piece, or declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     Declined,
-    Final { price: Ticks, quantity: Lots },
-    Other(Box<PairTerms>),
+    Final {
+        price: Ticks,
+        quantity: Lots,
+    },
+    /// They are kept elsewhere.
+    Other,
 }
 
 impl Kept {
-    fn of(terms: PairTerms) -> Self {
+    fn of(terms: &PairTerms) -> Self {
         let short = match &*terms.complete {
             [] => Self::Declined,
             [quantity, ..] => Self::Final {
@@ -34,35 +40,116 @@ impl Kept {
                 quantity: *quantity,
             },
         };
-        if short.terms() == terms {
+        if short.terms().as_ref() == Some(terms) {
             short
         } else {
-            Self::Other(Box::new(terms))
+            Self::Other
         }
     }
 
-    fn terms(&self) -> PairTerms {
+    /// The terms, if they are kept here.
+    fn terms(self) -> Option<PairTerms> {
         match self {
-            Self::Declined => PairTerms {
+            Self::Declined => Some(PairTerms {
                 declined: true,
                 ..PairTerms::default()
-            },
-            Self::Final { price, quantity } => PairTerms {
-                complete: Few::One(*quantity),
-                price: *price,
+            }),
+            Self::Final { price, quantity } => Some(PairTerms {
+                complete: Few::One(quantity),
+                price,
                 ..PairTerms::default()
-            },
-            Self::Other(terms) => (**terms).clone(),
+            }),
+            Self::Other => None,
         }
     }
 }
 
+/// The terms of a maker with a taker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct TakerLine {
+    maker: Slot,
+    taker: Slot,
+    kept: Kept,
+}
+
+impl Row for TakerLine {
+    type Columns = [u64; 5];
+
+    fn columns(&self) -> Self::Columns {
+        let (kind, Ticks(price), Lots(quantity)) = match self.kept {
+            Kept::Declined => (0, Ticks(0), Lots(0)),
+            Kept::Final { price, quantity } => (1, price, quantity),
+            Kept::Other => (2, Ticks(0), Lots(0)),
+        };
+        let [maker, taker] = pair_key(self.maker, self.taker);
+        [maker, taker, kind, price, quantity]
+    }
+
+    fn of([maker, taker, kind, price, quantity]: &Self::Columns) -> Self {
+        Self {
+            maker: slot(*maker),
+            taker: slot(*taker),
+            kept: match kind {
+                0 => Kept::Declined,
+                1 => Kept::Final {
+                    price: Ticks(*price),
+                    quantity: Lots(*quantity),
+                },
+                _ => Kept::Other,
+            },
+        }
+    }
+}
+
+impl Keyed for TakerLine {
+    fn key(&self) -> Key {
+        pair_key(self.maker, self.taker)
+    }
+}
+
+/// That a taker has terms with a maker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct MakerLine {
+    taker: Slot,
+    maker: Slot,
+}
+
+impl Row for MakerLine {
+    type Columns = Key;
+
+    fn columns(&self) -> Self::Columns {
+        self.key()
+    }
+
+    fn of([taker, maker]: &Self::Columns) -> Self {
+        Self {
+            taker: slot(*taker),
+            maker: slot(*maker),
+        }
+    }
+}
+
+impl Keyed for MakerLine {
+    fn key(&self) -> Key {
+        pair_key(self.taker, self.maker)
+    }
+}
+
+fn pair_key(Slot(first): Slot, Slot(second): Slot) -> Key {
+    [u64::from(first), u64::from(second)]
+}
+
+/// What a key says of one order: it was of this width.
+fn slot(number: u64) -> Slot {
+    Slot(number as u32)
+}
+
 /// The terms of one market.
 pub(crate) struct MarketTerms {
-    /// By maker, then taker.
-    pairs: BTreeMap<(Slot, Slot), Kept>,
-    /// Taker, then maker, of all pairs.
-    makers_of: BTreeSet<(Slot, Slot)>,
+    takers_of: PackedMap<TakerLine>,
+    makers_of: PackedMap<MakerLine>,
+    /// Terms of those pairs, by maker and taker, that are not told in short.
+    others: BTreeMap<(Slot, Slot), PairTerms>,
     /// One bit for each order, set where it is one of a pair: most orders are not.
     paired: Vec<u64>,
     /// Orders that are abandoned: they enter no book.
@@ -75,8 +162,9 @@ impl MarketTerms {
     /// Nothing was signed.
     pub(crate) fn new() -> Self {
         Self {
-            pairs: BTreeMap::new(),
-            makers_of: BTreeSet::new(),
+            takers_of: PackedMap::new(),
+            makers_of: PackedMap::new(),
+            others: BTreeMap::new(),
             paired: Vec::new(),
             abandoned: BTreeSet::new(),
             incoming: BTreeMap::new(),
@@ -85,7 +173,13 @@ impl MarketTerms {
 
     /// The terms of a pair, if there are any.
     pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<PairTerms> {
-        self.pairs.get(&(maker, taker)).map(Kept::terms)
+        let line = self.takers_of.get(&pair_key(maker, taker))?;
+        Some(self.terms(&line))
+    }
+
+    fn terms(&self, line: &TakerLine) -> PairTerms {
+        let other = || self.others[&(line.maker, line.taker)].clone();
+        line.kept.terms().unwrap_or_else(other)
     }
 
     /// How sure a trade of two orders is.
@@ -113,8 +207,16 @@ impl MarketTerms {
             }
             return;
         }
-        self.pairs.insert((maker, taker), Kept::of(terms));
-        self.makers_of.insert((taker, maker));
+        let kept = Kept::of(&terms);
+        if kept == Kept::Other {
+            self.others.insert((maker, taker), terms);
+        } else {
+            self.others.remove(&(maker, taker));
+        }
+        self.takers_of.insert(TakerLine { maker, taker, kept });
+        if self.makers_of.get(&pair_key(taker, maker)).is_none() {
+            self.makers_of.insert(MakerLine { taker, maker });
+        }
         for Slot(number) in [maker, taker] {
             let word = number as usize / 64;
             if self.paired.len() <= word {
@@ -130,19 +232,36 @@ impl MarketTerms {
         word.is_some_and(|word| word >> (order.0 % 64) & 1 == 1)
     }
 
-    /// The orders that a taker has terms with.
+    /// The orders that a taker has terms with, in no order.
     pub(crate) fn makers(&self, taker: Slot) -> impl Iterator<Item = Slot> + '_ {
-        let all = (taker, Slot::NONE)..=(taker, Slot(u32::MAX));
-        let makers = self.is_paired(taker).then(|| self.makers_of.range(all));
-        makers.into_iter().flatten().map(|(_, maker)| *maker)
+        let makers = self.is_paired(taker).then(|| {
+            let Slot(taker) = taker;
+            self.makers_of.of(u64::from(taker))
+        });
+        makers.into_iter().flatten().map(|line| line.maker)
     }
 
-    /// The orders that a maker has terms with, and the terms.
+    /// The orders that a maker has terms with, and the terms, in no order.
     pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, PairTerms)> {
-        let all = (maker, Slot::NONE)..=(maker, Slot(u32::MAX));
-        let pairs = self.is_paired(maker).then(|| self.pairs.range(all));
-        let pairs = pairs.into_iter().flatten();
-        pairs.map(|((_, taker), terms)| (*taker, terms.terms()))
+        let takers = self.is_paired(maker).then(|| {
+            let Slot(maker) = maker;
+            self.takers_of.of(u64::from(maker))
+        });
+        let takers = takers.into_iter().flatten();
+        takers.map(|line| (line.taker, self.terms(&line)))
+    }
+
+    /// What was agreed by a maker and a taker that have terms.
+    fn agreed(&self, maker: Slot, taker: Slot) -> PairTerms {
+        let terms = self.get(maker, taker);
+        terms.expect("makers are told only of pairs")
+    }
+
+    /// How many bytes of memory it takes, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let lines = self.takers_of.memory_bytes() + self.makers_of.memory_bytes();
+        let others = self.others.len() * size_of::<((Slot, Slot), PairTerms)>() * 3 / 2;
+        lines + others + self.paired.capacity() * size_of::<u64>()
     }
 
     /// What an engine is told about an order that enters.
@@ -160,7 +279,7 @@ impl MarketTerms {
         for maker in self.makers(own) {
             let maker_id = orders.id(maker);
             let pair = OrderPair::new(id, maker_id);
-            let terms = self.pairs[&(maker, own)].terms();
+            let terms = self.agreed(maker, own);
             claims.makers.push(Claim {
                 maker: maker_id,
                 handle: maker.handle(),
@@ -183,7 +302,7 @@ impl MarketTerms {
     pub(crate) fn completed(&self, own: Slot) -> u64 {
         let as_maker = self.takers(own).map(|(_, terms)| terms.completed());
         let as_taker = self.makers(own);
-        let as_taker = as_taker.map(|maker| self.pairs[&(maker, own)].terms().completed());
+        let as_taker = as_taker.map(|maker| self.agreed(maker, own).completed());
         as_maker.chain(as_taker).fold(0, u64::saturating_add)
     }
 }

@@ -306,7 +306,7 @@ impl Settlement {
     pub(crate) fn handle_restored<E: Engine>(&mut self, now: Now, scene: &Scene<'_, E>) {
         self.watched = Watched::default();
         self.last_late_ms = now.monotonic_ms;
-        for (market, pair) in scene.confirmations.awaiting() {
+        for (market, pair) in scene.confirmations.awaiting(scene.dag) {
             self.watch_own(now, market, pair, scene.dag);
         }
         let is_news = |change: &Change| match change {
@@ -418,8 +418,8 @@ impl Settlement {
             _ => (trade.piece, trade.price, now.monotonic_ms),
         });
         let watch = watch.clone();
-        let refused_own = confirmations.has_refused(&own, &other);
-        let refused = refused_own || confirmations.has_refused(&other, &own);
+        let refused_own = confirmations.has_refused(&own, &other, scene.dag);
+        let refused = refused_own || confirmations.has_refused(&other, &own, scene.dag);
         let release_at_ms = watch.first_shown_ms.saturating_add(self.config.release_ms);
         let appear = if refused_own {
             Step::Wait(None)
@@ -443,7 +443,7 @@ impl Settlement {
                 Step::Wait(Some(release_at_ms)).or_sooner(appear)
             };
         }
-        let is_done = refused || scene.confirmations.is_complete(&own, &other);
+        let is_done = refused || scene.confirmations.is_complete(&own, &other, scene.dag);
         match appear {
             Step::Wait(None) if is_done => Step::Forget,
             Step::Wait(None) if now.monotonic_ms >= release_at_ms => Step::Forget,
@@ -461,9 +461,9 @@ impl Settlement {
         (trade, since_ms, release_at_ms): (ShownTrade, u64, u64),
     ) -> Step {
         let is_over_time = now.monotonic_ms >= release_at_ms;
-        let of_piece = |half: &&SignedHalf| half.piece == trade.piece;
-        let mut mine = scene.confirmations.halves(&own, &other).iter();
-        if mine.any(|half| of_piece(&half)) {
+        let of_piece = |half: &SignedHalf| half.piece == trade.piece;
+        let mine = scene.confirmations.halves(&own, &other, scene.dag);
+        if mine.iter().any(of_piece) {
             return if is_over_time {
                 Step::Refuse
             } else {
@@ -480,9 +480,9 @@ impl Settlement {
         }
         let is_late = own_row.late_ms.max(other_row.late_ms) > LATE_MS;
         let distrusts = is_late && self.config.late_policy == LatePolicy::Refuse;
-        let theirs = scene.confirmations.halves(&other, &own).iter();
-        let answerable = theirs.filter(of_piece).find(|half| {
-            let until_ms = scene.confirmations.answer_until_ms(half);
+        let theirs = scene.confirmations.halves(&other, &own, scene.dag);
+        let answerable = theirs.into_iter().filter(of_piece).find(|half| {
+            let until_ms = scene.confirmations.answer_until_ms(&half);
             now.unix_ms.saturating_add(ANSWER_MARGIN_MS) <= until_ms
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));
@@ -535,15 +535,15 @@ impl Settlement {
     }
 
     /// An own half that was neither answered nor given back.
-    fn open_half<'a, E: Engine>(
-        scene: &Scene<'a, E>,
+    fn open_half<E: Engine>(
+        scene: &Scene<'_, E>,
         own: &OrderId,
         other: &OrderId,
-    ) -> Option<&'a SignedHalf> {
-        let mine = scene.confirmations.halves(own, other).last()?;
+    ) -> Option<SignedHalf> {
+        let mine = *scene.confirmations.halves(own, other, scene.dag).last()?;
         scene
             .confirmations
-            .is_open(mine, own, other, scene.dag)
+            .is_open(&mine, own, other, scene.dag)
             .then_some(mine)
     }
 
@@ -558,7 +558,7 @@ impl Settlement {
             return Step::Wait(None);
         };
         // Given back by an operation later than this.
-        let until_ms = scene.confirmations.answer_until_ms(half);
+        let until_ms = scene.confirmations.answer_until_ms(&half);
         if now.unix_ms > until_ms {
             return Step::Appear;
         }

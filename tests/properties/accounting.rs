@@ -64,9 +64,9 @@ fn is_promised_beyond_the_rest(peer: &Peer, order: &OrderId) -> bool {
             is_replace && OrderId::new(&operation.id(), index) == *order
         })
     });
-    let confirmations = peer.exchange.confirmations();
-    let partners = confirmations.partners(order);
-    let halves = partners.flat_map(|other| confirmations.halves(order, &other));
+    let (confirmations, dag) = (peer.exchange.confirmations(), peer.exchange.dag());
+    let partners = confirmations.partners(order, dag);
+    let halves = partners.flat_map(|other| confirmations.halves(order, &other, dag));
     let promised: u64 = halves.map(|half| half.quantity.0).sum();
     let row = peer.exchange.replica().order(order);
     made_by_replace && row.is_some_and(|row| promised > row.quantity.0)
@@ -80,7 +80,7 @@ fn may_be_overfilled(peer: &Peer, order: &OrderId) -> bool {
         return true;
     }
     let dag = peer.exchange.dag();
-    let partners = peer.exchange.confirmations().partners(order);
+    let partners = peer.exchange.confirmations().partners(order, dag);
     partners.chain([*order]).any(|order| {
         let author = dag.author_of_order(&order);
         author.is_some_and(|author| dag.fork_of(&author).is_some())
@@ -213,14 +213,14 @@ fn a_retired_order_has_exactly_one_successor_of_the_same_author_and_side() {
 
 /// Whether one of two orders was refused by the owner of the other.
 fn is_declined(peer: &Peer, first: &OrderId, second: &OrderId) -> bool {
-    let confirmations = peer.exchange.confirmations();
-    confirmations.has_refused(first, second) || confirmations.has_refused(second, first)
+    let (confirmations, dag) = (peer.exchange.confirmations(), peer.exchange.dag());
+    confirmations.has_refused(first, second, dag) || confirmations.has_refused(second, first, dag)
 }
 
 /// What of an open order is not promised to anyone who could still take it.
 fn free(facts: &Facts, peer: &Peer, row: &OrderRow) -> u64 {
     let confirmations = peer.exchange.confirmations();
-    let partners = confirmations.partners(&row.order);
+    let partners = confirmations.partners(&row.order, peer.exchange.dag());
     let promised = partners.map(|other| {
         let pair = OrderPair::new(row.order, other);
         let terms = confirmations.terms(&pair, peer.exchange.dag());

@@ -104,7 +104,7 @@ fn is_signed_validly(operation: &Verified, published: &[Verified], genesis: &Gen
         }
     }
     let mut replica = Replica::new(genesis, &[9; 32], markets().map(|_| Oracle::new()));
-    let mut confirmations = Confirmations::new(genesis, &[7; 32]);
+    let mut confirmations = Confirmations::new(genesis);
     let mut ancestors: Vec<&Verified> = published
         .iter()
         .filter(|other| past.contains(&other.id()))

@@ -131,7 +131,8 @@ impl Signer<'_> {
 
     /// A half with no more than what the other one has signed.
     fn answered(&self, half: Half) -> Half {
-        let theirs = self.exchange.confirmations().halves(&half.other, &half.own);
+        let (confirmations, dag) = (self.exchange.confirmations(), self.exchange.dag());
+        let theirs = confirmations.halves(&half.other, &half.own, dag);
         let same_piece = theirs.iter().filter(|theirs| theirs.piece == half.piece);
         let least = same_piece.map(|theirs| theirs.quantity).min();
         Half {
@@ -142,14 +143,14 @@ impl Signer<'_> {
 
     /// Answers to what others have signed with own orders and this author has not, newest first.
     fn offers(&self) -> Vec<Half> {
-        let confirmations = self.exchange.confirmations();
+        let (confirmations, dag) = (self.exchange.confirmations(), self.exchange.dag());
         let mut offers = Vec::new();
         let own_orders = self.orders.iter().filter(|order| order.0 == self.author);
         for (_, market, _, own) in own_orders {
-            for other in confirmations.partners(own) {
-                let answered = confirmations.halves(own, &other);
+            for other in confirmations.partners(own, dag) {
+                let answered = confirmations.halves(own, &other, dag);
                 let is_answered = |piece| answered.iter().any(|half| half.piece == piece);
-                let theirs = confirmations.halves(&other, own).iter();
+                let theirs = confirmations.halves(&other, own, dag).into_iter();
                 let open = theirs.filter(|half| !is_answered(half.piece));
                 offers.extend(open.map(|theirs| {
                     let half = Half {

@@ -52,7 +52,7 @@ impl Facts {
     pub fn from_scratch(operations: &[Verified], genesis: &Genesis) -> Self {
         let engines = markets().map(|_| Oracle::new());
         let mut replica = Replica::new(genesis, &[7; 32], engines);
-        let mut confirmations = Confirmations::new(genesis, &[7; 32]);
+        let mut confirmations = Confirmations::new(genesis);
         let mut pairs = BTreeSet::new();
         for operation in operations {
             let index = replica.insert(operation, 0);

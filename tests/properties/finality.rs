@@ -95,7 +95,9 @@ fn confirmation(
     let author = exchange.replica().order(order)?.author;
     let key = key_of(network, &author)?;
     let half = half_of(row, exchange, &author)?;
-    let theirs = exchange.confirmations().halves(&half.other, &half.own);
+    let theirs = exchange
+        .confirmations()
+        .halves(&half.other, &half.own, exchange.dag());
     let mut theirs = theirs.iter().filter(|theirs| theirs.piece == half.piece);
     if theirs.any(|theirs| theirs.quantity != half.quantity) {
         // The other one has named another quantity, and the smaller one counts.
@@ -216,8 +218,8 @@ fn an_order_that_is_over_trades_only_what_was_promised_of_it() {
                 let is_later = cancels
                     .get(&own)
                     .is_some_and(|bucket| row.time.unix_ms() / bucket_ms > *bucket);
-                let promised = confirmations.halves(&own, &other).iter();
-                let promised = promised.map(|half| half.quantity).max();
+                let promised = confirmations.halves(&own, &other, peer.exchange.dag());
+                let promised = promised.iter().map(|half| half.quantity).max();
                 assert!(
                     !is_later || promised >= Some(row.quantity),
                     "{row:?} after the cancel of {own}"
@@ -231,7 +233,7 @@ fn an_order_that_is_over_trades_only_what_was_promised_of_it() {
 fn releases(peer: &Peer, action: &Action) -> bool {
     let confirmations = peer.exchange.confirmations();
     matches!(action, Action::Release { own, other, .. }
-        if !confirmations.halves(own, other).is_empty())
+        if !confirmations.halves(own, other, peer.exchange.dag()).is_empty())
 }
 
 /// The scenarios are worth something only if all of this happens in them.

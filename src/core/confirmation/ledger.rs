@@ -1,293 +1,419 @@
-//! Where what was signed is kept: pairs of orders, in little memory.
+//! Where what was signed is kept: what the owner of one order has signed about another, in little
+//! memory.
 //!
-//! The ids of two orders are 64 bytes, and every pair is looked up from both sides. So each order
-//! of which anything was signed gets a number, and so does each pair. A pair is found by the
-//! numbers of its orders, or along the list of all pairs of one of them. Nearly every pair needs
-//! one half of each owner and nothing else.
+//! Every pair of orders stands here twice, once from either side, so that all partners of an order
+//! follow each other. Nearly always an owner signs one half about another order and nothing else;
+//! the rest of what he signed about others is kept apart.
 
-use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::{OrderPair, SignedHalf};
-use crate::chunks::Chunks;
-use crate::dag::OpIndex;
+use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
-use crate::matching::{IdTable, Slot, Tag, TagKey};
-use crate::types::OrderId;
+use crate::packed::Row;
+use crate::packed_map::{Key, Keyed, PackedMap};
+use crate::types::{Lots, OrderId, Ticks};
 
-/// Refusals by the owner of one order, and those of them that are releases.
-#[derive(Clone, Debug, Default)]
-struct Refusals {
-    all: Vec<OpIndex>,
-    releases: Vec<OpIndex>,
-}
-
-/// What the owner of one order has signed about another order.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Signed<'a> {
-    pub(super) halves: &'a [SignedHalf],
-    /// Refusals and releases.
-    pub(super) refusals: &'a [OpIndex],
-    pub(super) releases: &'a [OpIndex],
-}
-
-/// The number of an order. It depends on the order of arrival.
-type Number = u32;
-
-/// The number of a pair, likewise.
+/// An order by the operation that makes it and the place of its action there: what depends on the
+/// order of arrival, and takes a quarter of an id's memory or less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PairNumber(u32);
+pub(super) struct OrderNumber(u64);
+
+impl OrderNumber {
+    /// The number of an order whose operation is there.
+    fn find(order: &OrderId, dag: &Dag) -> Option<Self> {
+        let operation = dag.find_order(order)?;
+        Some(Self(u64::from(operation.0) << 8 | u64::from(order.index())))
+    }
+
+    fn known(order: &OrderId, dag: &Dag) -> Self {
+        Self::find(order, dag).expect("what is signed about is an ancestor")
+    }
+
+    pub(super) fn id(self, dag: &Dag) -> OrderId {
+        // They were of these widths.
+        let (operation, index) = (OpIndex((self.0 >> 8) as u32), self.0 as u8);
+        OrderId::new(&dag.id(operation), index)
+    }
+}
+
+/// Two orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PairNumber(OrderNumber, OrderNumber);
 
 impl PairNumber {
     /// Where a search begins.
-    pub(super) const LEAST: Self = Self(0);
+    pub(super) const LEAST: Self = Self(OrderNumber(0), OrderNumber(0));
 
-    /// The end of a list.
-    const NONE: Self = Self(u32::MAX);
+    fn of(own: OrderNumber, other: OrderNumber) -> Self {
+        Self(own.min(other), own.max(other))
+    }
+
+    fn key(own: OrderNumber, other: OrderNumber) -> Key {
+        [own.0, other.0]
+    }
+
+    /// The orders of the pair.
+    pub(super) fn orders(self, dag: &Dag) -> OrderPair {
+        OrderPair::new(self.0.id(dag), self.1.id(dag))
+    }
 }
 
-/// Which of the two orders of a pair: that of the lower number, or the other one.
+/// What the owner of one order has signed about another order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signed {
+    pub(super) halves: Few<SignedHalf>,
+    /// Refusals and releases.
+    pub(super) refusals: Vec<OpIndex>,
+    pub(super) releases: Vec<OpIndex>,
+}
+
+/// A half without what its operation tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Lower = 0,
-    Higher = 1,
+struct HalfLine {
+    operation: OpIndex,
+    piece: u32,
+    quantity: u64,
+    price: u64,
 }
 
-impl Place {
-    /// The place of `own` beside `other`.
-    fn of(own: Number, other: Number) -> Self {
-        if own < other {
-            Self::Lower
-        } else {
-            Self::Higher
+impl HalfLine {
+    /// None.
+    const NONE: Self = Self {
+        operation: OpIndex(0),
+        piece: 0,
+        quantity: 0,
+        price: 0,
+    };
+}
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Nothing: only the owner of the other order has signed something.
+    Nothing,
+    /// All there is: one half.
+    Half,
+    /// That there is more, elsewhere.
+    More,
+}
+
+impl Told {
+    /// All of them, in order.
+    const ALL: [Self; 3] = [Self::Nothing, Self::Half, Self::More];
+}
+
+/// What the owner of one order has signed about another order, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Line {
+    own: OrderNumber,
+    other: OrderNumber,
+    told: Told,
+    half: HalfLine,
+}
+
+impl Row for Line {
+    type Columns = [u64; 7];
+
+    fn columns(&self) -> Self::Columns {
+        [
+            self.own.0,
+            self.other.0,
+            self.told as u64,
+            u64::from(self.half.operation.0),
+            u64::from(self.half.piece),
+            self.half.quantity,
+            self.half.price,
+        ]
+    }
+
+    fn of(columns: &Self::Columns) -> Self {
+        let [own, other, told, operation, piece, quantity, price] = *columns;
+        Self {
+            own: OrderNumber(own),
+            other: OrderNumber(other),
+            told: Told::ALL[told as usize],
+            // Both were of this width.
+            half: HalfLine {
+                operation: OpIndex(operation as u32),
+                piece: piece as u32,
+                quantity,
+                price,
+            },
         }
     }
 }
 
-/// Two orders of which anything was signed together.
-struct Pair {
-    /// The lower number first.
-    orders: [Number; 2],
-    /// For each of them the pair of it that came before this one.
-    before: [PairNumber; 2],
-    /// What the owner of each has signed.
-    halves: [Few<SignedHalf>; 2],
-    /// Mostly there are none.
-    refusals: Option<Box<[Refusals; 2]>>,
+impl Keyed for Line {
+    fn key(&self) -> Key {
+        PairNumber::key(self.own, self.other)
+    }
 }
 
-impl Pair {
-    /// What the owner of one of the two has signed.
-    fn signed(&self, place: Place) -> Signed<'_> {
-        let refusals = self.refusals.as_ref();
-        let refusals = refusals.map(|refusals| &refusals[place as usize]);
-        Signed {
-            halves: &self.halves[place as usize],
-            refusals: refusals.map_or(&[], |refusals| &refusals.all),
-            releases: refusals.map_or(&[], |refusals| &refusals.releases),
+/// All that was ever promised of an order, whatever was given back.
+#[derive(Clone, Copy, Debug)]
+struct Promised {
+    order: OrderNumber,
+    quantity: u64,
+}
+
+impl Row for Promised {
+    type Columns = [u64; 3];
+
+    fn columns(&self) -> Self::Columns {
+        [self.order.0, 0, self.quantity]
+    }
+
+    fn of([order, _, quantity]: &Self::Columns) -> Self {
+        Self {
+            order: OrderNumber(*order),
+            quantity: *quantity,
         }
     }
 }
 
-/// An order of which anything was signed.
-struct Party {
-    id: OrderId,
-    /// All that was ever promised of it, whatever was given back.
-    promised: u64,
-    /// Its newest pair.
-    last: PairNumber,
+impl Keyed for Promised {
+    fn key(&self) -> Key {
+        [self.order.0, 0]
+    }
 }
 
 /// What was signed.
 pub(super) struct Ledger {
-    key: TagKey,
-    number_of: IdTable,
-    parties: Chunks<Party>,
-    /// By the numbers of both orders.
-    pair_of: IdTable,
-    pairs: Chunks<Pair>,
+    lines: PackedMap<Line>,
+    /// What is more than one half.
+    more: BTreeMap<Key, Signed>,
+    promised: PackedMap<Promised>,
 }
 
 impl Ledger {
-    /// Nothing was signed. The secret keeps peers from choosing ids that are slow to find.
-    pub(super) fn new(secret: &[u8; 32]) -> Self {
+    /// Nothing was signed.
+    pub(super) fn new() -> Self {
         Self {
-            key: TagKey::new(secret),
-            number_of: IdTable::new(),
-            parties: Chunks::new(),
-            pair_of: IdTable::new(),
-            pairs: Chunks::new(),
+            lines: PackedMap::new(),
+            more: BTreeMap::new(),
+            promised: PackedMap::new(),
         }
-    }
-
-    fn number(&self, order: &OrderId) -> Option<Number> {
-        let is_wanted = |slot: Slot| self.parties[slot.0 as usize].id == *order;
-        let found = self.number_of.find(self.key.tag(order), is_wanted);
-        found.map(|slot| slot.0)
-    }
-
-    fn number_or_new(&mut self, order: &OrderId) -> Number {
-        if let Some(number) = self.number(order) {
-            return number;
-        }
-        let number = u32::try_from(self.parties.len()).expect("fewer than 2^32 orders");
-        self.number_of.insert(self.key.tag(order), Slot(number));
-        self.parties.push(Party {
-            id: *order,
-            promised: 0,
-            last: PairNumber::NONE,
-        });
-        number
-    }
-
-    fn party(&self, number: Number) -> &Party {
-        &self.parties[number as usize]
-    }
-
-    fn pair_at(&self, PairNumber(number): PairNumber) -> &Pair {
-        &self.pairs[number as usize]
-    }
-
-    /// What a pair is found by.
-    fn tag(&self, [lower, higher]: [Number; 2]) -> Tag {
-        let mut bytes = [0; 32];
-        bytes[..4].copy_from_slice(&lower.to_le_bytes());
-        bytes[4..8].copy_from_slice(&higher.to_le_bytes());
-        self.key.tag(&OrderId(bytes))
-    }
-
-    /// The pair of two orders.
-    fn find(&self, own: Number, other: Number) -> Option<PairNumber> {
-        let orders = [own.min(other), own.max(other)];
-        let is_wanted = |slot: Slot| self.pair_at(PairNumber(slot.0)).orders == orders;
-        let found = self.pair_of.find(self.tag(orders), is_wanted);
-        found.map(|slot| PairNumber(slot.0))
-    }
-
-    fn find_or_new(&mut self, own: Number, other: Number) -> PairNumber {
-        if let Some(number) = self.find(own, other) {
-            return number;
-        }
-        let number = u32::try_from(self.pairs.len()).expect("fewer than 2^32 pairs");
-        let number = PairNumber(number);
-        let orders = [own.min(other), own.max(other)];
-        self.pair_of.insert(self.tag(orders), Slot(number.0));
-        self.pairs.push(Pair {
-            orders,
-            before: orders.map(|order| self.party(order).last),
-            halves: [const { Few::None }; 2],
-            refusals: None,
-        });
-        for order in orders {
-            self.parties[order as usize].last = number;
-        }
-        number
     }
 
     /// What the owner of the first order has signed about the second, if anything was signed of
     /// the two.
-    pub(super) fn get(&self, own: &OrderId, other: &OrderId) -> Option<Signed<'_>> {
-        let (own, other) = (self.number(own)?, self.number(other)?);
-        let pair = self.pair_at(self.find(own, other)?);
-        Some(pair.signed(Place::of(own, other)))
+    pub(super) fn get(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Signed> {
+        let own = OrderNumber::find(own, dag)?;
+        let other = OrderNumber::find(other, dag)?;
+        let line = self.lines.get(&PairNumber::key(own, other))?;
+        Some(self.signed(&line, dag))
     }
 
     /// What the owner of each of two orders has signed about the other, if anything was signed.
-    pub(super) fn both(&self, first: &OrderId, second: &OrderId) -> Option<[Signed<'_>; 2]> {
-        let (first, second) = (self.number(first)?, self.number(second)?);
-        let pair = self.pair_at(self.find(first, second)?);
-        let places = [Place::of(first, second), Place::of(second, first)];
-        Some(places.map(|place| pair.signed(place)))
+    pub(super) fn both(&self, first: &OrderId, second: &OrderId, dag: &Dag) -> Option<[Signed; 2]> {
+        let first = OrderNumber::find(first, dag)?;
+        let second = OrderNumber::find(second, dag)?;
+        let of_first = self.lines.get(&PairNumber::key(first, second))?;
+        let of_second = self.lines.get(&PairNumber::key(second, first))?;
+        Some([of_first, of_second].map(|line| self.signed(&line, dag)))
     }
 
-    /// Notes a half, and that so much more is promised of the own order. The number of the pair
-    /// does not depend on which of the two is named first.
-    pub(super) fn sign(&mut self, own: &OrderId, other: &OrderId, half: SignedHalf) -> PairNumber {
-        let (own, other) = (self.number_or_new(own), self.number_or_new(other));
-        let number = self.find_or_new(own, other);
-        let pair = &mut self.pairs[number.0 as usize];
-        pair.halves[Place::of(own, other) as usize].push(half);
-        let promised = &mut self.parties[own as usize].promised;
-        *promised = promised.saturating_add(half.quantity.0);
-        number
+    fn signed(&self, line: &Line, dag: &Dag) -> Signed {
+        match line.told {
+            Told::Nothing => Signed::default(),
+            Told::Half => Signed {
+                halves: Few::One(SignedHalf {
+                    operation: line.half.operation,
+                    time: dag.time(line.half.operation),
+                    piece: line.half.piece,
+                    quantity: Lots(line.half.quantity),
+                    price: Ticks(line.half.price),
+                }),
+                ..Signed::default()
+            },
+            Told::More => self.more[&line.key()].clone(),
+        }
+    }
+
+    /// The line of two orders; there is one of either from now on.
+    fn line(&mut self, own: OrderNumber, other: OrderNumber) -> Line {
+        let line = |own, other| Line {
+            own,
+            other,
+            told: Told::Nothing,
+            half: HalfLine::NONE,
+        };
+        if let Some(line) = self.lines.get(&PairNumber::key(own, other)) {
+            return line;
+        }
+        self.lines.insert(line(own, other));
+        self.lines.insert(line(other, own));
+        line(own, other)
+    }
+
+    /// Notes a half, and that so much more is promised of the own order.
+    pub(super) fn sign(
+        &mut self,
+        (own, other): (&OrderId, &OrderId),
+        half: SignedHalf,
+        dag: &Dag,
+    ) -> PairNumber {
+        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
+        let mut line = self.line(own, other);
+        if line.told == Told::Nothing {
+            line.told = Told::Half;
+            line.half = HalfLine {
+                operation: half.operation,
+                piece: half.piece,
+                quantity: half.quantity.0,
+                price: half.price.0,
+            };
+            self.lines.insert(line);
+        } else {
+            self.more_of(line, dag).halves.push(half);
+        }
+        let promised = self.promised.get(&[own.0, 0]);
+        let promised = promised.map_or(0, |promised| promised.quantity);
+        self.promised.insert(Promised {
+            order: own,
+            quantity: promised.saturating_add(half.quantity.0),
+        });
+        PairNumber::of(own, other)
+    }
+
+    /// What is kept apart for a line, from now on if it was not.
+    fn more_of(&mut self, line: Line, dag: &Dag) -> &mut Signed {
+        let key = line.key();
+        if line.told != Told::More {
+            let signed = self.signed(&line, dag);
+            self.more.insert(key, signed);
+            self.lines.insert(Line {
+                told: Told::More,
+                ..line
+            });
+        }
+        self.more.entry(key).or_default()
     }
 
     /// Notes a refusal.
-    pub(super) fn refuse(&mut self, own: &OrderId, other: &OrderId, refusal: OpIndex) {
-        self.refusals(own, other).all.push(refusal);
+    pub(super) fn refuse(
+        &mut self,
+        (own, other): (&OrderId, &OrderId),
+        refusal: OpIndex,
+        dag: &Dag,
+    ) {
+        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
+        let line = self.line(own, other);
+        self.more_of(line, dag).refusals.push(refusal);
     }
 
     /// Notes a release, which is a refusal too.
-    pub(super) fn release(&mut self, own: &OrderId, other: &OrderId, release: OpIndex) {
-        self.refuse(own, other, release);
-        self.refusals(own, other).releases.push(release);
-    }
-
-    fn refusals(&mut self, own: &OrderId, other: &OrderId) -> &mut Refusals {
-        let (own, other) = (self.number_or_new(own), self.number_or_new(other));
-        let number = self.find_or_new(own, other);
-        let refusals = &mut self.pairs[number.0 as usize].refusals;
-        &mut refusals.get_or_insert_default()[Place::of(own, other) as usize]
-    }
-
-    /// The orders of this pair.
-    pub(super) fn pair(&self, number: PairNumber) -> OrderPair {
-        let [first, second] = self.pair_at(number).orders;
-        OrderPair::new(self.party(first).id, self.party(second).id)
+    pub(super) fn release(
+        &mut self,
+        (own, other): (&OrderId, &OrderId),
+        release: OpIndex,
+        dag: &Dag,
+    ) {
+        self.refuse((own, other), release, dag);
+        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
+        let line = self.line(own, other);
+        self.more_of(line, dag).releases.push(release);
     }
 
     /// All that was ever promised of an order.
-    pub(super) fn promised(&self, order: &OrderId) -> u64 {
-        let number = self.number(order);
-        number.map_or(0, |number| self.party(number).promised)
+    pub(super) fn promised(&self, order: &OrderId, dag: &Dag) -> u64 {
+        let number = OrderNumber::find(order, dag);
+        let promised = number.and_then(|number| self.promised.get(&[number.0, 0]));
+        promised.map_or(0, |promised| promised.quantity)
     }
 
-    /// The orders about which anything was signed together with this one, the newest pair first.
-    pub(super) fn partners(&self, order: &OrderId) -> impl Iterator<Item = OrderId> + '_ {
-        let own = self.number(order);
-        let mut next = own.map_or(PairNumber::NONE, |own| self.party(own).last);
-        core::iter::from_fn(move || {
-            let own = own.filter(|_| next != PairNumber::NONE)?;
-            let pair = self.pair_at(next);
-            let [lower, higher] = pair.orders;
-            let (place, other) = match own == lower {
-                true => (Place::Lower, higher),
-                false => (Place::Higher, lower),
-            };
-            next = pair.before[place as usize];
-            Some(self.party(other).id)
-        })
+    /// The orders about which anything was signed together with this one, in no order.
+    pub(super) fn partners<'a>(
+        &'a self,
+        order: &OrderId,
+        dag: &'a Dag,
+    ) -> impl Iterator<Item = OrderId> + 'a {
+        let own = OrderNumber::find(order, dag);
+        let lines = own.map(|own| self.lines.of(own.0));
+        let lines = lines.into_iter().flatten();
+        lines.map(|line| line.other.id(dag))
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
-    pub(super) fn pairs(&self) -> Vec<OrderPair> {
-        let all = (0..).take(self.pairs.len());
-        let mut pairs: Vec<OrderPair> = all.map(|number| self.pair(PairNumber(number))).collect();
-        pairs.sort_unstable();
-        pairs
+    pub(super) fn pairs<'a>(&'a self, dag: &'a Dag) -> impl Iterator<Item = OrderPair> + 'a {
+        // Only the orders are put in order at once: there are as many pairs as trades.
+        let mut orders: Vec<OrderNumber> = self.lines.iter().map(|line| line.own).collect();
+        orders.sort_unstable();
+        orders.dedup();
+        orders.sort_unstable_by_key(|order| order.id(dag));
+        orders.into_iter().flat_map(move |own| {
+            let low = own.id(dag);
+            let others = self.lines.of(own.0).map(|line| line.other.id(dag));
+            let mut higher: Vec<OrderId> = others
+                .filter(|other| low.cmp(other) == Ordering::Less)
+                .collect();
+            higher.sort_unstable();
+            let pair = move |high| OrderPair { low, high };
+            higher.into_iter().map(pair)
+        })
     }
 
     /// How many bytes of memory it takes, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        let found = self.number_of.memory_bytes() + self.pair_of.memory_bytes();
-        found + self.parties.memory_bytes() + self.pairs.memory_bytes()
+        let more = self.more.len() * size_of::<(Key, Signed)>() * 3 / 2;
+        self.lines.memory_bytes() + self.promised.memory_bytes() + more
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{HybridTime, Lots, Ticks};
+    use crate::dag::Arrival;
+    use crate::genesis::tests::test_genesis;
+    use crate::matching::{Pricing, SelfTrade, Slot, TimeInForce};
+    use crate::op::tests::author;
+    use crate::op::{Action, Body, OPERATION_VERSION, Place, Verified};
+    use crate::types::{HybridTime, MarketIndex, Side};
 
-    fn order(number: u8) -> OrderId {
-        // The numbers of orders run against their ids.
-        OrderId([200 - number; 32])
+    /// A set with an order by each of so many authors.
+    fn orders(count: u8) -> (Dag, Vec<OrderId>) {
+        let genesis = test_genesis();
+        let mut dag = Dag::new(genesis.bucket_ms, &[1; 32]);
+        let orders = (1..=count).map(|number| {
+            let key = ed25519_zebra::SigningKey::from([number; 32]);
+            let body = Body {
+                version: OPERATION_VERSION,
+                author: author(&key),
+                seq: 0,
+                prev: None,
+                time: HybridTime::from_unix_ms(u64::from(number)),
+                refs: Vec::new(),
+                checkpoint: 0,
+                actions: alloc::vec![Action::Place(Place {
+                    market: MarketIndex(0),
+                    side: Side::Sell,
+                    pricing: Pricing::Limit(Ticks(3)),
+                    quantity: Lots(9),
+                    time_in_force: TimeInForce::GoodTillCancel,
+                    self_trade: SelfTrade::CancelNewest,
+                    expires_ms: None,
+                })],
+            };
+            let signed = Verified::sign(body, &key, &genesis, &genesis.digest());
+            let operation = signed.expect("it is valid");
+            let arrival = Arrival {
+                late_ms: 0,
+                first_order: Slot(u32::from(number)),
+            };
+            dag.insert(&operation, arrival);
+            OrderId::new(&operation.id(), 0)
+        });
+        let orders = orders.collect();
+        (dag, orders)
     }
 
     fn half(number: u32) -> SignedHalf {
         SignedHalf {
             operation: OpIndex(number),
-            time: HybridTime::default(),
+            time: HybridTime::from_unix_ms(u64::from(number) + 1),
             piece: number,
             quantity: Lots(u64::from(number)),
             price: Ticks(1),
@@ -296,40 +422,40 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_found_from_both_sides_and_in_the_order_of_ids() {
-        let mut ledger = Ledger::new(&[7; 32]);
+        let (dag, orders) = orders(6);
+        let order = |number: u32| &orders[number as usize];
+        let mut ledger = Ledger::new();
         for (own, other) in [(1, 2), (3, 1), (2, 1), (1, 4)] {
-            for number in 0..u32::from(own) {
-                ledger.sign(&order(own), &order(other), half(number));
+            for number in 0..own {
+                ledger.sign((order(own), order(other)), half(number), &dag);
             }
         }
-        ledger.refuse(&order(2), &order(1), OpIndex(7));
-        ledger.release(&order(1), &order(2), OpIndex(8));
+        ledger.refuse((order(2), order(1)), OpIndex(4), &dag);
+        ledger.release((order(1), order(2)), OpIndex(5), &dag);
         let halves = |own, other| {
-            let signed = ledger.get(&order(own), &order(other));
-            signed.map(|signed| signed.halves.len())
+            let signed = ledger.get(order(own), order(other), &dag);
+            signed.map(|signed| signed.halves.to_vec())
         };
-        assert_eq!((halves(1, 2), halves(2, 1)), (Some(1), Some(2)));
-        assert_eq!((halves(3, 1), halves(1, 3)), (Some(3), Some(0)));
-        assert_eq!((halves(2, 3), halves(9, 1)), (None, None));
-        let both = ledger.both(&order(1), &order(2));
-        assert_eq!(
-            both.map(|both| both.map(|it| it.halves.len())),
-            Some([1, 2])
-        );
-        let refusals = both.map(|both| both.map(|it| (it.refusals.len(), it.releases.len())));
-        assert_eq!(refusals, Some([(1, 1), (1, 0)]));
-        assert!(ledger.both(&order(2), &order(3)).is_none());
-        assert_eq!(ledger.promised(&order(3)), 3);
-        assert_eq!(ledger.promised(&order(4)), 0);
-        let mut partners: Vec<OrderId> = ledger.partners(&order(1)).collect();
+        assert_eq!(halves(1, 2), Some(alloc::vec![half(0)]));
+        assert_eq!(halves(2, 1), Some((0..2).map(half).collect()));
+        assert_eq!(halves(3, 1), Some((0..3).map(half).collect()));
+        assert_eq!((halves(1, 3), halves(2, 3)), (Some(Vec::new()), None));
+        let unknown = OrderId([7; 32]);
+        assert!(ledger.get(&unknown, order(1), &dag).is_none());
+        let both = ledger.both(order(1), order(2), &dag);
+        let counts =
+            both.map(|both| both.map(|it| (it.halves.len(), it.refusals.len(), it.releases.len())));
+        assert_eq!(counts, Some([(1, 1, 1), (2, 1, 0)]));
+        assert!(ledger.both(order(2), order(3), &dag).is_none());
+        assert_eq!(ledger.promised(order(3), &dag), 3);
+        assert_eq!(ledger.promised(order(4), &dag), 0);
+        let mut partners: Vec<OrderId> = ledger.partners(order(1), &dag).collect();
         partners.sort_unstable();
-        assert_eq!(partners, [order(4), order(3), order(2)]);
-        let pairs = [(1, 4), (1, 3), (1, 2)].map(|(a, b)| OrderPair::new(order(a), order(b)));
-        assert_eq!(ledger.pairs(), pairs);
-    }
-
-    #[test]
-    fn a_pair_with_a_half_of_each_owner_is_small() {
-        assert_eq!((size_of::<Pair>(), size_of::<Party>()), (104, 48));
+        let mut expected = [2, 3, 4].map(|number| *order(number));
+        expected.sort_unstable();
+        assert_eq!(partners, expected);
+        let mut pairs = [(1, 4), (1, 3), (1, 2)].map(|(a, b)| OrderPair::new(*order(a), *order(b)));
+        pairs.sort_unstable();
+        assert!(ledger.pairs(&dag).eq(pairs));
     }
 }

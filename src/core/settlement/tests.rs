@@ -528,8 +528,8 @@ fn orders_that_a_silent_owner_left_behind_bind_a_maker_for_a_lease_and_no_longer
         [],
         "all others are refused, without a hold-down for each"
     );
-    let confirmations = world.nodes[0].confirmations();
-    assert!(confirmations.has_refused(&last.buy, &last.sell));
+    let (confirmations, dag) = (world.nodes[0].confirmations(), world.nodes[0].dag());
+    assert!(confirmations.has_refused(&last.buy, &last.sell, dag));
 }
 
 /// Refusals that the first two nodes have written.

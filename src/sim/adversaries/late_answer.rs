@@ -21,11 +21,12 @@ impl LateAnswer {
 
     /// The own half that answers another's, and until when that can be answered, if it is time.
     fn due(&self, liar: &Liar<'_>) -> Option<(Half, u64)> {
-        let confirmations = liar.node.exchange().confirmations();
+        let exchange = liar.node.exchange();
+        let confirmations = exchange.confirmations();
         let halves = self.trader.halves(liar).into_iter();
         let mut answers = halves.filter_map(|half| {
-            let theirs = confirmations.halves(&half.other, &half.own).first()?;
-            Some((half, confirmations.answer_until_ms(theirs)))
+            let theirs = confirmations.halves(&half.other, &half.own, exchange.dag());
+            Some((half, confirmations.answer_until_ms(theirs.first()?)))
         });
         answers.find(|(_, until_ms)| liar.now.unix_ms >= until_ms + BEHIND_MS)
     }

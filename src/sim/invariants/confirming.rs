@@ -180,8 +180,10 @@ fn half(trade: &TradeFacts, own: &OrderId, exchange: &Exchange<CountedBook>) -> 
     } else {
         trade.buy
     };
-    let mut theirs = exchange.confirmations().halves(&other, own).iter();
-    let differs = theirs.any(|it| it.piece == trade.piece && it.quantity != trade.quantity);
+    let theirs = exchange.confirmations().halves(&other, own, exchange.dag());
+    let differs = theirs
+        .iter()
+        .any(|it| it.piece == trade.piece && it.quantity != trade.quantity);
     (!differs).then_some(Half {
         market: trade.market,
         own: *own,

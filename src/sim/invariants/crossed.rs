@@ -33,16 +33,22 @@ pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
 fn free(node: &SimNode, row: &OrderRow) -> u64 {
     let exchange = node.exchange();
     let confirmations = exchange.confirmations();
-    let withheld = confirmations.partners(&row.order).map(|other| {
-        let pair = bitfitech_core::confirmation::OrderPair::new(row.order, other);
-        let terms = confirmations.terms(&pair, exchange.dag());
-        terms.half_of(&pair, &row.order).0
-    });
+    let withheld = confirmations
+        .partners(&row.order, exchange.dag())
+        .map(|other| {
+            let pair = bitfitech_core::confirmation::OrderPair::new(row.order, other);
+            let terms = confirmations.terms(&pair, exchange.dag());
+            terms.half_of(&pair, &row.order).0
+        });
     row.remaining().0.saturating_sub(withheld.sum())
 }
 
 /// Whether neither owner has refused the other's order.
 fn meets(node: &SimNode, one: &OrderId, other: &OrderId) -> bool {
-    let confirmations = node.exchange().confirmations();
-    !confirmations.has_refused(one, other) && !confirmations.has_refused(other, one)
+    let exchange = node.exchange();
+    let directed = [(one, other), (other, one)];
+    directed.iter().all(|(own, other)| {
+        let confirmations = exchange.confirmations();
+        !confirmations.has_refused(own, other, exchange.dag())
+    })
 }

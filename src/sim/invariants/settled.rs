@@ -44,14 +44,17 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
     }
     let latest_ms = latest_times(host);
     let confirmations = exchange.confirmations();
-    for pair in confirmations.pairs() {
+    for pair in confirmations.pairs(dag) {
         let terms = confirmations.terms(&pair, dag);
         for (own, other) in [(pair.low, pair.high), (pair.high, pair.low)] {
             if terms.half_of(&pair, &own).0 == 0 || !is_honest(&own) {
                 continue;
             }
-            let halves = confirmations.halves(&own, &other).iter();
-            let until_ms = halves.map(|half| confirmations.answer_until_ms(half)).max();
+            let halves = confirmations.halves(&own, &other, dag);
+            let until_ms = halves
+                .iter()
+                .map(|half| confirmations.answer_until_ms(half));
+            let until_ms = until_ms.max();
             let heard_ms = owner(&other).and_then(|it| latest_ms.get(&it).copied());
             if is_honest(&other) || heard_ms > until_ms {
                 faults.push(format!("{} is withheld for {}", own.short(), other.short()));
@@ -68,9 +71,10 @@ fn tentative(host: &Host, row: &TradeRow, is_honest: impl Fn(&OrderId) -> bool) 
         Side::Sell => (row.buy, row.sell),
     };
     let side = |own: &OrderId, other: &OrderId| {
-        let node = host.node();
-        let confirmations = node.map(|node| node.exchange().confirmations());
-        let halves = confirmations.map_or(0, |it| it.halves(own, other).len());
+        let halves = host.node().map_or(0, |node| {
+            let (exchange, confirmations) = (node.exchange(), node.exchange().confirmations());
+            confirmations.halves(own, other, exchange.dag()).len()
+        });
         let kind = match (is_honest(own), host.is_forked(own)) {
             (true, _) => "honest",
             (false, true) => "forked",
