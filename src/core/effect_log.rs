@@ -59,6 +59,7 @@ impl Trace {
 impl Row for Trace {
     type Columns = [u64; 4];
 
+    #[inline]
     fn columns(&self) -> Self::Columns {
         let kind = match self.kind {
             TraceKind::Fill => 0,

@@ -173,7 +173,7 @@ impl<E> MarketLog<E> {
     pub(crate) fn traces_of(&self, at: usize) -> impl Iterator<Item = Trace> {
         let next = self.log.get(at + 1);
         let end = next.map_or(self.traces.len(), |next| next.traces_from as usize);
-        (self.log.at(at).traces_from as usize..end).map(|number| self.traces.at(number))
+        (self.log.at(at).traces_from as usize..end).map(|number| *self.traces.at(number))
     }
 
     /// Takes out what may be merged at a time, or everything; sorted.

@@ -233,22 +233,21 @@ impl MarketTerms {
     }
 
     /// The orders that a taker has terms with, in no order.
-    pub(crate) fn makers(&self, taker: Slot) -> impl Iterator<Item = Slot> + '_ {
-        let makers = self.is_paired(taker).then(|| {
-            let Slot(taker) = taker;
-            self.makers_of.of(u64::from(taker))
-        });
-        makers.into_iter().flatten().map(|line| line.maker)
+    pub(crate) fn makers(&self, taker: Slot) -> Vec<Slot> {
+        if !self.is_paired(taker) {
+            return Vec::new();
+        }
+        let makers = self.makers_of.of(u64::from(taker.0)).into_iter();
+        makers.map(|line| line.maker).collect()
     }
 
     /// The orders that a maker has terms with, and the terms, in no order.
-    pub(crate) fn takers(&self, maker: Slot) -> impl Iterator<Item = (Slot, PairTerms)> {
-        let takers = self.is_paired(maker).then(|| {
-            let Slot(maker) = maker;
-            self.takers_of.of(u64::from(maker))
-        });
-        let takers = takers.into_iter().flatten();
-        takers.map(|line| (line.taker, self.terms(&line)))
+    pub(crate) fn takers(&self, maker: Slot) -> Vec<(Slot, PairTerms)> {
+        if !self.is_paired(maker) {
+            return Vec::new();
+        }
+        let takers = self.takers_of.of(u64::from(maker.0)).into_iter();
+        takers.map(|line| (line.taker, self.terms(&line))).collect()
     }
 
     /// What was agreed by a maker and a taker that have terms.
@@ -300,8 +299,11 @@ impl MarketTerms {
 
     /// The quantity of all final trades of an order.
     pub(crate) fn completed(&self, own: Slot) -> u64 {
-        let as_maker = self.takers(own).map(|(_, terms)| terms.completed());
-        let as_taker = self.makers(own);
+        let as_maker = self
+            .takers(own)
+            .into_iter()
+            .map(|(_, terms)| terms.completed());
+        let as_taker = self.makers(own).into_iter();
         let as_taker = as_taker.map(|maker| self.agreed(maker, own).completed());
         as_maker.chain(as_taker).fold(0, u64::saturating_add)
     }

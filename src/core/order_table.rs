@@ -19,7 +19,7 @@ use core::ops::Range;
 
 use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
-use crate::history::History;
+use crate::history::{History, Value};
 use crate::matching::{NewOrder, Owner, Slot, Tag};
 use crate::op::{ACTIONS_MAX, Action, Operation};
 use crate::prefetch::prefetch;
@@ -119,17 +119,17 @@ impl OrderTable {
     }
 
     #[inline]
-    fn seat(&self, slot: Slot) -> Seat {
+    fn seat(&self, slot: Slot) -> Value<'_, Seat> {
         self.seats.at(slot.0 as usize)
     }
 
     /// The order at a place, if it is there.
-    pub(crate) fn order(&self, slot: Slot) -> Option<Seat> {
+    pub(crate) fn order(&self, slot: Slot) -> Option<Value<'_, Seat>> {
         Some(self.seat(slot)).filter(|seat| seat.is_taken)
     }
 
     /// The terms of the order at a place, whether it is there or not.
-    pub(crate) fn terms(&self, slot: Slot) -> Seat {
+    pub(crate) fn terms(&self, slot: Slot) -> Value<'_, Seat> {
         self.seat(slot)
     }
 
@@ -315,7 +315,7 @@ impl OrderTable {
 
     /// An order that replaces another is there from now on, with what is left for it.
     pub(crate) fn enter_replacing(&mut self, slot: Slot, old: Slot, quantity: Lots) {
-        let old = self.seat(old);
+        let old = *self.seat(old);
         self.enter(slot);
         let seat = self.touch(slot);
         seat.quantity = quantity;
@@ -546,7 +546,7 @@ mod tests {
             Trace::new(TraceKind::Ended(EndReason::Filled), order, 0),
         ];
         table.report(&mut Vec::new());
-        let before = [table.terms(order), table.terms(own)];
+        let before = [*table.terms(order), *table.terms(own)];
         traces.iter().for_each(|trace| table.fold(trace, own));
         let row = table.get(&ids[0]).expect("it is there");
         assert_eq!((row.filled, row.ended), (Lots(1), Some(EndReason::Filled)));
@@ -558,6 +558,6 @@ mod tests {
         let mut changes = Vec::new();
         table.report(&mut changes);
         assert_eq!(changes, [], "it is as if nothing had happened");
-        assert_eq!([table.terms(order), table.terms(own)], before);
+        assert_eq!([*table.terms(order), *table.terms(own)], before);
     }
 }

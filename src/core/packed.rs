@@ -10,15 +10,14 @@
 //! (2006).
 
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// A column of no more bits than this is written as it is, for a list of its values would hardly
 /// be shorter. A guess.
-const NARROW_BITS: u32 = 8;
+const NARROW_BITS: u32 = 12;
 
-/// Most values of a dictionary. A guess: a block that has room for two of each.
-const VALUES_MAX: usize = 32;
+/// Most values of a dictionary. A guess: so few that it is soon known whether there are more.
+const VALUES_MAX: usize = 16;
 
 /// What can be told by a few numbers.
 pub(crate) trait Row: Copy {
@@ -87,15 +86,28 @@ pub(crate) struct Packed {
 impl Packed {
     /// Packs rows.
     pub(crate) fn new<R: Row>(rows: &[R]) -> Self {
-        let table: Vec<R::Columns> = rows.iter().map(R::columns).collect();
-        let count = R::Columns::default().as_ref().len();
-        let mut words = vec![0; COLUMN_WORDS * count];
-        let mut codes = Vec::with_capacity(rows.len());
-        for number in 0..count {
-            codes.clear();
-            codes.extend(table.iter().map(|columns| columns.as_ref()[number]));
-            let column = encode(&mut codes, &mut words);
-            append(&mut words, &codes, column.width);
+        let mut table = Vec::with_capacity(rows.len());
+        let mut least = R::Columns::default();
+        least.as_mut().fill(u64::MAX);
+        let mut most = R::Columns::default();
+        for row in rows {
+            let columns = row.columns();
+            let bounds = least.as_mut().iter_mut().zip(most.as_mut());
+            for (value, (least, most)) in columns.as_ref().iter().zip(bounds) {
+                *least = (*least).min(*value);
+                *most = (*most).max(*value);
+            }
+            table.push(columns);
+        }
+        let bounds = least.as_ref().iter().zip(most.as_ref());
+        let widths = bounds.map(|(least, most)| bits(most.saturating_sub(*least)));
+        let codes = widths.map(|width| (width as usize * rows.len()).div_ceil(64));
+        let head = COLUMN_WORDS * least.as_ref().len();
+        let mut words = Vec::with_capacity(head + codes.sum::<usize>());
+        words.resize(head, 0);
+        for (number, bounds) in least.as_ref().iter().zip(most.as_ref()).enumerate() {
+            let values = table.iter().map(|columns| columns.as_ref()[number]);
+            let column = encode(&mut words, values, bounds);
             words[COLUMN_WORDS * number..][..COLUMN_WORDS].copy_from_slice(&column.words());
         }
         Self {
@@ -146,66 +158,89 @@ impl Packed {
     }
 }
 
-/// Turns the values of a column into codes, and says how they are to be read from behind `words`.
-/// If there is a list of values it is added there.
-fn encode(values: &mut [u64], words: &mut Vec<u64>) -> Column {
-    let bounds = values.iter().fold((u64::MAX, 0), |(least, most), value| {
-        (least.min(*value), most.max(*value))
-    });
-    let width = bits(bounds.1.saturating_sub(bounds.0));
+/// Writes the values of a column, which lie within these bounds, behind `words`, and says how they
+/// are to be read.
+#[inline]
+fn encode(
+    words: &mut Vec<u64>,
+    values: impl ExactSizeIterator<Item = u64> + Clone,
+    (least, most): (&u64, &u64),
+) -> Column {
+    let width = bits(most.saturating_sub(*least));
     if width > NARROW_BITS
-        && let Some(list) = dictionary(values)
+        && let Some(list) = dictionary(values.clone())
     {
         let listed_width = bits(list.len() as u64 - 1);
-        let saved = values.len() * (width - listed_width) as usize / 64;
+        let saved = values.len() * (width - listed_width.min(width)) as usize / 64;
         if saved > list.len() {
-            for value in values {
-                let place = list.iter().position(|listed| listed == value);
-                *value = place.expect("all values are listed") as u64;
-            }
-            let base = words.len() as u64;
-            words.extend(list);
-            return Column {
-                base,
-                start: words.len(),
-                width: listed_width,
-                coding: Coding::Listed,
-            };
+            return encode_listed(words, values, list);
         }
     }
-    values.iter_mut().for_each(|value| *value -= bounds.0);
+    let start = words.len();
+    append(words, values.map(|value| value - least), width);
     Column {
-        base: bounds.0,
-        start: words.len(),
+        base: *least,
+        start,
         width,
         coding: Coding::Above,
     }
 }
 
+/// Writes a list, and the places of values there.
+fn encode_listed(
+    words: &mut Vec<u64>,
+    values: impl Iterator<Item = u64>,
+    list: Vec<u64>,
+) -> Column {
+    let width = bits(list.len() as u64 - 1);
+    let base = words.len();
+    words.extend(&list);
+    let mut place = 0;
+    let places = values.map(|value| {
+        // Equal values often follow each other.
+        if list[place] != value {
+            let listed = list.iter().position(|listed| *listed == value);
+            place = listed.expect("all values are listed");
+        }
+        place as u64
+    });
+    append(words, places, width);
+    Column {
+        base: base as u64,
+        start: base + list.len(),
+        width,
+        coding: Coding::Listed,
+    }
+}
+
 /// The values that occur, each once, if they are few.
-fn dictionary(values: &[u64]) -> Option<Vec<u64>> {
+fn dictionary(values: impl Iterator<Item = u64>) -> Option<Vec<u64>> {
     let mut list = Vec::with_capacity(VALUES_MAX);
     let mut last = None;
     for value in values {
-        if last == Some(value) || list.contains(value) {
+        if last == Some(value) {
             continue;
         }
-        if list.len() == VALUES_MAX {
-            return None;
-        }
-        list.push(*value);
         last = Some(value);
+        if !list.contains(&value) {
+            if list.len() == VALUES_MAX {
+                return None;
+            }
+            list.push(value);
+        }
     }
     Some(list)
 }
 
 /// How many bits a number needs.
+#[inline]
 fn bits(number: u64) -> u32 {
     u64::BITS - number.leading_zeros()
 }
 
 /// Writes codes of so many bits each behind the words.
-fn append(words: &mut Vec<u64>, codes: &[u64], width: u32) {
+#[inline]
+fn append(words: &mut Vec<u64>, codes: impl Iterator<Item = u64>, width: u32) {
     if width == 0 {
         return;
     }
@@ -265,7 +300,7 @@ mod tests {
     proptest! {
         #[test]
         fn rows_are_read_as_they_were_packed(
-            columns in prop::sample::select(vec![1_usize, 63, 64, 200])
+            columns in prop::sample::select(alloc::vec![1_usize, 63, 64, 200])
                 .prop_flat_map(|rows| [column(rows), column(rows), column(rows)])
         ) {
             let [first, second, third] = &columns;

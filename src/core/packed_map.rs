@@ -88,19 +88,15 @@ impl<R: Keyed> PackedMap<R> {
     }
 
     /// The rows whose keys begin with this number; in no order.
-    pub(crate) fn of(&self, first: u64) -> impl Iterator<Item = R> + '_ {
+    pub(crate) fn of(&self, first: u64) -> Vec<R> {
         let (low, high) = ([first, 0], [first, u64::MAX]);
-        let recent = self.recent.range(low..=high).map(|(_, row)| *row);
-        let around = self.block_around(&low).map(|(_, block)| block);
-        let within = self.blocks.range(low..=high).map(|(_, block)| block);
-        // One that begins with the lowest key is around it, too.
-        let within = within.filter(move |block| block.key(0) != low);
-        let blocks = around.into_iter().chain(within);
-        let packed = blocks.flat_map(move |block| {
-            let rows = block.rows_from(low);
-            rows.take_while(move |row: &R| row.key()[0] == first)
-        });
-        recent.chain(packed)
+        let mut rows: Vec<R> = self.recent.range(low..=high).map(|(_, row)| *row).collect();
+        let around = self.block_around(&low).map(|(first, _)| first);
+        for (_, block) in self.blocks.range(around.unwrap_or(low)..=high) {
+            let from = block.rows_from(low);
+            rows.extend(from.take_while(|row: &R| row.key()[0] == first));
+        }
+        rows
     }
 
     /// All rows; in no order.
@@ -245,7 +241,7 @@ mod tests {
                 check_places(&map);
             }
             for first in (0..9_000).step_by(7) {
-                let mut of: Vec<[u64; 3]> = map.of(first).collect();
+                let mut of = map.of(first);
                 of.sort_unstable();
                 let expected = model.range([first, 0]..=[first, u64::MAX]);
                 let expected: Vec<[u64; 3]> = expected.map(|(_, row)| *row).collect();

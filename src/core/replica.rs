@@ -424,7 +424,7 @@ impl<E: Engine> Replica<E> {
     fn rebuild(&mut self, index: usize) -> usize {
         let actions = self.markets[index].log.len();
         for at in (0..actions).rev() {
-            let entry = self.markets[index].log.at(at);
+            let entry = *self.markets[index].log.at(at);
             self.unfold(index, &entry);
         }
         self.markets[index].engine.reset();

@@ -332,9 +332,8 @@ impl Ledger {
         dag: &'a Dag,
     ) -> impl Iterator<Item = OrderId> + 'a {
         let own = OrderNumber::find(order, dag);
-        let lines = own.map(|own| self.lines.of(own.0));
-        let lines = lines.into_iter().flatten();
-        lines.map(|line| line.other.id(dag))
+        let lines = own.map_or_else(Vec::new, |own| self.lines.of(own.0));
+        lines.into_iter().map(|line| line.other.id(dag))
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
@@ -346,7 +345,8 @@ impl Ledger {
         orders.sort_unstable_by_key(|order| order.id(dag));
         orders.into_iter().flat_map(move |own| {
             let low = own.id(dag);
-            let others = self.lines.of(own.0).map(|line| line.other.id(dag));
+            let others = self.lines.of(own.0).into_iter();
+            let others = others.map(|line| line.other.id(dag));
             let mut higher: Vec<OrderId> = others
                 .filter(|other| low.cmp(other) == Ordering::Less)
                 .collect();

@@ -199,6 +199,7 @@ impl LogEntry {
 impl Row for LogEntry {
     type Columns = [u64; 9];
 
+    #[inline]
     fn columns(&self) -> Self::Columns {
         let (kind, number) = self.deed.numbers();
         let Slot(own) = self.own;

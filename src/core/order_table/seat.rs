@@ -129,6 +129,7 @@ mod shift {
 impl Row for Seat {
     type Columns = [u64; 6];
 
+    #[inline]
     fn columns(&self) -> Self::Columns {
         let is_touched = u64::from(self.is_touched);
         let kinds = is_touched

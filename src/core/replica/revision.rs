@@ -115,7 +115,7 @@ impl<E: Engine> Replica<E> {
         let position = self.position_of_order(order);
         let market = &self.markets[index];
         if let Some(at) = market.place_of(order, position) {
-            let entry = market.log.at(at);
+            let entry = *market.log.at(at);
             return Some(Standing {
                 entry,
                 at: Some(at),
@@ -327,7 +327,7 @@ impl<E: Engine> Replica<E> {
     /// What an order promised to those before it and did not trade with them when it came.
     fn left_on_entry(&self, index: usize, own: Slot) -> u64 {
         let id = self.orders.id(own);
-        let makers = self.markets[index].terms.makers(own);
+        let makers = self.markets[index].terms.makers(own).into_iter();
         let left = makers.map(|maker| {
             let pair = OrderPair::new(id, self.orders.id(maker));
             let terms = self.markets[index].terms.get(maker, own);
@@ -362,7 +362,7 @@ impl<E: Engine> Placements for Replica<E> {
         }
         let market = &self.markets[usize::from(market.0)];
         let at = market.place_of(slot, self.position_of_order(slot));
-        let entry = at.map(|at| market.log.at(at));
+        let entry = at.map(|at| *market.log.at(at));
         let entry = entry.or_else(|| market.waiting(slot).copied())?;
         Some(Placement {
             key: entry.key(&self.orders.operations),

@@ -285,7 +285,7 @@ pub(super) fn tape_of<'a, E>(
     market: &'a MarketLog<E>,
     at: usize,
 ) -> impl Iterator<Item = TapeEntry> + 'a {
-    let action = market.log.at(at);
+    let action = *market.log.at(at);
     let fills = market.traces_of(at);
     let fills = fills.filter(|trace| trace.kind == TraceKind::Fill);
     fills.zip(0..).map(move |(fill, number)| TapeEntry {
