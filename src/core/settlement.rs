@@ -482,7 +482,7 @@ impl Settlement {
         let distrusts = is_late && self.config.late_policy == LatePolicy::Refuse;
         let theirs = scene.confirmations.halves(&other, &own, scene.dag);
         let answerable = theirs.into_iter().filter(of_piece).find(|half| {
-            let until_ms = scene.confirmations.answer_until_ms(&half);
+            let until_ms = scene.confirmations.answer_until_ms(half);
             now.unix_ms.saturating_add(ANSWER_MARGIN_MS) <= until_ms
         });
         let most = answerable.map_or(trade.quantity, |half| half.quantity.min(trade.quantity));

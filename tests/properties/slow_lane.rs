@@ -38,11 +38,16 @@ fn immediate() -> Action {
 impl Filled {
     /// Markets without a history.
     pub(crate) fn empty() -> Self {
+        Self::around(|| Book::new(&[7; 32]))
+    }
+
+    /// The same around other engines.
+    pub(crate) fn around(engine: impl Fn() -> Book) -> Self {
         let genesis = Genesis {
             lease_ms: 90_000,
             ..genesis("slow")
         };
-        let engines = markets().map(|_| Book::new(&[7; 32]));
+        let engines = markets().map(|_| engine());
         Self {
             replica: Replica::new(&genesis, &[7; 32], engines),
             operations: Vec::new(),
@@ -67,8 +72,18 @@ impl Filled {
         self.replica.merge(0);
     }
 
+    /// How many operations an author has written.
+    pub(crate) fn count_of(&self, author: u8) -> u64 {
+        let author = author_of(&SigningKey::from([author; 32]));
+        let own = self
+            .operations
+            .iter()
+            .filter(|it| it.body().author == author);
+        own.count() as u64
+    }
+
     /// How many actions have a place in the log.
-    fn actions(&self) -> usize {
+    pub(crate) fn actions(&self) -> usize {
         let actions = self.operations.iter().map(|it| it.body().actions.len());
         actions.sum()
     }
