@@ -77,11 +77,10 @@ impl Row for Trace {
             1 => TraceKind::Reduced,
             reason => TraceKind::Ended(EndReason::ALL[reason as usize - 2]),
         };
-        // They were of this width.
-        let [order, piece] = [order, piece].map(|value| value as u32);
+        // Both were of this width.
         Self {
-            piece,
-            ..Self::new(kind, Slot(order), value)
+            piece: piece as u32,
+            ..Self::new(kind, Slot(order as u32), value)
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::few::Few;
 use crate::matching::{Claim, Claims, Meeting, Slot};
 use crate::order_table::OrderTable;
 use crate::packed::Row;
-use crate::packed_map::{Key, Keyed, PackedMap};
+use crate::packed_map::PackedMap;
 use crate::types::{Lots, OpId, Ticks};
 use crate::view::TradeStatus;
 
@@ -64,92 +64,62 @@ impl Kept {
     }
 }
 
-/// The terms of a maker with a taker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct TakerLine {
-    maker: Slot,
-    taker: Slot,
-    kept: Kept,
-}
-
-impl Row for TakerLine {
-    type Columns = [u64; 5];
+impl Row for Kept {
+    type Columns = [u64; 3];
 
     fn columns(&self) -> Self::Columns {
-        let (kind, Ticks(price), Lots(quantity)) = match self.kept {
-            Kept::Declined => (0, Ticks(0), Lots(0)),
-            Kept::Final { price, quantity } => (1, price, quantity),
-            Kept::Other => (2, Ticks(0), Lots(0)),
-        };
-        let [maker, taker] = pair_key(self.maker, self.taker);
-        [maker, taker, kind, price, quantity]
+        match self {
+            Self::Declined => [0, 0, 0],
+            Self::Final { price, quantity } => [1, price.0, quantity.0],
+            Self::Other => [2, 0, 0],
+        }
     }
 
-    fn of([maker, taker, kind, price, quantity]: &Self::Columns) -> Self {
-        Self {
-            maker: slot(*maker),
-            taker: slot(*taker),
-            kept: match kind {
-                0 => Kept::Declined,
-                1 => Kept::Final {
-                    price: Ticks(*price),
-                    quantity: Lots(*quantity),
-                },
-                _ => Kept::Other,
+    fn of([kind, price, quantity]: &Self::Columns) -> Self {
+        match kind {
+            0 => Self::Declined,
+            1 => Self::Final {
+                price: Ticks(*price),
+                quantity: Lots(*quantity),
             },
+            _ => Self::Other,
         }
     }
 }
 
-impl Keyed for TakerLine {
-    fn key(&self) -> Key {
-        pair_key(self.maker, self.taker)
+/// Two orders that have terms, by one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SlotPair(Slot, Slot);
+
+impl SlotPair {
+    /// The least and the greatest pair that this order is the first of.
+    fn all_of(first: Slot) -> (Self, Self) {
+        (Self(first, Slot(0)), Self(first, Slot(u32::MAX)))
     }
 }
 
-/// That a taker has terms with a maker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct MakerLine {
-    taker: Slot,
-    maker: Slot,
-}
-
-impl Row for MakerLine {
-    type Columns = Key;
+impl Row for SlotPair {
+    type Columns = [u64; 2];
 
     fn columns(&self) -> Self::Columns {
-        self.key()
+        let Self(Slot(first), Slot(second)) = *self;
+        [u64::from(first), u64::from(second)]
     }
 
-    fn of([taker, maker]: &Self::Columns) -> Self {
-        Self {
-            taker: slot(*taker),
-            maker: slot(*maker),
-        }
+    fn of([first, second]: &Self::Columns) -> Self {
+        // Both were of this width.
+        Self(Slot(*first as u32), Slot(*second as u32))
     }
-}
-
-impl Keyed for MakerLine {
-    fn key(&self) -> Key {
-        pair_key(self.taker, self.maker)
-    }
-}
-
-fn pair_key(Slot(first): Slot, Slot(second): Slot) -> Key {
-    [u64::from(first), u64::from(second)]
-}
-
-/// What a key says of one order: it was of this width.
-fn slot(number: u64) -> Slot {
-    Slot(number as u32)
 }
 
 /// The terms of one market.
 pub(crate) struct MarketTerms {
-    takers_of: PackedMap<TakerLine>,
-    makers_of: PackedMap<MakerLine>,
-    /// Terms of those pairs, by maker and taker, that are not told in short.
-    others: BTreeMap<(Slot, Slot), PairTerms>,
+    /// By maker, then taker.
+    pairs: PackedMap<SlotPair, Kept>,
+    /// Terms of those of them that are not told in short.
+    others: BTreeMap<SlotPair, PairTerms>,
+    /// Taker, then maker, of all pairs.
+    makers_of: PackedMap<SlotPair, ()>,
     /// One bit for each order, set where it is one of a pair: most orders are not.
     paired: Vec<u64>,
     /// Orders that are abandoned: they enter no book.
@@ -162,9 +132,9 @@ impl MarketTerms {
     /// Nothing was signed.
     pub(crate) fn new() -> Self {
         Self {
-            takers_of: PackedMap::new(),
-            makers_of: PackedMap::new(),
+            pairs: PackedMap::new(),
             others: BTreeMap::new(),
+            makers_of: PackedMap::new(),
             paired: Vec::new(),
             abandoned: BTreeSet::new(),
             incoming: BTreeMap::new(),
@@ -173,13 +143,12 @@ impl MarketTerms {
 
     /// The terms of a pair, if there are any.
     pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<PairTerms> {
-        let line = self.takers_of.get(&pair_key(maker, taker))?;
-        Some(self.terms(&line))
+        let pair = SlotPair(maker, taker);
+        Some(self.terms(pair, self.pairs.get(&pair)?))
     }
 
-    fn terms(&self, line: &TakerLine) -> PairTerms {
-        let other = || self.others[&(line.maker, line.taker)].clone();
-        line.kept.terms().unwrap_or_else(other)
+    fn terms(&self, pair: SlotPair, kept: Kept) -> PairTerms {
+        kept.terms().unwrap_or_else(|| self.others[&pair].clone())
     }
 
     /// How sure a trade of two orders is.
@@ -207,15 +176,16 @@ impl MarketTerms {
             }
             return;
         }
-        let kept = Kept::of(&terms);
+        let (pair, kept) = (SlotPair(maker, taker), Kept::of(&terms));
         if kept == Kept::Other {
-            self.others.insert((maker, taker), terms);
+            self.others.insert(pair, terms);
         } else {
-            self.others.remove(&(maker, taker));
+            self.others.remove(&pair);
         }
-        self.takers_of.insert(TakerLine { maker, taker, kept });
-        if self.makers_of.get(&pair_key(taker, maker)).is_none() {
-            self.makers_of.insert(MakerLine { taker, maker });
+        self.pairs.insert(pair, kept);
+        let turned = SlotPair(taker, maker);
+        if self.makers_of.get(&turned).is_none() {
+            self.makers_of.insert(turned, ());
         }
         for Slot(number) in [maker, taker] {
             let word = number as usize / 64;
@@ -237,8 +207,9 @@ impl MarketTerms {
         if !self.is_paired(taker) {
             return Vec::new();
         }
-        let makers = self.makers_of.of(u64::from(taker.0)).into_iter();
-        makers.map(|line| line.maker).collect()
+        let (low, high) = SlotPair::all_of(taker);
+        let makers = self.makers_of.between(low, high).into_iter();
+        makers.map(|(SlotPair(_, maker), ())| maker).collect()
     }
 
     /// The orders that a maker has terms with, and the terms, in no order.
@@ -246,8 +217,13 @@ impl MarketTerms {
         if !self.is_paired(maker) {
             return Vec::new();
         }
-        let takers = self.takers_of.of(u64::from(maker.0)).into_iter();
-        takers.map(|line| (line.taker, self.terms(&line))).collect()
+        let (low, high) = SlotPair::all_of(maker);
+        let takers = self.pairs.between(low, high).into_iter();
+        let terms = |(pair, kept)| {
+            let SlotPair(_, taker) = pair;
+            (taker, self.terms(pair, kept))
+        };
+        takers.map(terms).collect()
     }
 
     /// What was agreed by a maker and a taker that have terms.
@@ -258,9 +234,9 @@ impl MarketTerms {
 
     /// How many bytes of memory it takes, about.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let lines = self.takers_of.memory_bytes() + self.makers_of.memory_bytes();
-        let others = self.others.len() * size_of::<((Slot, Slot), PairTerms)>() * 3 / 2;
-        lines + others + self.paired.capacity() * size_of::<u64>()
+        let pairs = self.pairs.memory_bytes() + self.makers_of.memory_bytes();
+        let others = self.others.len() * size_of::<(SlotPair, PairTerms)>() * 3 / 2;
+        pairs + others + self.paired.capacity() * size_of::<u64>()
     }
 
     /// What an engine is told about an order that enters.

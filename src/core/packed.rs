@@ -12,6 +12,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::types::Lots;
+
 /// A column of no more bits than this is written as it is, for a list of its values would hardly
 /// be shorter. A guess.
 const NARROW_BITS: u32 = 12;
@@ -29,6 +31,29 @@ pub(crate) trait Row: Copy {
 
     /// The row of such numbers.
     fn of(columns: &Self::Columns) -> Self;
+}
+
+impl Row for Lots {
+    type Columns = [u64; 1];
+
+    fn columns(&self) -> Self::Columns {
+        [self.0]
+    }
+
+    fn of([lots]: &Self::Columns) -> Self {
+        Self(*lots)
+    }
+}
+
+/// Nothing, for what is only found or not.
+impl Row for () {
+    type Columns = [u64; 0];
+
+    fn columns(&self) -> Self::Columns {
+        []
+    }
+
+    fn of([]: &Self::Columns) -> Self {}
 }
 
 /// What a code of a column stands for.
@@ -123,12 +148,6 @@ impl Packed {
             *value = self.value(Column::of(*column), number);
         }
         R::of(&columns)
-    }
-
-    /// One number of a row: that of this column.
-    pub(crate) fn number(&self, column: usize, row: usize) -> u64 {
-        let described = self.words.as_chunks::<COLUMN_WORDS>().0;
-        self.value(Column::of(described[column]), row)
     }
 
     fn value(&self, column: Column, number: usize) -> u64 {
@@ -310,7 +329,6 @@ mod tests {
             let packed = Packed::new(&rows);
             for (at, row) in rows.iter().enumerate() {
                 prop_assert_eq!(packed.get::<[u64; 3]>(at), *row);
-                prop_assert_eq!(packed.number(1, at), row[1]);
             }
             let plain = size_of_val(&rows[..]);
             // Every column begins with a new word.

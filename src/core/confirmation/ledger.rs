@@ -7,13 +7,12 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use super::{OrderPair, SignedHalf};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
 use crate::packed::Row;
-use crate::packed_map::{Key, Keyed, PackedMap};
+use crate::packed_map::PackedMap;
 use crate::types::{Lots, OrderId, Ticks};
 
 /// An order by the operation that makes it and the place of its action there: what depends on the
@@ -28,10 +27,6 @@ impl OrderNumber {
         Some(Self(u64::from(operation.0) << 8 | u64::from(order.index())))
     }
 
-    fn known(order: &OrderId, dag: &Dag) -> Self {
-        Self::find(order, dag).expect("what is signed about is an ancestor")
-    }
-
     pub(super) fn id(self, dag: &Dag) -> OrderId {
         // They were of these widths.
         let (operation, index) = (OpIndex((self.0 >> 8) as u32), self.0 as u8);
@@ -39,25 +34,79 @@ impl OrderNumber {
     }
 }
 
-/// Two orders.
+impl Row for OrderNumber {
+    type Columns = [u64; 1];
+
+    fn columns(&self) -> Self::Columns {
+        [self.0]
+    }
+
+    fn of([number]: &Self::Columns) -> Self {
+        Self(*number)
+    }
+}
+
+/// Two orders: one and another that its owner may have signed about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PairNumber(OrderNumber, OrderNumber);
+pub(super) struct PairNumber {
+    own: OrderNumber,
+    other: OrderNumber,
+}
 
 impl PairNumber {
     /// Where a search begins.
-    pub(super) const LEAST: Self = Self(OrderNumber(0), OrderNumber(0));
+    pub(super) const LEAST: Self = Self {
+        own: OrderNumber(0),
+        other: OrderNumber(0),
+    };
 
-    fn of(own: OrderNumber, other: OrderNumber) -> Self {
-        Self(own.min(other), own.max(other))
+    /// Two orders that are both known.
+    fn known((own, other): (&OrderId, &OrderId), dag: &Dag) -> Self {
+        let [own, other] = [own, other].map(|order| {
+            let number = OrderNumber::find(order, dag);
+            number.expect("what is signed about is an ancestor")
+        });
+        Self { own, other }
     }
 
-    fn key(own: OrderNumber, other: OrderNumber) -> Key {
-        [own.0, other.0]
+    fn find(own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Self> {
+        Some(Self {
+            own: OrderNumber::find(own, dag)?,
+            other: OrderNumber::find(other, dag)?,
+        })
+    }
+
+    /// The same from the other side.
+    fn turned(self) -> Self {
+        Self {
+            own: self.other,
+            other: self.own,
+        }
+    }
+
+    /// The same, from whichever side it was.
+    fn sorted(self) -> Self {
+        self.min(self.turned())
     }
 
     /// The orders of the pair.
     pub(super) fn orders(self, dag: &Dag) -> OrderPair {
-        OrderPair::new(self.0.id(dag), self.1.id(dag))
+        OrderPair::new(self.own.id(dag), self.other.id(dag))
+    }
+}
+
+impl Row for PairNumber {
+    type Columns = [u64; 2];
+
+    fn columns(&self) -> Self::Columns {
+        [self.own.0, self.other.0]
+    }
+
+    fn of([own, other]: &Self::Columns) -> Self {
+        Self {
+            own: OrderNumber(*own),
+            other: OrderNumber(*other),
+        }
     }
 }
 
@@ -68,25 +117,6 @@ pub(super) struct Signed {
     /// Refusals and releases.
     pub(super) refusals: Vec<OpIndex>,
     pub(super) releases: Vec<OpIndex>,
-}
-
-/// A half without what its operation tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct HalfLine {
-    operation: OpIndex,
-    piece: u32,
-    quantity: u64,
-    price: u64,
-}
-
-impl HalfLine {
-    /// None.
-    const NONE: Self = Self {
-        operation: OpIndex(0),
-        piece: 0,
-        quantity: 0,
-        price: 0,
-    };
 }
 
 /// What a line tells.
@@ -105,87 +135,81 @@ impl Told {
     const ALL: [Self; 3] = [Self::Nothing, Self::Half, Self::More];
 }
 
-/// What the owner of one order has signed about another order, in short.
+/// What the owner of one order has signed about another order, in short: a half without what its
+/// operation tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Line {
-    own: OrderNumber,
-    other: OrderNumber,
     told: Told,
-    half: HalfLine,
+    operation: OpIndex,
+    piece: u32,
+    quantity: Lots,
+    price: Ticks,
+}
+
+impl Line {
+    /// A line of a pair of which the owner of this side has signed nothing.
+    const NOTHING: Self = Self {
+        told: Told::Nothing,
+        operation: OpIndex(0),
+        piece: 0,
+        quantity: Lots(0),
+        price: Ticks(0),
+    };
+
+    fn of_half(half: &SignedHalf) -> Self {
+        Self {
+            told: Told::Half,
+            operation: half.operation,
+            piece: half.piece,
+            quantity: half.quantity,
+            price: half.price,
+        }
+    }
+
+    fn half(&self, dag: &Dag) -> SignedHalf {
+        SignedHalf {
+            operation: self.operation,
+            time: dag.time(self.operation),
+            piece: self.piece,
+            quantity: self.quantity,
+            price: self.price,
+        }
+    }
 }
 
 impl Row for Line {
-    type Columns = [u64; 7];
+    type Columns = [u64; 5];
 
     fn columns(&self) -> Self::Columns {
         [
-            self.own.0,
-            self.other.0,
             self.told as u64,
-            u64::from(self.half.operation.0),
-            u64::from(self.half.piece),
-            self.half.quantity,
-            self.half.price,
+            u64::from(self.operation.0),
+            u64::from(self.piece),
+            self.quantity.0,
+            self.price.0,
         ]
     }
 
-    fn of(columns: &Self::Columns) -> Self {
-        let [own, other, told, operation, piece, quantity, price] = *columns;
+    fn of([told, operation, piece, quantity, price]: &Self::Columns) -> Self {
+        // Both were of this width.
+        let (operation, piece) = (*operation as u32, *piece as u32);
         Self {
-            own: OrderNumber(own),
-            other: OrderNumber(other),
-            told: Told::ALL[told as usize],
-            // Both were of this width.
-            half: HalfLine {
-                operation: OpIndex(operation as u32),
-                piece: piece as u32,
-                quantity,
-                price,
-            },
+            told: Told::ALL[*told as usize],
+            operation: OpIndex(operation),
+            piece,
+            quantity: Lots(*quantity),
+            price: Ticks(*price),
         }
-    }
-}
-
-impl Keyed for Line {
-    fn key(&self) -> Key {
-        PairNumber::key(self.own, self.other)
-    }
-}
-
-/// All that was ever promised of an order, whatever was given back.
-#[derive(Clone, Copy, Debug)]
-struct Promised {
-    order: OrderNumber,
-    quantity: u64,
-}
-
-impl Row for Promised {
-    type Columns = [u64; 3];
-
-    fn columns(&self) -> Self::Columns {
-        [self.order.0, 0, self.quantity]
-    }
-
-    fn of([order, _, quantity]: &Self::Columns) -> Self {
-        Self {
-            order: OrderNumber(*order),
-            quantity: *quantity,
-        }
-    }
-}
-
-impl Keyed for Promised {
-    fn key(&self) -> Key {
-        [self.order.0, 0]
     }
 }
 
 /// What was signed.
 pub(super) struct Ledger {
-    lines: PackedMap<Line>,
+    lines: PackedMap<PairNumber, Line>,
     /// What is more than one half.
-    more: BTreeMap<Key, Signed>,
-    promised: PackedMap<Promised>,
+    more: BTreeMap<PairNumber, Signed>,
+    /// All that was ever promised of an order, whatever was given back.
+    promised: PackedMap<OrderNumber, Lots>,
 }
 
 impl Ledger {
@@ -201,128 +225,87 @@ impl Ledger {
     /// What the owner of the first order has signed about the second, if anything was signed of
     /// the two.
     pub(super) fn get(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Signed> {
-        let own = OrderNumber::find(own, dag)?;
-        let other = OrderNumber::find(other, dag)?;
-        let line = self.lines.get(&PairNumber::key(own, other))?;
-        Some(self.signed(&line, dag))
+        self.signed(PairNumber::find(own, other, dag)?, dag)
     }
 
     /// What the owner of each of two orders has signed about the other, if anything was signed.
     pub(super) fn both(&self, first: &OrderId, second: &OrderId, dag: &Dag) -> Option<[Signed; 2]> {
-        let first = OrderNumber::find(first, dag)?;
-        let second = OrderNumber::find(second, dag)?;
-        let of_first = self.lines.get(&PairNumber::key(first, second))?;
-        let of_second = self.lines.get(&PairNumber::key(second, first))?;
-        Some([of_first, of_second].map(|line| self.signed(&line, dag)))
+        let pair = PairNumber::find(first, second, dag)?;
+        Some([self.signed(pair, dag)?, self.signed(pair.turned(), dag)?])
     }
 
-    fn signed(&self, line: &Line, dag: &Dag) -> Signed {
-        match line.told {
+    fn signed(&self, pair: PairNumber, dag: &Dag) -> Option<Signed> {
+        let line = self.lines.get(&pair)?;
+        Some(match line.told {
             Told::Nothing => Signed::default(),
             Told::Half => Signed {
-                halves: Few::One(SignedHalf {
-                    operation: line.half.operation,
-                    time: dag.time(line.half.operation),
-                    piece: line.half.piece,
-                    quantity: Lots(line.half.quantity),
-                    price: Ticks(line.half.price),
-                }),
+                halves: Few::One(line.half(dag)),
                 ..Signed::default()
             },
-            Told::More => self.more[&line.key()].clone(),
-        }
+            Told::More => self.more[&pair].clone(),
+        })
     }
 
-    /// The line of two orders; there is one of either from now on.
-    fn line(&mut self, own: OrderNumber, other: OrderNumber) -> Line {
-        let line = |own, other| Line {
-            own,
-            other,
-            told: Told::Nothing,
-            half: HalfLine::NONE,
-        };
-        if let Some(line) = self.lines.get(&PairNumber::key(own, other)) {
-            return line;
-        }
-        self.lines.insert(line(own, other));
-        self.lines.insert(line(other, own));
-        line(own, other)
+    /// The line of a pair; there is one from either side from now on.
+    fn line(&mut self, pair: PairNumber) -> Line {
+        self.lines.get(&pair).unwrap_or_else(|| {
+            self.lines.insert(pair, Line::NOTHING);
+            self.lines.insert(pair.turned(), Line::NOTHING);
+            Line::NOTHING
+        })
     }
 
-    /// Notes a half, and that so much more is promised of the own order.
+    /// Notes a half, and that so much more is promised of the own order. The number of the pair
+    /// does not depend on which of the two is named first.
     pub(super) fn sign(
         &mut self,
-        (own, other): (&OrderId, &OrderId),
+        orders: (&OrderId, &OrderId),
         half: SignedHalf,
         dag: &Dag,
     ) -> PairNumber {
-        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
-        let mut line = self.line(own, other);
-        if line.told == Told::Nothing {
-            line.told = Told::Half;
-            line.half = HalfLine {
-                operation: half.operation,
-                piece: half.piece,
-                quantity: half.quantity.0,
-                price: half.price.0,
-            };
-            self.lines.insert(line);
+        let pair = PairNumber::known(orders, dag);
+        if self.line(pair).told == Told::Nothing {
+            self.lines.insert(pair, Line::of_half(&half));
         } else {
-            self.more_of(line, dag).halves.push(half);
+            self.more_of(pair, dag).halves.push(half);
         }
-        let promised = self.promised.get(&[own.0, 0]);
-        let promised = promised.map_or(0, |promised| promised.quantity);
-        self.promised.insert(Promised {
-            order: own,
-            quantity: promised.saturating_add(half.quantity.0),
-        });
-        PairNumber::of(own, other)
+        let Lots(promised) = self.promised.get(&pair.own).unwrap_or_default();
+        let promised = promised.saturating_add(half.quantity.0);
+        self.promised.insert(pair.own, Lots(promised));
+        pair.sorted()
     }
 
-    /// What is kept apart for a line, from now on if it was not.
-    fn more_of(&mut self, line: Line, dag: &Dag) -> &mut Signed {
-        let key = line.key();
+    /// What is kept apart for a pair, from now on if it was not.
+    fn more_of(&mut self, pair: PairNumber, dag: &Dag) -> &mut Signed {
+        let line = self.line(pair);
         if line.told != Told::More {
-            let signed = self.signed(&line, dag);
-            self.more.insert(key, signed);
-            self.lines.insert(Line {
-                told: Told::More,
-                ..line
-            });
+            let signed = self.signed(pair, dag).unwrap_or_default();
+            self.more.insert(pair, signed);
+            let told = Told::More;
+            self.lines.insert(pair, Line { told, ..line });
         }
-        self.more.entry(key).or_default()
+        self.more.entry(pair).or_default()
     }
 
     /// Notes a refusal.
-    pub(super) fn refuse(
-        &mut self,
-        (own, other): (&OrderId, &OrderId),
-        refusal: OpIndex,
-        dag: &Dag,
-    ) {
-        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
-        let line = self.line(own, other);
-        self.more_of(line, dag).refusals.push(refusal);
+    pub(super) fn refuse(&mut self, orders: (&OrderId, &OrderId), refusal: OpIndex, dag: &Dag) {
+        let pair = PairNumber::known(orders, dag);
+        self.more_of(pair, dag).refusals.push(refusal);
     }
 
     /// Notes a release, which is a refusal too.
-    pub(super) fn release(
-        &mut self,
-        (own, other): (&OrderId, &OrderId),
-        release: OpIndex,
-        dag: &Dag,
-    ) {
-        self.refuse((own, other), release, dag);
-        let (own, other) = (OrderNumber::known(own, dag), OrderNumber::known(other, dag));
-        let line = self.line(own, other);
-        self.more_of(line, dag).releases.push(release);
+    pub(super) fn release(&mut self, orders: (&OrderId, &OrderId), release: OpIndex, dag: &Dag) {
+        let pair = PairNumber::known(orders, dag);
+        let signed = self.more_of(pair, dag);
+        signed.refusals.push(release);
+        signed.releases.push(release);
     }
 
     /// All that was ever promised of an order.
     pub(super) fn promised(&self, order: &OrderId, dag: &Dag) -> u64 {
         let number = OrderNumber::find(order, dag);
-        let promised = number.and_then(|number| self.promised.get(&[number.0, 0]));
-        promised.map_or(0, |promised| promised.quantity)
+        let promised = number.and_then(|number| self.promised.get(&number));
+        promised.unwrap_or_default().0
     }
 
     /// The orders about which anything was signed together with this one, in no order.
@@ -332,33 +315,40 @@ impl Ledger {
         dag: &'a Dag,
     ) -> impl Iterator<Item = OrderId> + 'a {
         let own = OrderNumber::find(order, dag);
-        let lines = own.map_or_else(Vec::new, |own| self.lines.of(own.0));
-        lines.into_iter().map(|line| line.other.id(dag))
+        let partners = own.map_or_else(Vec::new, |own| self.partners_of(own));
+        partners.into_iter().map(|other| other.id(dag))
+    }
+
+    fn partners_of(&self, own: OrderNumber) -> Vec<OrderNumber> {
+        let with = |other| PairNumber { own, other };
+        let lines = self
+            .lines
+            .between(with(OrderNumber(0)), with(OrderNumber(u64::MAX)));
+        lines.into_iter().map(|(pair, _)| pair.other).collect()
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
     pub(super) fn pairs<'a>(&'a self, dag: &'a Dag) -> impl Iterator<Item = OrderPair> + 'a {
         // Only the orders are put in order at once: there are as many pairs as trades.
-        let mut orders: Vec<OrderNumber> = self.lines.iter().map(|line| line.own).collect();
+        let mut orders: Vec<OrderNumber> = self.lines.keys().map(|pair| pair.own).collect();
         orders.sort_unstable();
         orders.dedup();
         orders.sort_unstable_by_key(|order| order.id(dag));
         orders.into_iter().flat_map(move |own| {
             let low = own.id(dag);
-            let others = self.lines.of(own.0).into_iter();
-            let others = others.map(|line| line.other.id(dag));
+            let others = self.partners_of(own).into_iter();
             let mut higher: Vec<OrderId> = others
-                .filter(|other| low.cmp(other) == Ordering::Less)
+                .map(|other| other.id(dag))
+                .filter(|other| *other > low)
                 .collect();
             higher.sort_unstable();
-            let pair = move |high| OrderPair { low, high };
-            higher.into_iter().map(pair)
+            higher.into_iter().map(move |high| OrderPair { low, high })
         })
     }
 
     /// How many bytes of memory it takes, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        let more = self.more.len() * size_of::<(Key, Signed)>() * 3 / 2;
+        let more = self.more.len() * size_of::<(PairNumber, Signed)>() * 3 / 2;
         self.lines.memory_bytes() + self.promised.memory_bytes() + more
     }
 }

@@ -226,9 +226,19 @@ impl Row for LogEntry {
     }
 
     fn of(columns: &Self::Columns) -> Self {
-        let [bucket, draw, rest @ .., kinds] = *columns;
+        let [
+            bucket,
+            draw,
+            depth,
+            operation,
+            mark,
+            traces_from,
+            named,
+            apart,
+            kinds,
+        ] = *columns;
         // They were of these widths.
-        let [depth, operation, mark, traces_from, named, apart] = rest.map(|value| value as u32);
+        let (named, apart) = (named as u32, apart as u32);
         let own = if kinds >> 8 & 1 == 1 {
             Slot(named)
         } else {
@@ -237,10 +247,10 @@ impl Row for LogEntry {
         Self {
             bucket,
             draw,
-            depth,
-            operation: OpIndex(operation),
-            mark,
-            traces_from,
+            depth: depth as u32,
+            operation: OpIndex(operation as u32),
+            mark: mark as u32,
+            traces_from: traces_from as u32,
             own,
             deed: Deed::of(kinds >> 11, named.wrapping_add(apart)),
             class: Class::ALL[(kinds >> 9 & 3) as usize],
