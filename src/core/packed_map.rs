@@ -14,8 +14,12 @@ use crate::packed::{Packed, Row};
 /// changed once more is changed soon, and a thousand nodes in one simulator never come to it.
 const RECENT_MAX: usize = 8_192;
 
-/// Most rows of a block. A guess, like the chunks of a history.
-const BLOCK_ROWS: usize = 128;
+/// Most values of a block. A guess, like the chunks of a history.
+const BLOCK_MAX: usize = 128;
+
+/// With so many it is made: what comes between them later has room. A block that is full of what
+/// came in order would leave a block of one value behind it each time.
+const BLOCK_FILL: usize = BLOCK_MAX * 3 / 4;
 
 /// Values whose keys follow each other.
 #[derive(Clone, Debug)]
@@ -133,14 +137,14 @@ impl<K: Row + Ord, V: Row> PackedMap<K, V> {
     }
 
     /// Packs the values with the lowest keys of the tree, as many as make a block and lie between
-    /// two others. If the one before has room for them, that is packed again with them.
+    /// two others. If the one before has room for all of them, that is packed again with them.
     fn pack_lowest(&mut self) {
         let Some(first) = self.recent.keys().next().copied() else {
             return;
         };
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         let next_block = self.blocks.range(first..).next().map(|(first, _)| *first);
-        while keys.len() < BLOCK_ROWS
+        while keys.len() < BLOCK_FILL
             && let Some(next) = self.recent.first_entry()
             && next_block.is_none_or(|block| *next.key() < block)
         {
@@ -149,7 +153,7 @@ impl<K: Row + Ord, V: Row> PackedMap<K, V> {
             values.push(value);
         }
         let before = self.blocks.range(..first).next_back();
-        let before = before.filter(|(_, block)| block.len + keys.len() <= BLOCK_ROWS);
+        let before = before.filter(|(_, block)| block.len + keys.len() <= BLOCK_MAX);
         if let Some(before) = before.map(|(first, _)| *first)
             && let Some(block) = self.blocks.remove(&before)
         {
@@ -225,7 +229,7 @@ mod tests {
             assert!(end < Some(*first), "blocks overlap");
             let ends = [0, block.len - 1].map(|place| block.keys.get::<(u64, u64)>(place));
             assert_eq!(ends, [*first, block.last]);
-            assert!((1..=BLOCK_ROWS).contains(&block.len));
+            assert!((1..=BLOCK_MAX).contains(&block.len));
             assert!(map.recent.range(*first..=block.last).next().is_none());
             end = Some(block.last);
         }
@@ -275,5 +279,20 @@ mod tests {
         (0..rows).for_each(|at| map.insert((at * 3, at * 3 + 1_000 + at % 50), at % 9));
         let each = map.memory_bytes() / rows as usize;
         assert!(each < 10, "{each} bytes");
+    }
+
+    #[test]
+    fn what_comes_in_between_leaves_no_small_blocks() {
+        let mut map = PackedMap::new();
+        let rows = 20_000;
+        (0..rows).for_each(|at| map.insert((at * 100, 0), at));
+        for at in 0..rows / 4 {
+            // Somewhere in the past, over and over, and then more of the present.
+            map.insert((at * 7919 % rows * 100 + 1 + at % 90, 0), at);
+            map.insert(((rows + at) * 100, 0), at);
+        }
+        let packed: usize = map.blocks.values().map(|block| block.len).sum();
+        let each = packed / map.blocks.len();
+        assert!(each > BLOCK_FILL / 2, "{each} values a block");
     }
 }

@@ -21,16 +21,25 @@ use crate::types::{Lots, OrderId, Ticks};
 pub(super) struct OrderNumber(u64);
 
 impl OrderNumber {
+    const LEAST: Self = Self(0);
+    const MOST: Self = Self(u64::MAX);
+
+    fn new(operation: OpIndex, index: u8) -> Self {
+        Self(u64::from(operation.0) << 8 | u64::from(index))
+    }
+
     /// The number of an order whose operation is there.
     fn find(order: &OrderId, dag: &Dag) -> Option<Self> {
-        let operation = dag.find_order(order)?;
-        Some(Self(u64::from(operation.0) << 8 | u64::from(order.index())))
+        Some(Self::new(dag.find_order(order)?, order.index()))
+    }
+
+    fn operation(self) -> OpIndex {
+        // It was of this width.
+        OpIndex((self.0 >> 8) as u32)
     }
 
     pub(super) fn id(self, dag: &Dag) -> OrderId {
-        // They were of these widths.
-        let (operation, index) = (OpIndex((self.0 >> 8) as u32), self.0 as u8);
-        OrderId::new(&dag.id(operation), index)
+        OrderId::new(&dag.id(self.operation()), self.0 as u8)
     }
 }
 
@@ -56,8 +65,8 @@ pub(super) struct PairNumber {
 impl PairNumber {
     /// Where a search begins.
     pub(super) const LEAST: Self = Self {
-        own: OrderNumber(0),
-        other: OrderNumber(0),
+        own: OrderNumber::LEAST,
+        other: OrderNumber::LEAST,
     };
 
     /// Two orders that are both known.
@@ -315,35 +324,45 @@ impl Ledger {
         dag: &'a Dag,
     ) -> impl Iterator<Item = OrderId> + 'a {
         let own = OrderNumber::find(order, dag);
-        let partners = own.map_or_else(Vec::new, |own| self.partners_of(own));
-        partners.into_iter().map(|other| other.id(dag))
-    }
-
-    fn partners_of(&self, own: OrderNumber) -> Vec<OrderNumber> {
-        let with = |other| PairNumber { own, other };
-        let lines = self
-            .lines
-            .between(with(OrderNumber(0)), with(OrderNumber(u64::MAX)));
-        lines.into_iter().map(|(pair, _)| pair.other).collect()
+        let pairs = own.map_or_else(Vec::new, |own| self.pairs_between(own, own));
+        pairs.into_iter().map(|pair| pair.other.id(dag))
     }
 
     /// All pairs about which anything was signed, in the order of their ids.
     pub(super) fn pairs<'a>(&'a self, dag: &'a Dag) -> impl Iterator<Item = OrderPair> + 'a {
-        // Only the orders are put in order at once: there are as many pairs as trades.
-        let mut orders: Vec<OrderNumber> = self.lines.keys().map(|pair| pair.own).collect();
-        orders.sort_unstable();
-        orders.dedup();
-        orders.sort_unstable_by_key(|order| order.id(dag));
-        orders.into_iter().flat_map(move |own| {
-            let low = own.id(dag);
-            let others = self.partners_of(own).into_iter();
-            let mut higher: Vec<OrderId> = others
-                .map(|other| other.id(dag))
-                .filter(|other| *other > low)
-                .collect();
-            higher.sort_unstable();
-            higher.into_iter().map(move |high| OrderPair { low, high })
+        // Only operations are put in order at once, for there are many more pairs. The ids of the
+        // orders of one follow each other.
+        let mut operations: Vec<OpIndex> = Vec::new();
+        for operation in self.lines.keys().map(|pair| pair.own.operation()) {
+            if operations.last() != Some(&operation) {
+                operations.push(operation);
+            }
+        }
+        operations.sort_unstable();
+        operations.dedup();
+        operations.sort_unstable_by_key(|operation| dag.id(*operation));
+        operations.into_iter().flat_map(move |operation| {
+            let [first, last] = [0, u8::MAX].map(|index| OrderNumber::new(operation, index));
+            let pairs = self.pairs_between(first, last).into_iter();
+            let low_first = pairs.filter_map(|pair| {
+                let (low, high) = (pair.own.id(dag), pair.other.id(dag));
+                (low < high).then_some(OrderPair { low, high })
+            });
+            let mut sorted: Vec<OrderPair> = low_first.collect();
+            sorted.sort_unstable();
+            sorted
         })
+    }
+
+    /// The pairs of orders whose numbers lie between these, seen from these.
+    fn pairs_between(&self, first: OrderNumber, last: OrderNumber) -> Vec<PairNumber> {
+        let pair = |own, other| PairNumber { own, other };
+        let (low, high) = (
+            pair(first, OrderNumber::LEAST),
+            pair(last, OrderNumber::MOST),
+        );
+        let lines = self.lines.between(low, high).into_iter();
+        lines.map(|(pair, _)| pair).collect()
     }
 
     /// How many bytes of memory it takes, about.
