@@ -202,8 +202,10 @@ impl Book {
             }),
             Pricing::Limit(price) if rests => {
                 let slot = self.rest(taker, tag, open, price);
-                let (promised, life) = (purse.promised, Life::Open);
-                self.set_promise(slot, Promise { promised, life });
+                if purse.promised > 0 {
+                    let (promised, life) = (purse.promised, Life::Open);
+                    self.set_promise(slot, Promise { promised, life });
+                }
                 effects.push(Effect::Rested {
                     order,
                     quantity: Lots(open),

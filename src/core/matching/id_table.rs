@@ -115,12 +115,12 @@ impl Bucket {
         let last = self.len() - 1;
         let taken = self.entries[place];
         self.entries[place] = self.entries[last];
+        // Right where the entry is the last one too, so that nobody has to guess whether it is.
         let moved = self.summary >> (8 * last) & 0xff;
-        self.summary &= !(0xff << (8 * last) | 0xff << (8 * place) | 0xff << 56);
-        self.summary |= (last as u64) << 56;
-        if place != last {
-            self.summary |= moved << (8 * place);
-        }
+        self.summary &= !(0xff << (8 * place));
+        self.summary |= moved << (8 * place);
+        self.summary &= !(0xff << (8 * last));
+        self.summary -= 1 << 56;
         taken
     }
 }

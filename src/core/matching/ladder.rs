@@ -158,28 +158,23 @@ impl Ladder {
         }
     }
 
-    /// A hint that the level of a price will be looked for. Where that has to be if it is not in
-    /// the window.
+    /// The level at a price, nobody if there is none; or the page, asked of memory, where it has to
+    /// be looked for, because the price lies outside the window.
     #[inline]
-    pub(super) fn prefetch(&self, price: Ticks) -> &[Entry] {
+    pub(super) fn look_up(&self, price: Ticks) -> Result<Slot, &[Entry]> {
         let key = self.key(price);
         if let Some(position) = self.position(key) {
-            prefetch(&self.window[position]);
-            return &[];
+            return Ok(Slot(self.window[position]));
         }
         let page = self.outside.page(key);
         // A search in a page starts at its middle.
         page.get(page.len() / 2).inspect(|entry| prefetch(*entry));
-        page
+        Err(page)
     }
 
-    /// The level at a price, given its [`Self::prefetch`].
+    /// The level at a price in the page that [`Self::look_up`] told.
     pub(super) fn get_in(&self, page: &[Entry], price: Ticks) -> Option<Slot> {
-        let key = self.key(price);
-        match self.position(key) {
-            Some(position) => Some(Slot(self.window[position])).filter(|slot| *slot != Slot::NONE),
-            None => pages::find(page, key),
-        }
+        pages::find(page, self.key(price))
     }
 
     /// The best level with a price between both, the ends included.
@@ -305,7 +300,14 @@ impl Ladder {
     }
 
     /// Moves the window to where the market is, if that has been worth it.
+    #[inline]
     fn follow(&mut self) {
+        if self.strays >= STRAYS_MIN {
+            self.follow_if_worth_it();
+        }
+    }
+
+    fn follow_if_worth_it(&mut self) {
         let reach = self.outside.len().min(WINDOW_LEN as usize);
         if self.strays < STRAYS_MIN + self.window_len + reach {
             return;

@@ -50,12 +50,6 @@ impl Group {
         self.len += usize::from(belongs);
     }
 
-    fn members(&self) -> impl Iterator<Item = usize> {
-        self.members[..self.len]
-            .iter()
-            .map(|member| usize::from(*member))
-    }
-
     fn slots(&self) -> &[Slot] {
         &self.slots[..self.len]
     }
@@ -71,26 +65,18 @@ pub(super) fn prefetch(book: &Book, upcoming: &[Action]) {
     let (mut places, mut changes) = (Group::new(), Group::new());
     let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
     for (number, action) in upcoming.iter().enumerate() {
-        // Asked only once, for no processor can guess the answer.
+        // The actions themselves come from far away: so there is time for their tags.
         let is_place = matches!(action, Action::Place(_));
         places.add(number, is_place);
         changes.add(number, !is_place);
-    }
-    for member in places.members() {
-        if let Action::Place(order) = &upcoming[member] {
-            book.ids.prefetch(book.key.tag(&order.id));
-        }
-    }
-    for member in changes.members() {
-        tags[member] = book.key.tag(changed(&upcoming[member]));
-        book.ids.prefetch(tags[member]);
+        tags[number] = book.key.tag(addressed(action));
+        book.ids.prefetch(tags[number]);
     }
     let mut step = || fronts.iter_mut().for_each(|front| front.step(book));
     step();
-    let pages = ask_for_levels(book, upcoming, &places);
-    step();
+    let outside = find_places(book, upcoming, &mut places, &mut step);
     find_changes(book, &tags, &mut changes, &mut step);
-    find_places(book, (upcoming, &pages), &mut places, &mut step);
+    find_outside(book, upcoming, &outside, &mut places);
     for &slot in changes.slots() {
         let order = &book.orders[slot];
         book.levels.prefetch(order.level());
@@ -154,45 +140,63 @@ fn find_changes(
     }
 }
 
-/// For new orders: where the level of their price has to be looked for.
-fn ask_for_levels<'book>(
-    book: &'book Book,
-    upcoming: &[Action],
-    places: &Group,
-) -> [&'book [Entry]; BATCH_MAX] {
-    let mut pages: [&[Entry]; BATCH_MAX] = [&[]; BATCH_MAX];
-    for (page, member) in pages.iter_mut().zip(places.members()) {
-        if let Some((side, price)) = resting_limit(&upcoming[member]) {
-            *page = book.ladder(side).prefetch(price);
-        }
-    }
-    pages
+/// Where to look for levels that are not in the window of their side: the places in the group of
+/// new orders, and the pages.
+struct Outside<'book> {
+    places: [u8; BATCH_MAX],
+    pages: [&'book [Entry]; BATCH_MAX],
+    len: usize,
 }
 
-/// For new orders: the level of their price, and their own place.
-fn find_places(
-    book: &Book,
-    (upcoming, pages): (&[Action], &[&[Entry]; BATCH_MAX]),
+/// For new orders: the level of their price, or where it has to be looked for.
+fn find_places<'book>(
+    book: &'book Book,
+    upcoming: &[Action],
     places: &mut Group,
     mut meanwhile: impl FnMut(),
-) {
+) -> Outside<'book> {
+    let mut outside = Outside {
+        places: [0; BATCH_MAX],
+        pages: [&[]; BATCH_MAX],
+        len: 0,
+    };
     for place in 0..places.len {
-        let limit = resting_limit(&upcoming[usize::from(places.members[place])]);
-        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(pages[place], price));
-        places.slots[place] = level.unwrap_or_default();
-        book.levels.prefetch(places.slots[place]);
-        if let Some(slot) = book.orders.upcoming(place) {
-            book.orders.prefetch(slot);
-            book.prefetch_handle(slot);
-        }
         if place.is_multiple_of(ACTIONS_PER_STEP) {
             meanwhile();
         }
+        let Some((side, price)) = resting_limit(&upcoming[usize::from(places.members[place])])
+        else {
+            continue;
+        };
+        match book.ladder(side).look_up(price) {
+            Ok(level) => {
+                places.slots[place] = level;
+                book.levels.prefetch(level);
+            }
+            Err(page) => {
+                outside.places[outside.len % BATCH_MAX] = place as u8;
+                outside.pages[outside.len % BATCH_MAX] = page;
+                outside.len += 1;
+            }
+        }
+    }
+    outside
+}
+
+/// For new orders outside the window: the level of their price.
+fn find_outside(book: &Book, upcoming: &[Action], outside: &Outside, places: &mut Group) {
+    for (&place, page) in outside.places.iter().zip(outside.pages).take(outside.len) {
+        let place = usize::from(place);
+        let limit = resting_limit(&upcoming[usize::from(places.members[place])]);
+        let level = limit.and_then(|(side, price)| book.ladder(side).get_in(page, price));
+        places.slots[place] = level.unwrap_or_default();
+        book.levels.prefetch(places.slots[place]);
     }
 }
 
-/// The order that an action other than a new order addresses.
-fn changed(action: &Action) -> &OrderId {
+/// The order that an action places or addresses.
+#[inline]
+fn addressed(action: &Action) -> &OrderId {
     match action {
         Action::Place(order) => &order.id,
         Action::Cancel { order, .. } | Action::End { order, .. } => order,
