@@ -51,6 +51,9 @@ use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 /// that the whole log is done again. A guess.
 pub const UNDO_RECORDS_MAX: u64 = 1 << 19;
 
+/// For how many slots handles are made at once. A guess: 1 KiB.
+const HANDLES_AHEAD: usize = 256;
+
 /// The fast engine. See the [module](self) for how it is built.
 #[derive(Clone)]
 pub struct Book {
@@ -253,10 +256,16 @@ impl Book {
     #[inline]
     fn swap_handle(&mut self, slot: Slot, handle: Handle) -> Handle {
         let number = slot.0 as usize;
-        if number == self.handles.len() {
-            self.handles.push(Handle::default());
+        if number >= self.handles.len() {
+            self.add_handles();
         }
         core::mem::replace(&mut self.handles[number], handle)
+    }
+
+    /// Makes room for the handles of the next slots: for many, so that it happens rarely.
+    #[cold]
+    fn add_handles(&mut self) {
+        (0..HANDLES_AHEAD).for_each(|_| self.handles.push(Handle::default()));
     }
 
     /// How the caller knows the order of a slot.

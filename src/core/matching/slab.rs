@@ -43,8 +43,9 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub(super) struct Slab<T> {
     chunks: Vec<Box<[T; CHUNK_LEN]>>,
-    /// The first slot that was never used.
-    fresh: u32,
+    /// Slots that were given back, the last one on top. At the bottom, always, is the first that
+    /// was never used: which of the two the next value gets is what no processor can guess, so it
+    /// must not be a question.
     free: Vec<Slot>,
 }
 
@@ -54,8 +55,7 @@ impl<T: Copy + Default> Slab<T> {
     pub(super) fn new() -> Self {
         Self {
             chunks: Vec::new(),
-            fresh: 1,
-            free: Vec::new(),
+            free: vec![Slot(1)],
         }
     }
 
@@ -65,10 +65,7 @@ impl<T: Copy + Default> Slab<T> {
     /// With 2^27 values in it, which for orders are 8 GiB.
     #[inline]
     pub(super) fn insert(&mut self, value: T) -> Slot {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => self.take_fresh(),
-        };
+        let slot = self.take_slot();
         // Inlined, so that the value is written here at once: copied from the stack in wide words
         // right after it was written there in narrow ones, it would stall the processor.
         self[slot] = value;
@@ -86,35 +83,30 @@ impl<T: Copy + Default> Slab<T> {
         self.free.push(slot);
     }
 
-    /// The slot that the insertion number `ahead` from now will use, if it exists by now.
-    pub(super) fn upcoming(&self, ahead: usize) -> Option<Slot> {
-        self.free
-            .len()
-            .checked_sub(ahead + 1)
-            .map(|position| self.free[position])
-    }
-
     /// How many bytes of memory it has asked for.
     pub(super) fn memory_bytes(&self) -> usize {
         let free = self.free.capacity() * size_of::<Slot>();
         self.chunks.len() * size_of::<[T; CHUNK_LEN]>() + free
     }
 
-    fn take_fresh(&mut self) -> Slot {
-        let slot = Slot(self.fresh);
-        assert!(
-            slot.0 < 1 << SLOT_BITS,
-            "a slab holds at most 2^{SLOT_BITS} values"
-        );
-        if split(slot).0 == self.chunks.len() {
+    #[inline]
+    fn take_slot(&mut self) -> Slot {
+        let top = self.free.len() - 1;
+        let slot = self.free[top];
+        self.free[top].0 += u32::from(top == 0);
+        self.free.truncate(top.max(1));
+        if split(slot).0 >= self.chunks.len() {
             self.add_chunk();
         }
-        self.fresh += 1;
         slot
     }
 
     #[cold]
     fn add_chunk(&mut self) {
+        assert!(
+            self.chunks.len() < 1 << (SLOT_BITS - CHUNK_BITS),
+            "a slab holds at most 2^{SLOT_BITS} values"
+        );
         let chunk = vec![T::default(); CHUNK_LEN].into_boxed_slice();
         let chunk = chunk.try_into().ok().expect("it is as long as a chunk");
         self.chunks.push(chunk);
@@ -165,8 +157,7 @@ mod tests {
         let slots: Vec<Slot> = (0..3).map(|value| slab.insert(value)).collect();
         slab.free(slots[0]);
         slab.free(slots[2]);
-        assert_eq!(slab.upcoming(1), Some(slots[0]));
-        assert_eq!(slab.upcoming(2), None);
         assert_eq!([slab.insert(7), slab.insert(8)], [slots[2], slots[0]]);
+        assert!(!slots.contains(&slab.insert(9)), "no other is free");
     }
 }
