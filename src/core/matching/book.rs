@@ -28,7 +28,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use self::promises::Promise;
-use self::walk::{Walk, limit};
+use self::walk::Walk;
 use super::claims::{Claims, Purse};
 use super::digest::LevelHasher;
 use super::digest_cache::{DigestCache, Levels};
@@ -129,7 +129,7 @@ impl Book {
         &mut self.ladders[side as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
         self.ids.find(tag, |slot| self.orders[slot].id == *id)
     }
@@ -170,11 +170,7 @@ impl Book {
         }
     }
 
-    /// The best opposite level, if `taker` accepts its price.
-    fn facing(&self, taker: &NewOrder) -> Option<(Ticks, Slot)> {
-        self.ladder(taker.side.opposite()).best_within(limit(taker))
-    }
-
+    #[inline]
     fn fill(&mut self, slot: Slot, quantity: u64, effects: &mut Vec<Effect>) {
         let order = &mut self.orders[slot];
         if order.remaining == quantity {
@@ -191,35 +187,33 @@ impl Book {
     }
 
     /// What becomes of an incoming order with so much left after its walk.
+    #[inline]
     fn settle(&mut self, taker: &NewOrder, tag: Tag, purse: Purse, effects: &mut Vec<Effect>) {
-        let (order, handle, open) = (taker.id, taker.handle, purse.open);
-        let rests = matches!(
-            taker.time_in_force,
-            TimeInForce::GoodTillCancel | TimeInForce::PostOnly
-        );
-        match taker.pricing {
-            _ if open == 0 => effects.push(Effect::Ended {
-                order,
-                handle,
-                reason: EndReason::Filled,
-            }),
-            Pricing::Limit(price) if rests => {
-                let slot = self.rest(taker, tag, open, price);
-                if purse.promised > 0 {
-                    let (promised, life) = (purse.promised, Life::Open);
-                    self.set_promise(slot, Promise { promised, life });
-                }
-                effects.push(Effect::Rested {
-                    order,
-                    quantity: Lots(open),
-                });
+        let (order, open) = (taker.id, purse.open);
+        // Most takers get all that they want: their terms, which nobody can guess, do not matter.
+        if open > 0
+            && let Some(price) = resting_price(taker)
+        {
+            let slot = self.rest(taker, tag, open, price);
+            if purse.promised > 0 {
+                let (promised, life) = (purse.promised, Life::Open);
+                self.set_promise(slot, Promise { promised, life });
             }
-            _ => effects.push(Effect::Ended {
+            effects.push(Effect::Rested {
                 order,
-                handle,
-                reason: EndReason::Unfilled,
-            }),
+                quantity: Lots(open),
+            });
+            return;
         }
+        effects.push(Effect::Ended {
+            order,
+            handle: taker.handle,
+            reason: if open == 0 {
+                EndReason::Filled
+            } else {
+                EndReason::Unfilled
+            },
+        });
     }
 
     fn rest(&mut self, order: &NewOrder, tag: Tag, remaining: u64, price: Ticks) -> Slot {
@@ -282,6 +276,7 @@ impl Book {
     }
 
     /// Takes an order out of the book.
+    #[inline]
     fn leave(&mut self, slot: Slot, tag: Tag) {
         let order = &self.orders[slot];
         self.undo.keep_departed(order);
@@ -318,6 +313,7 @@ impl Book {
         self.leave_silently(slot);
     }
 
+    #[inline]
     fn ended(&self, slot: Slot, reason: EndReason) -> Effect {
         Effect::Ended {
             order: self.orders[slot].id,
@@ -326,6 +322,7 @@ impl Book {
         }
     }
 
+    #[inline]
     fn leave_silently(&mut self, slot: Slot) {
         if self.orders[slot].is_marked() {
             self.set_promise(slot, Promise::NONE);
@@ -424,6 +421,14 @@ impl Book {
     }
 }
 
+/// The price at which an order rests if it is not filled; `None` if its terms do not let it rest.
+fn resting_price(order: &NewOrder) -> Option<Ticks> {
+    match (order.pricing, order.time_in_force) {
+        (Pricing::Limit(price), TimeInForce::GoodTillCancel | TimeInForce::PostOnly) => Some(price),
+        _ => None,
+    }
+}
+
 impl Levels for Book {
     fn best_between(&self, side: Side, lowest: Ticks, highest: Ticks) -> Option<Ticks> {
         self.ladder(side)
@@ -455,7 +460,11 @@ impl Engine for Book {
             effects.push(Effect::Ignored { order, reason });
             return;
         }
-        if let Some(reason) = self.refusal(order, claims) {
+        if matches!(
+            order.time_in_force,
+            TimeInForce::FillOrKill | TimeInForce::PostOnly
+        ) && let Some(reason) = self.refusal(order, claims)
+        {
             self.state_complete(&id, claims, effects);
             effects.push(Effect::Ended {
                 order: id,

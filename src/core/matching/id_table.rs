@@ -75,11 +75,20 @@ fn words<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tag(pub(crate) u32);
 
+impl Tag {
+    /// What stands of it in the summary of a bucket: its lowest byte, but never the zero of a place
+    /// that is not in use.
+    fn byte(self) -> u64 {
+        u64::from(self.0 & 0xff).max(1)
+    }
+}
+
 /// Entries whose homes are here, or before in full buckets. Those in use come first.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 struct Bucket {
-    /// The lowest byte of each tag, first entry lowest; in the highest byte how many there are.
+    /// A byte of each tag, see [`Tag::byte`], first entry lowest, and zero where there is none; in
+    /// the highest byte how many there are.
     summary: u64,
     entries: [(Tag, Slot); BUCKET_LEN],
 }
@@ -96,25 +105,26 @@ impl Bucket {
     /// The highest bit of each byte whose entry may have this tag, and surely of each that has it.
     fn candidates(&self, tag: Tag) -> u64 {
         const LOWEST_BITS: u64 = u64::MAX / 0xff;
-        let differences = self.summary ^ (u64::from(tag.0 & 0xff) * LOWEST_BITS);
+        let differences = self.summary ^ (tag.byte() * LOWEST_BITS);
         // Finds each zero byte, and at times a byte 1 above a zero byte (Warren, "Hacker's
-        // Delight", 6-1).
-        let zeros = differences.wrapping_sub(LOWEST_BITS) & !differences & (LOWEST_BITS << 7);
-        zeros & ((1 << (8 * self.len())) - 1)
+        // Delight", 6-1). That may be the place of no entry, which has nobody's slot. The highest
+        // byte, which is no entry's, is left out.
+        differences.wrapping_sub(LOWEST_BITS) & !differences & (LOWEST_BITS << 7 >> 8)
     }
 
     fn put(&mut self, tag: Tag, slot: Slot) {
         let place = self.len();
         self.entries[place] = (tag, slot);
         // The summary has zeros in the bytes of places that are not in use.
-        self.summary += u64::from(tag.0 & 0xff) << (8 * place) | 1 << 56;
+        self.summary += tag.byte() << (8 * place) | 1 << 56;
     }
 
-    /// Takes an entry out and fills its place with the last one.
+    /// Takes an entry out and fills its place with the last one, whose place gets nobody.
     fn take(&mut self, place: usize) -> (Tag, Slot) {
         let last = self.len() - 1;
         let taken = self.entries[place];
         self.entries[place] = self.entries[last];
+        self.entries[last] = Default::default();
         // Right where the entry is the last one too, so that nobody has to guess whether it is.
         let moved = self.summary >> (8 * last) & 0xff;
         self.summary &= !(0xff << (8 * place));
@@ -145,14 +155,14 @@ impl IdTable {
     }
 
     /// The slot with this tag that is the wanted one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
         let found = self.find_entry(tag, wanted);
         found.map(|(number, place)| self.buckets[number].entries[place].1)
     }
 
     /// The bucket and the place of an entry.
-    #[inline]
+    #[inline(always)]
     fn find_entry(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<(usize, usize)> {
         let mut number = self.home(tag);
         loop {
@@ -161,7 +171,7 @@ impl IdTable {
             while candidates != 0 {
                 let place = (candidates.trailing_zeros() / 8) as usize;
                 let (other, slot) = bucket.entries[place];
-                if other == tag && wanted(slot) {
+                if other == tag && slot != Slot::NONE && wanted(slot) {
                     return Some((number, place));
                 }
                 candidates &= candidates - 1;
@@ -184,6 +194,7 @@ impl IdTable {
         prefetch(&self.buckets[self.home(tag)].summary);
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, tag: Tag, slot: Slot) {
         if 2 * self.len >= self.buckets.len() * LOAD_MAX_HALVES {
             self.grow();
@@ -193,6 +204,7 @@ impl IdTable {
     }
 
     /// Takes out an entry that is there.
+    #[inline]
     pub(crate) fn remove(&mut self, tag: Tag, slot: Slot) {
         let found = self.find_entry(tag, |other| other == slot);
         let (number, place) = found.expect("only an entry of the table can be removed");
@@ -206,6 +218,7 @@ impl IdTable {
 
     /// Moves entries up that could not get into a bucket that was full, so that a search that ends
     /// at a bucket with room has missed nothing.
+    #[cold]
     fn refill(&mut self, mut gap: usize) {
         let mut number = gap;
         loop {
@@ -240,6 +253,7 @@ impl IdTable {
         (tag.0 >> self.shift) as usize
     }
 
+    #[inline]
     fn put(&mut self, tag: Tag, slot: Slot) {
         let mut number = self.home(tag);
         while self.buckets[number].is_full() {
@@ -248,6 +262,7 @@ impl IdTable {
         self.buckets[number].put(tag, slot);
     }
 
+    #[cold]
     fn grow(&mut self) {
         assert!(self.shift > 0, "tags do not tell more orders apart");
         self.shift -= 1;

@@ -15,6 +15,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::hint::select_unpredictable;
 
 use super::pages::{self, Entry, Pages};
 use super::slab::Slot;
@@ -95,6 +96,10 @@ fn above(bit: usize) -> u64 {
     (u64::MAX << bit) << 1
 }
 
+/// The last key that a taker accepts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach(u64);
+
 /// The levels of one side.
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
@@ -141,11 +146,19 @@ impl Ladder {
         self.best.map(|(key, slot)| (self.price(key), slot))
     }
 
-    /// The best level, if it is no worse than `limit`.
-    pub(super) fn best_within(&self, limit: Option<Ticks>) -> Option<(Ticks, Slot)> {
-        let last = limit.map_or(u64::MAX, |limit| self.key(limit));
+    /// How far a taker goes, for [`Self::best_within`]: as far as it likes without a limit. No
+    /// processor can guess whether it has one.
+    #[inline]
+    pub(super) fn reach(&self, limit: Option<Ticks>) -> Reach {
+        let key = self.key(limit.unwrap_or_default());
+        Reach(select_unpredictable(limit.is_none(), u64::MAX, key))
+    }
+
+    /// The best level, if it is within reach.
+    #[inline]
+    pub(super) fn best_within(&self, reach: Reach) -> Option<(Ticks, Slot)> {
         self.best
-            .filter(|(key, _)| *key <= last)
+            .filter(|(key, _)| *key <= reach.0)
             .map(|(key, slot)| (self.price(key), slot))
     }
 

@@ -19,6 +19,7 @@ pub(super) enum Walk {
 
 impl Book {
     /// Whether `taker` may not even enter, and why.
+    #[inline(never)]
     pub(super) fn refusal(&mut self, taker: &NewOrder, claims: &Claims) -> Option<EndReason> {
         match taker.time_in_force {
             TimeInForce::FillOrKill if !self.would_fill(taker, claims) => {
@@ -97,8 +98,10 @@ impl Book {
         if !claims.is_none() {
             return self.walk(taker, claims, purse, effects);
         }
+        let side = taker.side.opposite();
+        let reach = self.ladder(side).reach(limit(taker));
         while purse.open > 0 {
-            let Some((price, level)) = self.facing(taker) else {
+            let Some((price, level)) = self.ladder(side).best_within(reach) else {
                 break;
             };
             let slot = self.levels[level].front;
@@ -128,6 +131,7 @@ impl Book {
     }
 
     /// Self-trade prevention, at an own order.
+    #[inline(never)]
     fn prevent(&mut self, taker: &NewOrder, slot: Slot, effects: &mut Vec<Effect>) -> Walk {
         let is_open = self.promise(slot).life == Life::Open;
         if is_open && taker.self_trade != SelfTrade::CancelNewest {
@@ -142,6 +146,7 @@ impl Book {
 
     /// The walk where something is promised: it meets each order once, in book order, and states
     /// behind it what is complete with those that it did not meet.
+    #[inline(never)]
     pub(super) fn walk(
         &mut self,
         taker: &NewOrder,
@@ -150,7 +155,8 @@ impl Book {
         effects: &mut Vec<Effect>,
     ) -> Walk {
         let mut stated = alloc::vec![false; claims.makers.len()];
-        let mut facing = self.facing(taker);
+        let facing_side = self.ladder(taker.side.opposite());
+        let mut facing = facing_side.best_within(facing_side.reach(limit(taker)));
         let mut outcome = Walk::Ended;
         'levels: while let Some((price, level)) = facing {
             let mut next = Some(self.levels[level].front);
@@ -272,7 +278,7 @@ impl Book {
 }
 
 /// The worst price at which `taker` trades; `None` if it trades at any.
-pub(super) fn limit(taker: &NewOrder) -> Option<Ticks> {
+fn limit(taker: &NewOrder) -> Option<Ticks> {
     match taker.pricing {
         Pricing::Limit(limit) | Pricing::Market(Some(limit)) => Some(limit),
         Pricing::Market(None) => None,
