@@ -170,7 +170,7 @@ impl Book {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self, slot: Slot, quantity: u64, effects: &mut Vec<Effect>) {
         let order = &mut self.orders[slot];
         if order.remaining == quantity {
@@ -276,7 +276,7 @@ impl Book {
     }
 
     /// Takes an order out of the book.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self, slot: Slot, tag: Tag) {
         let order = &self.orders[slot];
         self.undo.keep_departed(order);
@@ -322,7 +322,7 @@ impl Book {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn leave_silently(&mut self, slot: Slot) {
         if self.orders[slot].is_marked() {
             self.set_promise(slot, Promise::NONE);
