@@ -42,7 +42,6 @@ use super::{
     Action, Effect, EndReason, Engine, Handle, IgnoredReason, Level, Life, Mark, NewOrder, Owner,
     Pricing, Replacement, Resting, TimeInForce,
 };
-use crate::chunks::Chunks;
 use crate::prefetch::prefetch;
 use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 
@@ -51,15 +50,11 @@ use crate::types::{Digest, Lots, OrderId, Side, Ticks};
 /// that the whole log is done again. A guess.
 pub const UNDO_RECORDS_MAX: u64 = 1 << 19;
 
-/// For how many slots handles are made at once. A guess: 1 KiB.
-const HANDLES_AHEAD: usize = 256;
-
 /// The fast engine. See the [module](self) for how it is built.
 #[derive(Clone)]
 pub struct Book {
-    pub(super) orders: Slab<Order>,
-    /// How the caller knows the order of each slot.
-    handles: Chunks<Handle>,
+    /// The orders, and how the caller knows the order of each slot.
+    pub(super) orders: Slab<Order, Handle>,
     pub(super) levels: Slab<PriceLevel>,
     /// Bids, then asks: indexed, not chosen by a branch, for no processor can guess the side.
     ladders: [Ladder; 2],
@@ -86,11 +81,8 @@ impl Book {
     }
 
     fn empty(key: TagKey, undo_records_max: u64) -> Self {
-        let mut handles = Chunks::new();
-        handles.push(Handle::default());
         Self {
             orders: Slab::new(),
-            handles,
             levels: Slab::new(),
             ladders: [Side::Buy, Side::Sell].map(Ladder::new),
             ids: IdTable::new(),
@@ -116,7 +108,6 @@ impl Book {
     /// digests, which are bounded, are not counted.
     pub fn memory_bytes(&self) -> usize {
         let slabs = self.orders.memory_bytes() + self.levels.memory_bytes();
-        let slabs = slabs + self.handles.memory_bytes();
         let ladders = self.ladders.iter().map(Ladder::memory_bytes);
         slabs + self.ids.memory_bytes() + ladders.sum::<usize>()
     }
@@ -129,7 +120,6 @@ impl Book {
         &mut self.ladders[side as usize]
     }
 
-    #[inline(always)]
     fn slot_of(&self, id: &OrderId, tag: Tag) -> Option<Slot> {
         self.ids.find(tag, |slot| self.orders[slot].id == *id)
     }
@@ -170,18 +160,15 @@ impl Book {
         }
     }
 
-    #[inline(always)]
-    fn fill(&mut self, slot: Slot, quantity: u64, effects: &mut Vec<Effect>) {
+    /// Fills an order in part.
+    #[inline]
+    fn fill(&mut self, slot: Slot, quantity: u64) {
         let order = &mut self.orders[slot];
-        if order.remaining == quantity {
-            self.leave_and_end(slot, EndReason::Filled, effects);
-            return;
-        }
         order.remaining -= quantity;
-        let (side, level) = (order.side(), order.level());
-        self.levels[level].subtract(quantity);
-        let price = self.levels[level].price;
-        self.digests.get_mut().note_change(side, price);
+        let side = order.side();
+        let level = &mut self.levels[order.level()];
+        level.subtract(quantity);
+        self.digests.get_mut().note_change(side, level.price);
         self.undo
             .push(Record::new(Deed::Filled, slot, Tag(0), quantity));
     }
@@ -238,41 +225,22 @@ impl Book {
         level.orders += 1;
         level.add(remaining);
         self.ids.insert(tag, slot);
-        let Handle(before) = self.swap_handle(slot, order.handle);
+        let Handle(before) = core::mem::replace(self.orders.beside_mut(slot), order.handle);
         let record = Record::new(Deed::Rested, slot, tag, u64::from(before));
         self.undo.push(record);
         self.len += 1;
         slot
     }
 
-    /// Notes how the caller knows the order of a slot, and returns how he knew the one before it.
-    /// Fresh slots come one after the other.
-    #[inline]
-    fn swap_handle(&mut self, slot: Slot, handle: Handle) -> Handle {
-        let number = slot.0 as usize;
-        if number >= self.handles.len() {
-            self.add_handles();
-        }
-        core::mem::replace(&mut self.handles[number], handle)
-    }
-
-    /// Makes room for the handles of the next slots: for many, so that it happens rarely.
-    #[cold]
-    fn add_handles(&mut self) {
-        (0..HANDLES_AHEAD).for_each(|_| self.handles.push(Handle::default()));
-    }
-
     /// How the caller knows the order of a slot.
     fn handle(&self, slot: Slot) -> Handle {
-        self.handles[slot.0 as usize]
+        *self.orders.beside(slot)
     }
 
     /// A hint that the handle of a slot will be needed.
     #[inline]
     pub(super) fn prefetch_handle(&self, slot: Slot) {
-        if let Some(handle) = self.handles.get(slot.0 as usize) {
-            prefetch(handle);
-        }
+        prefetch(self.orders.beside(slot));
     }
 
     /// Takes an order out of the book.
@@ -348,7 +316,7 @@ impl Book {
                 self.take_back_rest(record.slot(), record.tag);
                 // The order that had the slot before may come back to it.
                 let before = u32::try_from(record.value).expect("it was a handle");
-                self.swap_handle(record.slot(), Handle(before));
+                *self.orders.beside_mut(record.slot()) = Handle(before);
             }
             None if record.deed() == Deed::Promised => {
                 let life = if record.tag == Tag(0) {
@@ -455,7 +423,7 @@ impl Engine for Book {
     fn place(&mut self, order: &NewOrder, claims: &Claims, effects: &mut Vec<Effect>) {
         assert!(order.quantity.0 > 0, "an order must have a quantity");
         let (id, tag) = (order.id, self.key.tag(&order.id));
-        if self.slot_of(&id, tag).is_some() {
+        if !self.ids.surely_lacks(tag) && self.slot_of(&id, tag).is_some() {
             let (order, reason) = (id, IgnoredReason::Duplicate);
             effects.push(Effect::Ignored { order, reason });
             return;

@@ -84,10 +84,14 @@ impl DigestCache {
     }
 
     /// Notes that the level at this price is not what it was.
+    #[inline]
     pub(super) fn note_change(&mut self, side: Side, price: Ticks) {
-        if self.all_changed {
-            return;
+        if !self.all_changed {
+            self.note_block(side, price);
         }
+    }
+
+    fn note_block(&mut self, side: Side, price: Ticks) {
         let block = price.0 >> 4 << 1 | u64::from(side == Side::Sell);
         let recent = &mut self.recent[block as usize % RECENT_LEN];
         if *recent == block {

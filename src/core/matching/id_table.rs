@@ -103,12 +103,13 @@ impl Bucket {
     }
 
     /// The highest bit of each byte whose entry may have this tag, and surely of each that has it.
+    #[inline]
     fn candidates(&self, tag: Tag) -> u64 {
         const LOWEST_BITS: u64 = u64::MAX / 0xff;
         let differences = self.summary ^ (tag.byte() * LOWEST_BITS);
         // Finds each zero byte, and at times a byte 1 above a zero byte (Warren, "Hacker's
-        // Delight", 6-1). That may be the place of no entry, which has nobody's slot. The highest
-        // byte, which is no entry's, is left out.
+        // Delight", 6-1), which may be that of a place that is not in use. The highest byte, which
+        // is no entry's, is left out.
         differences.wrapping_sub(LOWEST_BITS) & !differences & (LOWEST_BITS << 7 >> 8)
     }
 
@@ -119,12 +120,11 @@ impl Bucket {
         self.summary += tag.byte() << (8 * place) | 1 << 56;
     }
 
-    /// Takes an entry out and fills its place with the last one, whose place gets nobody.
+    /// Takes an entry out and fills its place with the last one.
     fn take(&mut self, place: usize) -> (Tag, Slot) {
         let last = self.len() - 1;
         let taken = self.entries[place];
         self.entries[place] = self.entries[last];
-        self.entries[last] = Default::default();
         // Right where the entry is the last one too, so that nobody has to guess whether it is.
         let moved = self.summary >> (8 * last) & 0xff;
         self.summary &= !(0xff << (8 * place));
@@ -142,6 +142,8 @@ pub(crate) struct IdTable {
     /// What brings a tag down to the number of its home.
     shift: u32,
     len: usize,
+    /// With how many entries the table is to double.
+    len_max: usize,
 }
 
 impl IdTable {
@@ -151,18 +153,27 @@ impl IdTable {
             buckets,
             shift: u32::BITS - FIRST_BITS,
             len: 0,
+            len_max: len_max(1 << FIRST_BITS),
         }
     }
 
+    /// Whether a look at one line is enough to know that no entry has this tag: mostly so, if none
+    /// has.
+    #[inline]
+    pub(crate) fn surely_lacks(&self, tag: Tag) -> bool {
+        let bucket = &self.buckets[self.home(tag)];
+        (bucket.candidates(tag) == 0) & !bucket.is_full()
+    }
+
     /// The slot with this tag that is the wanted one.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn find(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<Slot> {
         let found = self.find_entry(tag, wanted);
         found.map(|(number, place)| self.buckets[number].entries[place].1)
     }
 
     /// The bucket and the place of an entry.
-    #[inline(always)]
+    #[inline]
     fn find_entry(&self, tag: Tag, wanted: impl Fn(Slot) -> bool) -> Option<(usize, usize)> {
         let mut number = self.home(tag);
         loop {
@@ -171,7 +182,7 @@ impl IdTable {
             while candidates != 0 {
                 let place = (candidates.trailing_zeros() / 8) as usize;
                 let (other, slot) = bucket.entries[place];
-                if other == tag && slot != Slot::NONE && wanted(slot) {
+                if other == tag && place < bucket.len() && wanted(slot) {
                     return Some((number, place));
                 }
                 candidates &= candidates - 1;
@@ -196,7 +207,7 @@ impl IdTable {
 
     #[inline]
     pub(crate) fn insert(&mut self, tag: Tag, slot: Slot) {
-        if 2 * self.len >= self.buckets.len() * LOAD_MAX_HALVES {
+        if self.len == self.len_max {
             self.grow();
         }
         self.len += 1;
@@ -268,12 +279,18 @@ impl IdTable {
         self.shift -= 1;
         let doubled = vec![Bucket::default(); 2 * self.buckets.len()];
         let before = core::mem::replace(&mut self.buckets, doubled);
+        self.len_max = len_max(self.buckets.len());
         for bucket in before {
             for (tag, slot) in bucket.entries.into_iter().take(bucket.len()) {
                 self.put(tag, slot);
             }
         }
     }
+}
+
+/// How many entries so many buckets are to hold at most.
+fn len_max(buckets: usize) -> usize {
+    buckets * LOAD_MAX_HALVES / 2
 }
 
 #[cfg(test)]

@@ -39,17 +39,21 @@ impl Slot {
     }
 }
 
-/// Values by slot.
+/// The values of consecutive slots, and what is kept beside them.
+type Chunk<T, Beside> = (Box<[T; CHUNK_LEN]>, Box<[Beside; CHUNK_LEN]>);
+
+/// Values by slot. Beside each there may be another that would not fit into its cache line; it
+/// stays when its place is given back.
 #[derive(Clone, Debug)]
-pub(super) struct Slab<T> {
-    chunks: Vec<Box<[T; CHUNK_LEN]>>,
+pub(super) struct Slab<T, Beside = ()> {
+    chunks: Vec<Chunk<T, Beside>>,
     /// Slots that were given back, the last one on top. At the bottom, always, is the first that
     /// was never used: which of the two the next value gets is what no processor can guess, so it
     /// must not be a question.
     free: Vec<Slot>,
 }
 
-impl<T: Copy + Default> Slab<T> {
+impl<T: Copy + Default, Beside: Copy + Default> Slab<T, Beside> {
     /// An empty slab. From the first insertion on the place of nobody is there too, so that it can
     /// be read without a question.
     pub(super) fn new() -> Self {
@@ -86,7 +90,8 @@ impl<T: Copy + Default> Slab<T> {
     /// How many bytes of memory it has asked for.
     pub(super) fn memory_bytes(&self) -> usize {
         let free = self.free.capacity() * size_of::<Slot>();
-        self.chunks.len() * size_of::<[T; CHUNK_LEN]>() + free
+        let chunk = size_of::<[T; CHUNK_LEN]>() + size_of::<[Beside; CHUNK_LEN]>();
+        self.chunks.len() * chunk + free
     }
 
     #[inline]
@@ -107,10 +112,13 @@ impl<T: Copy + Default> Slab<T> {
             self.chunks.len() < 1 << (SLOT_BITS - CHUNK_BITS),
             "a slab holds at most 2^{SLOT_BITS} values"
         );
-        let chunk = vec![T::default(); CHUNK_LEN].into_boxed_slice();
-        let chunk = chunk.try_into().ok().expect("it is as long as a chunk");
-        self.chunks.push(chunk);
+        self.chunks.push((defaults(), defaults()));
     }
+}
+
+fn defaults<T: Copy + Default>() -> Box<[T; CHUNK_LEN]> {
+    let values = vec![T::default(); CHUNK_LEN].into_boxed_slice();
+    values.try_into().ok().expect("it is as long as a chunk")
 }
 
 fn split(slot: Slot) -> (usize, usize) {
@@ -118,19 +126,37 @@ fn split(slot: Slot) -> (usize, usize) {
     (number >> CHUNK_BITS, number & (CHUNK_LEN - 1))
 }
 
-impl<T> Index<Slot> for Slab<T> {
-    type Output = T;
-
-    fn index(&self, slot: Slot) -> &T {
+impl<T, Beside> Slab<T, Beside> {
+    /// What is kept beside a value.
+    #[inline]
+    pub(super) fn beside(&self, slot: Slot) -> &Beside {
         let (chunk, offset) = split(slot);
-        &self.chunks[chunk][offset]
+        &self.chunks[chunk].1[offset]
+    }
+
+    /// What is kept beside a value, to be changed.
+    #[inline]
+    pub(super) fn beside_mut(&mut self, slot: Slot) -> &mut Beside {
+        let (chunk, offset) = split(slot);
+        &mut self.chunks[chunk].1[offset]
     }
 }
 
-impl<T> IndexMut<Slot> for Slab<T> {
+impl<T, Beside> Index<Slot> for Slab<T, Beside> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, slot: Slot) -> &T {
+        let (chunk, offset) = split(slot);
+        &self.chunks[chunk].0[offset]
+    }
+}
+
+impl<T, Beside> IndexMut<Slot> for Slab<T, Beside> {
+    #[inline]
     fn index_mut(&mut self, slot: Slot) -> &mut T {
         let (chunk, offset) = split(slot);
-        &mut self.chunks[chunk][offset]
+        &mut self.chunks[chunk].0[offset]
     }
 }
 
@@ -140,7 +166,7 @@ mod tests {
 
     #[test]
     fn values_keep_their_slot_while_the_slab_grows() {
-        let mut slab = Slab::new();
+        let mut slab: Slab<usize> = Slab::new();
         let slots: Vec<Slot> = (0..3 * CHUNK_LEN).map(|value| slab.insert(value)).collect();
         assert!(slots.iter().all(|slot| *slot != Slot::NONE));
         assert!(
@@ -153,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_last_freed_slot_is_used_first() {
-        let mut slab = Slab::new();
+        let mut slab: Slab<usize> = Slab::new();
         let slots: Vec<Slot> = (0..3).map(|value| slab.insert(value)).collect();
         slab.free(slots[0]);
         slab.free(slots[2]);

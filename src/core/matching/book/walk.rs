@@ -110,7 +110,8 @@ impl Book {
                 return self.walk(taker, claims, purse, effects);
             }
             if maker.owner != taker.owner.0 || taker.self_trade == SelfTrade::Allow {
-                let quantity = purse.open.min(maker.remaining);
+                let remaining = maker.remaining;
+                let quantity = purse.open.min(remaining);
                 purse.open -= quantity;
                 effects.push(Effect::Fill {
                     maker: maker.id,
@@ -120,7 +121,11 @@ impl Book {
                     quantity: Lots(quantity),
                     piece: 0,
                 });
-                self.fill(slot, quantity, effects);
+                if quantity < remaining {
+                    self.fill(slot, quantity);
+                    break;
+                }
+                self.leave_and_end(slot, EndReason::Filled, effects);
                 continue;
             }
             if self.prevent(taker, slot, effects) == Walk::Prevented {
@@ -260,7 +265,7 @@ impl Book {
     fn spend(&mut self, slot: Slot, quantity: u64, of_promised: u64, effects: &mut Vec<Effect>) {
         let promise = self.promise(slot);
         if self.orders[slot].remaining > quantity {
-            self.fill(slot, quantity, effects);
+            self.fill(slot, quantity);
             let promised = promise.promised.saturating_sub(of_promised);
             self.set_promise(
                 slot,
