@@ -8,7 +8,8 @@
 //! A seat is reserved when the operation is staged, long before the order enters its book, and is
 //! *taken* while the order's action is done. Of a new order it has the terms from the start, so
 //! nothing else has to keep them. An action whose order never comes to be (a replace that only
-//! reduces) leaves its seat reserved, which costs 40 bytes of memory while it is new and a few later.
+//! reduces) leaves its seat reserved, which costs 40 bytes of memory while it is new and a few
+//! later.
 //!
 //! Between two calls of [`OrderTable::report`] the table keeps the seats as they were before, so
 //! that what was undone and done again to the same end is no news.

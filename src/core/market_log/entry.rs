@@ -1,4 +1,7 @@
-//! The entries of a market's log.
+//! The entries of a market's log: actions, and what happens at the end of a bucket.
+//!
+//! An entry knows its place in the total order and what it does. It stands in the log in 48 bytes,
+//! and as a row of numbers once it is past.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;

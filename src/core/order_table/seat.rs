@@ -1,4 +1,7 @@
 //! A seat: one order, or room for it.
+//!
+//! It has the terms of the order and what became of it, in 40 bytes, and is written as a row of
+//! numbers once it is past. What few orders differ in shares one of these.
 
 use crate::dag::OpIndex;
 use crate::history::Settling;
