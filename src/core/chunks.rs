@@ -13,6 +13,11 @@ use core::ops::{Index, IndexMut};
 /// stays in the caches.
 pub(crate) const CHUNK_BYTES: usize = 1 << 13;
 
+/// How many bits of a number count within a chunk of such values.
+pub(crate) const fn chunk_bits<T>() -> u32 {
+    (CHUNK_BYTES / size_of::<T>()).ilog2()
+}
+
 /// Values by number.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunks<T> {
@@ -22,7 +27,7 @@ pub(crate) struct Chunks<T> {
 
 impl<T> Chunks<T> {
     /// How many bits of a number count within a chunk.
-    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+    const BITS: u32 = chunk_bits::<T>();
     const CHUNK_LEN: usize = 1 << Self::BITS;
 
     /// An empty list.

@@ -480,11 +480,13 @@ impl Confirmations {
 
     /// Whether a half is neither part of a final trade nor given back.
     pub fn is_open(&self, half: &SignedHalf, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let theirs = self.halves(other, own, dag);
-        let is_answered = theirs.iter().any(|theirs| self.match_up(half, theirs));
+        let signed = self.signed.both(own, other, dag);
+        let [mine, theirs] = signed.unwrap_or_default();
+        let mut answers = theirs.halves.iter();
+        let is_answered = answers.any(|theirs| self.match_up(half, theirs));
         let until_ms = self.answer_until_ms(half);
-        let is_given_back = self.has_refused(other, own, dag)
-            || self.has_released(own, other, dag)
+        let is_given_back = !theirs.refusals.is_empty()
+            || !mine.releases.is_empty()
             || self.latest_of_order(other, dag) > until_ms;
         !is_answered && !is_given_back
     }

@@ -85,11 +85,7 @@ impl Row for Trace {
     }
 }
 
-impl Settling for Trace {
-    fn is_settled(&self) -> bool {
-        true
-    }
-}
+impl Settling for Trace {}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
-use crate::chunks::{CHUNK_BYTES, partition_point_from_end};
+use crate::chunks::{chunk_bits, partition_point_from_end};
 use crate::packed::{Packed, Row};
 use crate::prefetch::prefetch;
 
@@ -28,8 +28,10 @@ const SETTLED_SHARE: usize = 32;
 
 /// A value of a history.
 pub(crate) trait Settling: Row {
-    /// Whether it will hardly be changed any more.
-    fn is_settled(&self) -> bool;
+    /// Whether it will hardly be changed any more. What never changes in place is.
+    fn is_settled(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -81,8 +83,10 @@ pub(crate) struct History<T> {
 
 impl<T: Settling> History<T> {
     /// How many bits of a number count within a chunk.
-    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+    const BITS: u32 = chunk_bits::<T>();
     const CHUNK_LEN: usize = 1 << Self::BITS;
+    /// So many values of a chunk that is packed may not be settled.
+    const UNSETTLED_MAX: usize = Self::CHUNK_LEN / SETTLED_SHARE;
 
     /// An empty list.
     pub(crate) fn new() -> Self {
@@ -207,9 +211,8 @@ impl<T: Settling> History<T> {
                 continue;
             };
             let unsettled = values.iter().filter(|value| !value.is_settled());
-            if unsettled.take(Self::CHUNK_LEN / SETTLED_SHARE + 1).count()
-                > Self::CHUNK_LEN / SETTLED_SHARE
-            {
+            // Counted no further than is needed.
+            if unsettled.take(Self::UNSETTLED_MAX + 1).count() > Self::UNSETTLED_MAX {
                 self.plain.push_back(number);
             } else {
                 let (first, values) = (values[0], Packed::new(values));
@@ -264,6 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chunks::CHUNK_BYTES;
 
     /// How many of the values fill a chunk.
     const LEN: usize = 64;

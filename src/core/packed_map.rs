@@ -8,6 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::chunks::partition_point_from_end;
 use crate::packed::{Packed, Row};
 
 /// How many rows may be in the tree; then the half with the lower keys is packed. A guess: what is
@@ -42,16 +43,7 @@ impl<K: Row + Ord> Block<K> {
 
     /// How many keys come before this one.
     fn place_of(&self, key: &K) -> usize {
-        let (mut low, mut high) = (0, self.len);
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.keys.get::<K>(middle) < *key {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
+        partition_point_from_end(self.len, |place| self.keys.get::<K>(place) < *key)
     }
 
     /// The keys and values from this place on.

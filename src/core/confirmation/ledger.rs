@@ -338,9 +338,8 @@ impl Ledger {
                 operations.push(operation);
             }
         }
-        operations.sort_unstable();
-        operations.dedup();
         operations.sort_unstable_by_key(|operation| dag.id(*operation));
+        operations.dedup();
         operations.into_iter().flat_map(move |operation| {
             let [first, last] = [0, u8::MAX].map(|index| OrderNumber::new(operation, index));
             let pairs = self.pairs_between(first, last).into_iter();

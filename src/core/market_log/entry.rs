@@ -262,11 +262,7 @@ impl Row for LogEntry {
     }
 }
 
-impl Settling for LogEntry {
-    fn is_settled(&self) -> bool {
-        true
-    }
-}
+impl Settling for LogEntry {}
 
 /// Merges two sorted logs.
 pub(crate) fn merge_sorted(
