@@ -4,7 +4,9 @@
 //! confirmations that nobody answered, whose trade may be gone. Whether something else is wrong
 //! with an id (it names a final trade, or one of others) is known to the orderbook.
 
-use bitfitech_core::confirmation::Placements;
+use std::collections::BTreeSet;
+
+use bitfitech_core::confirmation::{OrderPair, Placements};
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
 use bitfitech_core::op::{Action, Half};
@@ -77,8 +79,7 @@ fn only_half(prefix: IdPrefix, found: Vec<WaitingTrade>) -> Result<Half, ReplyEr
     }
 }
 
-/// Own halves between these ids that are neither answered nor given back. It looks at every pair
-/// that was ever confirmed, which a user who types a command does not notice.
+/// Own halves between these ids that are neither answered nor given back.
 fn open_halves<E: Engine>(
     exchange: &Exchange<E>,
     low: &TradeId,
@@ -86,8 +87,10 @@ fn open_halves<E: Engine>(
 ) -> Vec<WaitingTrade> {
     let (confirmations, replica) = (exchange.confirmations(), exchange.replica());
     let dag = exchange.dag();
-    let directed = confirmations
-        .pairs(dag)
+    // Who waits for whom may be noted from both sides.
+    let pairs: BTreeSet<OrderPair> = confirmations.awaiting(dag).map(|(_, pair)| pair).collect();
+    let directed = pairs
+        .into_iter()
         .flat_map(|pair| [(pair.low, pair.high), (pair.high, pair.low)]);
     let open = directed.filter_map(|(own, other)| {
         let signed = *confirmations.halves(&own, &other, dag).last()?;

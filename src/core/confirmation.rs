@@ -24,7 +24,9 @@
 
 mod abandonment;
 mod branch;
+mod final_trades;
 mod ledger;
+mod pair;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -32,14 +34,16 @@ use core::fmt;
 
 use self::abandonment::Abandonment;
 use self::branch::Branch;
+use self::final_trades::FinalTrades;
 use self::ledger::{Ledger, PairNumber};
+pub use self::pair::{OrderPair, PairTerms};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
 use crate::genesis::Genesis;
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
 use crate::order_log::LogKey;
-use crate::types::{HybridTime, Lots, MarketIndex, OrderId, Side, Ticks};
+use crate::types::{Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks};
 
 /// How many operations of his chain an author's refs are looked up in, counted back from the one
 /// that leans on them. Older proofs are named again. A guess: an hour of a busy node, and a cost
@@ -102,77 +106,6 @@ impl fmt::Display for ConfirmationError {
 
 impl core::error::Error for ConfirmationError {}
 
-/// Two orders, the one with the smaller id first. An order with itself stands for all pairs of it:
-/// they no longer meet if it is abandoned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OrderPair {
-    /// The one with the smaller id.
-    pub low: OrderId,
-    /// The one with the greater id.
-    pub high: OrderId,
-}
-
-impl OrderPair {
-    /// The pair of two orders.
-    pub fn new(first: OrderId, second: OrderId) -> Self {
-        Self {
-            low: first.min(second),
-            high: first.max(second),
-        }
-    }
-
-    /// The order, if it is the pair of an order with itself.
-    pub(crate) fn alone(&self) -> Option<OrderId> {
-        (self.low == self.high).then_some(self.low)
-    }
-
-    /// The other one of the two.
-    pub fn other(&self, order: &OrderId) -> OrderId {
-        if *order == self.low {
-            self.high
-        } else {
-            self.low
-        }
-    }
-}
-
-/// What has been signed about a pair of orders, as matching has to respect it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PairTerms {
-    /// The quantities of the final trades, by their piece.
-    pub complete: Few<Lots>,
-    /// What the owner of the order with the smaller id withholds for the next piece.
-    pub low_half: Lots,
-    /// What the owner of the other one does.
-    pub high_half: Lots,
-    /// The price of the pair; meaningless where nothing was confirmed.
-    pub price: Ticks,
-    /// Whether the two no longer meet.
-    pub declined: bool,
-}
-
-impl PairTerms {
-    /// What an order's owner withholds for the piece that is not complete.
-    pub fn half_of(&self, pair: &OrderPair, order: &OrderId) -> Lots {
-        if *order == pair.low {
-            self.low_half
-        } else {
-            self.high_half
-        }
-    }
-
-    /// The quantity of all final trades of the pair.
-    pub fn completed(&self) -> u64 {
-        let quantities = self.complete.iter().map(|quantity| quantity.0);
-        quantities.fold(0, u64::saturating_add)
-    }
-
-    /// All that an order's owner withholds for the other one.
-    pub fn withheld_of(&self, pair: &OrderPair, order: &OrderId) -> u64 {
-        self.completed().saturating_add(self.half_of(pair, order).0)
-    }
-}
-
 /// A half in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedHalf {
@@ -200,6 +133,7 @@ pub struct Confirmations {
     /// The latest time of each author's operations, in Unix milliseconds.
     latest_ms: Vec<u64>,
     abandonment: Abandonment,
+    final_trades: FinalTrades,
 }
 
 impl Confirmations {
@@ -211,6 +145,7 @@ impl Confirmations {
             awaiting: BTreeSet::new(),
             latest_ms: Vec::new(),
             abandonment: Abandonment::new(genesis.lease_ms),
+            final_trades: FinalTrades::new(),
         }
     }
 
@@ -253,14 +188,19 @@ impl Confirmations {
         self.signed.partners(order, dag)
     }
 
-    /// All pairs about which anything was signed, in the order of their ids.
+    /// All pairs about which anything was signed, in no order.
     pub fn pairs<'a>(&'a self, dag: &'a Dag) -> impl Iterator<Item = OrderPair> + 'a {
         self.signed.pairs(dag)
     }
 
+    /// The digest of all final trades.
+    pub fn final_trades_digest(&self) -> Digest {
+        self.final_trades.digest()
+    }
+
     /// Pairs with a half that its partner may still answer, as far as is known here, or answered
     /// not long ago.
-    pub(crate) fn awaiting<'a>(
+    pub fn awaiting<'a>(
         &'a self,
         dag: &'a Dag,
     ) -> impl Iterator<Item = (MarketIndex, OrderPair)> + 'a {
@@ -288,10 +228,7 @@ impl Confirmations {
             return PairTerms::default();
         };
         let (low, high) = (&*of_low.halves, &*of_high.halves);
-        let mut complete = Few::default();
-        while let Some(quantity) = self.complete_piece(low, high, complete.len()) {
-            complete.push(quantity);
-        }
+        let complete = self.complete(low, high);
         let piece = complete.len();
         let (low_refused, high_refused) =
             (!of_low.refusals.is_empty(), !of_high.refusals.is_empty());
@@ -307,6 +244,12 @@ impl Confirmations {
             price: first.map_or(Ticks(0), |half| half.price),
             declined: low_refused || high_refused,
         }
+    }
+
+    /// The quantities of the pieces that are final.
+    fn complete(&self, low: &[SignedHalf], high: &[SignedHalf]) -> Few<Lots> {
+        let piece = |piece| self.complete_piece(low, high, piece);
+        (0..).map_while(piece).collect()
     }
 
     /// The quantity of a piece, if it is final. Of several halves of a forker that which gives most
@@ -402,6 +345,13 @@ impl Confirmations {
             price: half.price,
         };
         let pair = (&half.own, &half.other);
+        let [mut mine, theirs] = self.signed.both(pair.0, pair.1, dag).unwrap_or_default();
+        let before = self.complete(&mine.halves, &theirs.halves);
+        mine.halves.push(signed_half);
+        let after = self.complete(&mine.halves, &theirs.halves);
+        let orders = OrderPair::new(half.own, half.other);
+        self.final_trades
+            .replace(&orders, half.price, (&before, &after));
         let pair = self.signed.sign(pair, signed_half, dag);
         let partner = dag.owner_of_order(&half.other);
         let partner = partner.expect("the other order is an ancestor");

@@ -36,7 +36,7 @@ use crate::matching::Engine;
 use crate::membership::{Membership, Standing};
 use crate::op::{Action, Body, OPERATION_VERSION, Operation, REFS_MAX, Verified};
 use crate::outputs::Outputs;
-use crate::replica::Replica;
+use crate::replica::{Replica, ReplicaDigests};
 use crate::settlement::{Settlement, SettlementConfig, WaitingTrade};
 use crate::types::{
     AuthorKey, Digest, HybridTime, LinkId, Now, OpId, OpStem, Source, TradeId, Via,
@@ -55,6 +55,10 @@ pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 /// what they confirm, and what is merged with them need not be taken back for them. A guess: some
 /// 50 MB while the store is read.
 const RESTORED_AT_ONCE: usize = 1 << 18;
+
+/// So many actions of a market are hashed at a tick for digests, so that who asks for them does not
+/// wait. A guess: a millisecond at the most, and more than can be merged between two ticks.
+const HASHED_AT_ONCE: usize = 4_096;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
 /// clock is there, instead of refusing. Others date operations up to [`AHEAD_MS`] ahead, and own
@@ -257,6 +261,7 @@ impl<E: Engine> Exchange<E> {
     pub fn handle_restored(&mut self, now: Now, own_chain: OwnChain) {
         self.seen = now;
         self.replica.merge_all();
+        self.replica.prepare_digests(usize::MAX);
         if let Some(mut settlement) = self.settlement.take() {
             settlement.handle_restored(now, &self.scene());
             self.settlement = Some(settlement);
@@ -439,6 +444,7 @@ impl<E: Engine> Exchange<E> {
         self.outputs.extend(gap.map(Output::Gap));
         let changes = self.replica.merge(now.monotonic_ms);
         self.report(changes);
+        self.replica.prepare_digests(HASHED_AT_ONCE);
         self.settle(now);
     }
 
@@ -624,22 +630,6 @@ impl<E: Engine> Exchange<E> {
         self.delivery.forget_link(link);
     }
 
-    /// Digest of all final trades, by the ids of their orders.
-    fn final_trades_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("bitfitech final trades 1");
-        for pair in self.confirmations.pairs(self.dag()) {
-            let terms = self.confirmations.terms(&pair, self.dag());
-            for (piece, quantity) in (0_u32..).zip(&terms.complete) {
-                hasher.update(&pair.low.0);
-                hasher.update(&pair.high.0);
-                hasher.update(&piece.to_be_bytes());
-                hasher.update(&terms.price.0.to_be_bytes());
-                hasher.update(&quantity.0.to_be_bytes());
-            }
-        }
-        Digest(*hasher.finalize().as_bytes())
-    }
-
     /// Own trades that are not final whose ids lie between these.
     pub fn waiting_trades(&self, low: &TradeId, high: &TradeId) -> Vec<WaitingTrade> {
         let settlement = self.settlement.as_ref();
@@ -652,13 +642,19 @@ impl<E: Engine> Exchange<E> {
     pub fn digests(&mut self) -> Digests {
         let changes = self.replica.merge_all();
         self.report(changes);
+        self.replica.prepare_digests(usize::MAX);
+        let ReplicaDigests {
+            book,
+            trades,
+            orders,
+        } = self.replica.digests();
         Digests {
             operations: self.dag().len() as u64,
             set: self.dag().digest(),
-            book: self.replica.books_digest(),
-            trades: self.replica.trades_digest(),
-            final_trades: self.final_trades_digest(),
-            orders: self.replica.orders_digest(),
+            book,
+            trades,
+            final_trades: self.confirmations.final_trades_digest(),
+            orders,
         }
     }
 }

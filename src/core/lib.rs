@@ -54,6 +54,7 @@ pub mod random;
 pub mod rate_limit;
 pub mod replica;
 pub mod seen;
+mod set_hash;
 pub mod settlement;
 pub mod signature;
 pub mod standing;

@@ -29,10 +29,12 @@ use crate::view::{Change, OrderRow};
 
 mod execution;
 mod expulsions;
+mod log_digests;
 mod revision;
 mod tape;
 
 use self::expulsions::{Expulsions, Turn as MemberTurn};
+use self::log_digests::HashedLog;
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
 use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
@@ -47,6 +49,17 @@ struct Undone {
     trades: BTreeMap<Encounter, TapeEntry>,
 }
 
+/// The digests of all markets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaDigests {
+    /// All resting orders.
+    pub book: Digest,
+    /// All trades, tentative and final.
+    pub trades: Digest,
+    /// What became of every order.
+    pub orders: Digest,
+}
+
 /// The operations and all markets of a network.
 pub struct Replica<E> {
     genesis: Digest,
@@ -54,6 +67,8 @@ pub struct Replica<E> {
     lifetimes: Lifetimes,
     expulsions: Expulsions,
     markets: Vec<MarketLog<E>>,
+    /// Of each market.
+    hashed: Vec<HashedLog>,
     orders: OrderTable,
     /// Orders that expire, and those that replaced them.
     mortal: BTreeSet<Slot>,
@@ -74,6 +89,7 @@ impl<E: Engine> Replica<E> {
                 .into_iter()
                 .map(|engine| MarketLog::new(engine, genesis.bucket_ms))
                 .collect(),
+            hashed: genesis.markets.iter().map(|_| HashedLog::new()).collect(),
             orders: OrderTable::new(Dag::new(genesis.bucket_ms, secret)),
             mortal: BTreeSet::new(),
             amendments: BTreeMap::new(),
@@ -126,6 +142,28 @@ impl<E: Engine> Replica<E> {
     /// Digest of the resting orders of one market.
     pub fn book_digest(&self, market: MarketIndex) -> Digest {
         self.markets[usize::from(market.0)].engine.state_hash()
+    }
+
+    /// The digests of all that follows from what was merged.
+    pub fn digests(&self) -> ReplicaDigests {
+        let books = self.markets.iter().map(|market| market.engine.state_hash());
+        let hashed = self.hashed.iter().zip(&self.markets);
+        let (trades, orders): (Vec<Digest>, Vec<Digest>) = hashed
+            .map(|(hashed, market)| hashed.digests(market, &self.orders).into())
+            .unzip();
+        ReplicaDigests {
+            book: digest_of("bitfitech books 1", books),
+            trades: digest_of("bitfitech trades 2", trades),
+            orders: digest_of("bitfitech orders 2", orders),
+        }
+    }
+
+    /// Does some of the work of [`Replica::digests`] in advance: looks at no more than `limit`
+    /// actions of a market.
+    pub fn prepare_digests(&mut self, limit: usize) {
+        for (hashed, market) in self.hashed.iter_mut().zip(&self.markets) {
+            hashed.advance(market, &self.orders, limit);
+        }
     }
 
     /// How many bytes of memory the history takes, about, without the set of operations itself:
@@ -387,6 +425,7 @@ impl<E: Engine> Replica<E> {
         }
         let from = market.log.partition_point(is_before);
         let mark = market.log.at(from).mark();
+        self.hashed[index].truncate(from);
         for at in (from..market.log.len()).rev() {
             let trades = tape_of(&self.orders, &self.markets[index], at);
             undone
@@ -431,6 +470,15 @@ impl<E: Engine> Replica<E> {
         self.execute_from(index, 0);
         actions
     }
+}
+
+/// The digest of one digest for each market.
+fn digest_of(context: &str, of_markets: impl IntoIterator<Item = Digest>) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for digest in of_markets {
+        hasher.update(&digest.0);
+    }
+    Digest(hasher.finalize().into())
 }
 
 /// The market at this place in the genesis.

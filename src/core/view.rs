@@ -254,7 +254,7 @@ pub struct Digests {
     pub trades: Digest,
     /// Final trades only.
     pub final_trades: Digest,
-    /// The status of every order.
+    /// What became of every order.
     pub orders: Digest,
 }
 

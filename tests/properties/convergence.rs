@@ -32,7 +32,7 @@ fn all_nodes_agree_once_they_have_heard_of_everything() {
             .collect();
         assert!(digests.iter().all(|other| *other == digests[0]), "digests");
         assert!(facts.iter().all(|other| *other == facts[0]), "facts");
-        assert_eq!(digests[0].book, facts[0].digests[0]);
+        assert_eq!(digests[0].book, facts[0].digests.book);
         for peer in &network.peers {
             assert_eq!(peer.exchange.delivery().parked_len(), 0);
         }

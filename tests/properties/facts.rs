@@ -6,8 +6,8 @@ use bitfitech_core::confirmation::Confirmations;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::matching::{Engine, Level, Oracle};
 use bitfitech_core::op::Verified;
-use bitfitech_core::replica::Replica;
-use bitfitech_core::types::{Digest, MarketIndex, OpId, OrderId, Side};
+use bitfitech_core::replica::{Replica, ReplicaDigests};
+use bitfitech_core::types::{MarketIndex, OpId, OrderId, Side};
 use bitfitech_core::view::{Change, OrderRow, TradeRow};
 
 use crate::network::MARKETS;
@@ -21,7 +21,7 @@ pub fn markets() -> impl Iterator<Item = MarketIndex> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Of the books, the trades and the orders.
-    pub digests: [Digest; 3],
+    pub digests: ReplicaDigests,
     /// Bids and asks of each market.
     pub levels: Vec<[Vec<Level>; 2]>,
     /// The trades of all markets in order, without what only this node knows.
@@ -37,11 +37,7 @@ impl Facts {
             |market| [Side::Buy, Side::Sell].map(|side| replica.levels(market, side, usize::MAX));
         let orders = replica.orders_between(OrderId::default(), OrderId([0xff; 32]));
         Self {
-            digests: [
-                replica.books_digest(),
-                replica.trades_digest(),
-                replica.orders_digest(),
-            ],
+            digests: replica.digests(),
             levels: markets().map(levels).collect(),
             trades: trades(replica),
             orders: orders.map(|row| OrderRow { late_ms: 0, ..row }).collect(),

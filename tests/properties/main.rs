@@ -16,6 +16,7 @@ mod confirmation;
 mod convergence;
 mod deals;
 mod delivery;
+mod digests;
 mod facts;
 mod fairness;
 mod finality;

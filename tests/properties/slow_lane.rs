@@ -88,6 +88,16 @@ impl Filled {
         actions.sum()
     }
 
+    /// A replica that was given everything at once.
+    pub(crate) fn again(&self) -> Replica<Book> {
+        let mut again = Self::empty();
+        for operation in &self.operations {
+            again.replica.insert(operation, 0);
+        }
+        again.replica.merge_all();
+        again.replica
+    }
+
     /// How many bytes the set of operations takes.
     pub(crate) fn set_bytes(&self) -> usize {
         self.replica.dag().memory_bytes()

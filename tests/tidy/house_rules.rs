@@ -67,6 +67,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "prefetch",
         "rate_limit",
         "seen",
+        "set_hash",
         "standing",
         "supervision",
         "vector_clock",

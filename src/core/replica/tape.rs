@@ -1,4 +1,4 @@
-//! The tape: trades in log order, how they changed, and what users and digests see of them.
+//! The tape: trades in log order, how they changed, and what users see of them.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use super::{Replica, market_index};
 use crate::effect_log::TraceKind;
 use crate::market_log::{LogEntry, MarketLog};
-use crate::matching::{EndReason, Engine, Slot};
+use crate::matching::{Engine, Slot};
 use crate::order_table::OrderTable;
-use crate::types::{Digest, Lots, MarketIndex, OpId, OrderId, Side, Ticks};
+use crate::types::{Lots, MarketIndex, OpId, OrderId, Side, Ticks};
 use crate::view::{
     Change, OrderRow, TradeChange, TradeFacts, TradePosition, TradeRow, TradeStatus,
 };
@@ -183,44 +183,6 @@ impl<E: Engine> Replica<E> {
         revision(TradeStatus::Tentative, amendments)
     }
 
-    /// Digest of all trades in log order, market by market.
-    pub fn trades_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("bitfitech trades 1");
-        for (index, market) in self.markets.iter().enumerate() {
-            hasher.update(&(index as u64).to_be_bytes());
-            for trade in tape(&self.orders, market, 0) {
-                let (maker, taker, piece) = trade.meeting;
-                hasher.update(&self.orders.id(maker).0);
-                hasher.update(&self.orders.id(taker).0);
-                hasher.update(&piece.to_be_bytes());
-                hasher.update(&trade.price.0.to_be_bytes());
-                hasher.update(&trade.quantity.0.to_be_bytes());
-            }
-        }
-        Digest(*hasher.finalize().as_bytes())
-    }
-
-    /// Digest of the status of every order, by id.
-    pub fn orders_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("bitfitech orders 1");
-        for row in self.orders.iter() {
-            hasher.update(&row.order.0);
-            hasher.update(&row.quantity.0.to_be_bytes());
-            hasher.update(&row.filled.0.to_be_bytes());
-            hasher.update(&[row.ended.map_or(0, end_code)]);
-        }
-        Digest(*hasher.finalize().as_bytes())
-    }
-
-    /// Digest of all resting orders, market by market.
-    pub fn books_digest(&self) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("bitfitech books 1");
-        for market in &self.markets {
-            hasher.update(&market.engine.state_hash().0);
-        }
-        Digest(*hasher.finalize().as_bytes())
-    }
-
     /// Everything that a view must know, as if all of it were new: trades in log order, and orders
     /// as they came.
     pub fn snapshot(&self) -> impl Iterator<Item = Change> {
@@ -363,23 +325,4 @@ fn differences(
         });
     }
     reports
-}
-
-/// What an end reason counts as in a digest.
-fn end_code(reason: EndReason) -> u8 {
-    match reason {
-        EndReason::Filled => 1,
-        EndReason::Cancelled => 2,
-        EndReason::Unfilled => 3,
-        EndReason::SelfTrade => 4,
-        EndReason::Replaced => 5,
-        EndReason::KilledUnfilled => 6,
-        EndReason::WouldTake => 7,
-        EndReason::Expired => 8,
-        EndReason::Lapsed => 9,
-        EndReason::NotPlaced => 10,
-        EndReason::Expelled => 11,
-        EndReason::NoMember => 12,
-        EndReason::Abandoned => 13,
-    }
 }
