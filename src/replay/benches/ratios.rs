@@ -11,6 +11,7 @@ mod signed;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::hint::black_box;
 use std::io::{self, Write};
 
 use bitfitech_core::matching::{
@@ -105,9 +106,22 @@ fn fast(file: &Input, look_ahead: bool) -> (f64, usize) {
     })
 }
 
-/// The replica on the same actions: nanoseconds for each measured one, changes reported for each,
-/// and bytes kept of each.
-fn replica(operations: &Operations, file: &Input) -> [f64; 3] {
+/// What the replica took for the same actions.
+struct Replicated {
+    /// Nanoseconds for each of those that are measured.
+    time: f64,
+    /// Changes reported for each.
+    changes: f64,
+    /// Bytes kept of each.
+    bytes: f64,
+    /// Nanoseconds for each action of the file to hash it in advance for digests.
+    hashing: f64,
+    /// Milliseconds for the digests when that is done, and those of the books were made before.
+    digests: f64,
+}
+
+/// The replica on the same actions.
+fn replica(operations: &Operations, file: &Input) -> Replicated {
     let mut replica = operations.replica();
     for number in 0..operations.measured_from {
         operations.apply(number, &mut replica);
@@ -119,9 +133,21 @@ fn replica(operations: &Operations, file: &Input) -> [f64; 3] {
         changes += operations.apply(number, &mut replica);
     }
     let elapsed_ns = thread_time_ns() - started_ns;
-    let measured = (file.actions.len() - file.measured_from) as f64;
     let bytes = replica.memory_bytes() - before;
-    [elapsed_ns as f64, changes as f64, bytes as f64].map(|sum| sum / measured)
+    let done_ns = thread_time_ns();
+    replica.prepare_digests(usize::MAX);
+    let hashed_ns = thread_time_ns();
+    black_box(replica.digests());
+    let made_ns = thread_time_ns();
+    black_box(replica.digests());
+    let measured = (file.actions.len() - file.measured_from) as f64;
+    Replicated {
+        time: elapsed_ns as f64 / measured,
+        changes: changes as f64 / measured,
+        bytes: bytes as f64 / measured,
+        hashing: (hashed_ns - done_ns) as f64 / file.actions.len() as f64,
+        digests: (thread_time_ns() - made_ns) as f64 / 1e6,
+    }
 }
 
 /// Levels spread over the whole range of prices, the two ends in turn, then all cancelled.
@@ -207,15 +233,18 @@ fn main() -> io::Result<()> {
             ahead / quick,
         )?;
         let operations = signed::operations(&file.actions, file.measured_from);
-        let rounds: Vec<[f64; 3]> = (0..ROUNDS).map(|_| replica(&operations, file)).collect();
-        let [time, changes, bytes] = [0, 1, 2].map(|of| rounds.iter().map(|all| all[of]).collect());
+        let rounds: Vec<Replicated> = (0..ROUNDS).map(|_| replica(&operations, file)).collect();
+        let of = |figure: fn(&Replicated) -> f64| median(rounds.iter().map(figure).collect());
         writeln!(
             out,
-            "{:8} replica {:6.1}  changes reported {:.2}  bytes kept {:.0}",
+            "{:8} replica {:6.1}  changes reported {:.2}  bytes kept {:.0}  hashed in advance {:.0}  \
+             then digests {:.1} ms",
             "",
-            median(time),
-            median(changes),
-            median(bytes),
+            of(|it| it.time),
+            of(|it| it.changes),
+            of(|it| it.bytes),
+            of(|it| it.hashing),
+            of(|it| it.digests),
         )?;
     }
     Ok(())
