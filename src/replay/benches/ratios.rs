@@ -237,8 +237,8 @@ fn main() -> io::Result<()> {
         let of = |figure: fn(&Replicated) -> f64| median(rounds.iter().map(figure).collect());
         writeln!(
             out,
-            "{:8} replica {:6.1}  changes reported {:.2}  bytes kept {:.0}  hashed in advance {:.0}  \
-             then digests {:.1} ms",
+            "{:8} replica {:6.1}  changes reported {:.2}  bytes kept {:.0}  \
+             hashed in advance {:.0}  then digests {:.1} ms",
             "",
             of(|it| it.time),
             of(|it| it.changes),
