@@ -36,7 +36,7 @@ use crate::matcher_journal::Journal;
 use crate::matcher_pace::Pace;
 use crate::matcher_sightings::Sightings;
 pub use crate::matcher_sightings::{AskMayWrite, AskPath, OrderPath, Sighting};
-use crate::matcher_submission::{self, Acknowledgement, Submission, Submit};
+use crate::matcher_submission::{self, Acknowledgement, Placing, Submission, Submit};
 use crate::membership;
 use crate::messages::{Answer, ErrorCode, ReplyError};
 use crate::orderbook::Update;
@@ -57,8 +57,9 @@ const MERGE_PAUSE: Duration = Duration::from_millis(10);
 /// Most users who wait for an answer; the next ones are told to try again.
 const WAITING_USERS_MAX: usize = 1_024;
 
-/// With so many own pairs of orders to settle a node lets new orders wait: those that it has would
-/// not be confirmed in time, be refused for that, and match again. A guess: a dozen operations.
+/// With so many own pairs of orders to settle a node lets new orders wait, and nothing else: those
+/// that it has would not be confirmed in time, be refused for that, and match again. A guess: a
+/// dozen operations.
 const BACKLOG_MAX: usize = 512;
 
 /// Operations from a peer, signatures checked.
@@ -360,22 +361,26 @@ impl MatcherActor {
         let may_write = self.exchange.may_write(now).is_ok();
         let fills_one = self.submissions.len() >= ACTIONS_MAX;
         let is_too_soon = now.monotonic_ms < self.pace.orders_from_ms(now) && !fills_one;
-        if !may_write || is_too_soon || self.journal.is_writing() || self.is_behind(now) {
+        if !may_write || is_too_soon || self.journal.is_writing() {
             return;
         }
+        let placing = self.placing(now);
         let (exchange, waiting) = (&mut self.exchange, &mut self.submissions);
-        if let Some((id, users)) = matcher_submission::write_batch(exchange, now, waiting) {
+        if let Some((id, users)) = matcher_submission::write_batch(exchange, now, waiting, placing)
+        {
             let count = users.len();
             tracing::debug!(target: "matcher", "wrote operation {} for {count} users", id.short());
             self.unacknowledged.insert(id, users);
         }
     }
 
-    /// Whether the next user wants to place an order and the node cannot settle those it has.
-    fn is_behind(&self, now: Now) -> bool {
-        let next = self.submissions.front();
-        let places = next.is_some_and(|next| matches!(next.submit, Submit::Place(_)));
-        places && self.exchange.settlement_backlog(now, BACKLOG_MAX) == BACKLOG_MAX
+    /// Whether the node can settle what it has, so that it may place orders.
+    fn placing(&self, now: Now) -> Placing {
+        if self.exchange.settlement_backlog(now, BACKLOG_MAX) == BACKLOG_MAX {
+            Placing::Waits
+        } else {
+            Placing::Open
+        }
     }
 
     /// An own operation is on disk: tells those who wait for it.

@@ -1,7 +1,7 @@
 //! What users want of the matcher: from a request to actions, and from a written operation to the
 //! answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bitfitech_core::board::only_one;
 use bitfitech_core::dag::OpIndex;
@@ -96,6 +96,15 @@ pub(crate) fn lost() -> ReplyError {
     )
 }
 
+/// Whether orders may be placed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placing {
+    /// They may.
+    Open,
+    /// They wait, and what else users want overtakes them: above all, nobody waits to get out.
+    Waits,
+}
+
 /// Writes as many waiting submissions as fit into one operation.
 ///
 /// Returns the operation and who waits for it, or tells those who cannot be served why. `None`
@@ -103,18 +112,33 @@ pub(crate) fn lost() -> ReplyError {
 pub(crate) fn write_batch<E: Engine>(
     exchange: &mut Exchange<E>,
     now: Now,
-    submissions: &mut std::collections::VecDeque<Submission>,
+    submissions: &mut VecDeque<Submission>,
+    placing: Placing,
 ) -> Option<(OpId, Vec<Acknowledgement>)> {
     let mut batch = Batch::default();
-    while let Some(next) = submissions.front() {
+    // How many are passed over.
+    let mut at = 0;
+    while let Some(next) = submissions.get(at) {
+        let waits = match next.submit {
+            Submit::Place(_) => placing == Placing::Waits,
+            // The orders before it are meant too.
+            Submit::CancelAll => at > 0,
+            _ => false,
+        };
+        if waits {
+            at += 1;
+            continue;
+        }
         let is_alone = next.submit.is_alone();
-        if is_alone && !batch.waiting.is_empty() {
+        // What is all is known when everything before it is written.
+        let is_first = is_alone || matches!(next.submit, Submit::CancelAll);
+        if is_first && !batch.waiting.is_empty() {
             break;
         }
         match prepare(exchange, now, &next.submit) {
             Ok((_, actions)) if batch.actions.len() + actions.len() > ACTIONS_MAX => break,
             Ok((intent, actions)) => {
-                let Submission { tell, .. } = submissions.pop_front()?;
+                let Submission { tell, .. } = submissions.remove(at)?;
                 batch.waiting.push((batch.actions.len(), intent, tell));
                 batch.actions.extend(actions);
                 if is_alone {
@@ -122,7 +146,7 @@ pub(crate) fn write_batch<E: Engine>(
                 }
             }
             Err(answer) => {
-                let Submission { tell, .. } = submissions.pop_front()?;
+                let Submission { tell, .. } = submissions.remove(at)?;
                 // A user who no longer waits needs no answer.
                 drop(tell.send(*answer));
             }

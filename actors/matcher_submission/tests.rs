@@ -1,7 +1,5 @@
 //! Two nodes without actors: what users ask for, what is written, and what they are told.
 
-use std::collections::VecDeque;
-
 use bitfitech_core::exchange::Output;
 use bitfitech_core::matching::{Book, Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::Verified;
@@ -85,15 +83,20 @@ impl Node {
             answers.push(answer);
         }
         while !queue.is_empty() {
-            let written = write_batch(&mut self.exchange, self.now, &mut queue);
-            self.pump();
-            for user in written.into_iter().flat_map(|(_, users)| users) {
-                user.tell(&self.exchange);
-            }
+            self.write(&mut queue, Placing::Open);
         }
         let told = answers.into_iter();
         told.map(|mut answer| answer.try_recv().expect("everyone is told"))
             .collect()
+    }
+
+    /// Writes one operation.
+    fn write(&mut self, queue: &mut VecDeque<Submission>, placing: Placing) {
+        let written = write_batch(&mut self.exchange, self.now, queue, placing);
+        self.pump();
+        for user in written.into_iter().flat_map(|(_, users)| users) {
+            user.tell(&self.exchange);
+        }
     }
 
     /// The same for one.
@@ -378,4 +381,42 @@ fn a_second_piece_of_two_orders_is_confirmed_with_the_proof_of_the_first() {
     };
     let confirmed = shown(taker.ask_one(Submit::Confirm(prefix(&second))));
     assert_eq!(confirmed.row.trade, second.row.trade);
+}
+
+#[test]
+fn who_cancels_does_not_wait_for_orders_that_wait() {
+    let mut node = Node::new(1);
+    let mut place = |price| {
+        let placed = node.ask_one(Submit::Place(order(Side::Buy, price)));
+        let Ok(Reply::Place(PlaceReply { order, .. })) = placed else {
+            panic!("{placed:?}");
+        };
+        IdPrefix::parse(&order.to_hex()).expect("it is one")
+    };
+    let (first, second) = (place(10), place(11));
+    let mut answers = Vec::new();
+    let mut queue = VecDeque::new();
+    for submit in [
+        Submit::Cancel(first),
+        Submit::Place(order(Side::Buy, 12)),
+        Submit::CancelAll,
+        Submit::Cancel(second),
+    ] {
+        let (tell, answer) = oneshot::channel();
+        queue.push_back(Submission { submit, tell });
+        answers.push(answer);
+    }
+    let mut told = || -> Vec<bool> {
+        let told = answers.iter_mut().map(|answer| answer.try_recv().is_ok());
+        told.collect()
+    };
+    node.write(&mut queue, Placing::Waits);
+    assert_eq!(told(), [true, false, false, true]);
+    node.write(&mut queue, Placing::Waits);
+    assert_eq!(queue.len(), 2, "what is meant by `all` was not placed yet");
+    node.write(&mut queue, Placing::Open);
+    node.write(&mut queue, Placing::Open);
+    assert_eq!(told(), [false, true, true, false]);
+    let mut orders = node.exchange.replica().orders_of(node.exchange.author());
+    assert!(orders.all(|row| row.ended.is_some()));
 }
