@@ -18,6 +18,7 @@ use crate::head_trie::HeadTrie;
 use crate::matching::{IdTable, Owner, Slot, Tag, TagKey};
 use crate::op::{Body, Operation};
 use crate::order_log::{Position, bucket_of};
+use crate::packed::Row;
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
@@ -33,6 +34,19 @@ pub struct OpIndex(pub u32);
 impl OpIndex {
     fn get(self) -> usize {
         self.0 as usize
+    }
+}
+
+impl Row for OpIndex {
+    type Columns = [u64; 1];
+
+    fn columns(&self) -> Self::Columns {
+        [u64::from(self.0)]
+    }
+
+    fn of([index]: &Self::Columns) -> Self {
+        // It was of this width.
+        Self(*index as u32)
     }
 }
 

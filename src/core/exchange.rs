@@ -475,7 +475,7 @@ impl<E: Engine> Exchange<E> {
             return;
         }
         if let Some(settlement) = &mut self.settlement {
-            settlement.handle_changes(self.seen, &changes);
+            settlement.handle_changes(self.seen, &changes, self.replica.dag());
         }
         let mut unwritten = self.unwritten.iter().rev();
         let confirms = |operation: &Verified| operation.body().counterparts().next().is_some();

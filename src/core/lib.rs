@@ -44,6 +44,7 @@ pub mod membership;
 pub mod node;
 pub mod op;
 pub mod order_log;
+mod order_number;
 mod order_table;
 mod outputs;
 mod packed;

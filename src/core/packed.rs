@@ -45,6 +45,18 @@ impl Row for Lots {
     }
 }
 
+impl Row for u64 {
+    type Columns = [u64; 1];
+
+    fn columns(&self) -> Self::Columns {
+        [*self]
+    }
+
+    fn of([number]: &Self::Columns) -> Self {
+        *number
+    }
+}
+
 /// Nothing, for what is only found or not.
 impl Row for () {
     type Columns = [u64; 0];

@@ -70,6 +70,11 @@ impl<K: Row + Ord, V: Row> PackedMap<K, V> {
         }
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.recent.is_empty() && self.blocks.is_empty()
+    }
+
     /// The value of this key.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
         if let Some(value) = self.recent.get(key) {
@@ -182,18 +187,6 @@ mod tests {
 
         fn of([first, second]: &Self::Columns) -> Self {
             (*first, *second)
-        }
-    }
-
-    impl Row for u64 {
-        type Columns = [u64; 1];
-
-        fn columns(&self) -> Self::Columns {
-            [*self]
-        }
-
-        fn of([number]: &Self::Columns) -> Self {
-            *number
         }
     }
 

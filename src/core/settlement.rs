@@ -18,7 +18,7 @@
 //! Nothing here decides what is valid or what the books are: a node with another policy, or with
 //! none, agrees with all others.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::confirmation::{Confirmations, OrderPair, SignedHalf};
@@ -29,8 +29,10 @@ use crate::replica::{Replica, ShownTrade};
 use crate::types::{AuthorKey, Lots, MarketIndex, Now, OrderId, TradeId};
 use crate::view::{Change, OrderRow, TradeStatus};
 
+mod ends;
 mod watched;
 
+use self::ends::Ends;
 use self::watched::{Pair, Watched};
 
 /// An order that reaches a node this much later than its claimed time is late, in milliseconds.
@@ -148,10 +150,7 @@ pub(crate) struct Settlement {
     own: AuthorKey,
     /// Own orders in the book.
     open: BTreeSet<OrderId>,
-    /// When own orders expire, in Unix milliseconds.
-    expiries: BTreeMap<OrderId, u64>,
-    /// The first own operation that cancels or replaces an own order.
-    endings: BTreeMap<OrderId, OpIndex>,
+    ends: Ends,
     watched: Watched,
     /// Before this time nothing is due without news, on the monotonic clock.
     due_ms: Option<u64>,
@@ -187,8 +186,7 @@ impl Settlement {
             config,
             own,
             open: BTreeSet::new(),
-            expiries: BTreeMap::new(),
-            endings: BTreeMap::new(),
+            ends: Ends::new(),
             watched: Watched::default(),
             due_ms: Some(0),
             news_ms: None,
@@ -234,28 +232,13 @@ impl Settlement {
         index: OpIndex,
         dag: &Dag,
     ) {
-        let is_own = operation.body().author == self.own;
         if now.unix_ms > operation.body().time.unix_ms() + LATE_MS {
             self.last_late_ms = now.monotonic_ms;
         }
-        for (number, action) in (0..).zip(&operation.body().actions) {
-            match action {
-                Action::Place(place) if is_own => {
-                    let order = OrderId::new(&operation.id(), number);
-                    self.expiries
-                        .extend(place.expires_ms.map(|at_ms| (order, at_ms)));
-                }
-                Action::Cancel { order, .. } if is_own => {
-                    self.endings.entry(*order).or_insert(index);
-                }
-                Action::Replace { order, .. } if is_own => {
-                    let new = OrderId::new(&operation.id(), number);
-                    self.endings.entry(*order).or_insert(index);
-                    let inherited = self.expiries.get(order).copied();
-                    self.expiries.extend(inherited.map(|at_ms| (new, at_ms)));
-                }
-                _ => {}
-            }
+        if operation.body().author == self.own {
+            self.ends.handle_own(operation, index, dag);
+        }
+        for action in &operation.body().actions {
             if let (Some(market), Some((own, other))) = (action.market(), action.pair()) {
                 self.watch_own(now, market, OrderPair::new(own, other), dag);
             }
@@ -263,7 +246,7 @@ impl Settlement {
     }
 
     /// The state has changed.
-    pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change]) {
+    pub(crate) fn handle_changes(&mut self, now: Now, changes: &[Change], dag: &Dag) {
         // Whoever's order has come or gone: it may be the next to be overdue.
         self.news_ms.get_or_insert(now.monotonic_ms);
         self.overdue.view = View::Stale;
@@ -271,8 +254,8 @@ impl Settlement {
             match change {
                 Change::Order { row, .. } if row.author == self.own && row.ended.is_none() => {
                     self.open.insert(row.order);
-                    let expires_ms = self.expiries.get(&row.order);
-                    let mortal = expires_ms.map(|at_ms| (*at_ms, row.order));
+                    let expires_ms = self.ends.expires_ms(&row.order, dag);
+                    let mortal = expires_ms.map(|at_ms| (at_ms, row.order));
                     self.mortal.extend(mortal);
                 }
                 Change::Order {
@@ -282,7 +265,7 @@ impl Settlement {
                 | Change::OrderGone(OrderRow { order, .. })
                     if self.open.remove(order) =>
                 {
-                    let expires_ms = self.expiries.get(order).copied();
+                    let expires_ms = self.ends.expires_ms(order, dag);
                     self.mortal.remove(&(expires_ms.unwrap_or(0), *order));
                     self.look_at(now, order);
                 }
@@ -317,7 +300,7 @@ impl Settlement {
         let mut changes = scene.replica.snapshot().filter(is_news).peekable();
         while changes.peek().is_some() {
             let some: Vec<Change> = changes.by_ref().take(CHANGES_AT_ONCE).collect();
-            self.handle_changes(now, &some);
+            self.handle_changes(now, &some, scene.dag);
         }
     }
 
@@ -475,7 +458,7 @@ impl Settlement {
             return Step::Wait(None);
         };
         let is_forked = scene.dag.fork_of(&other_row.author).is_some();
-        if is_forked || !self.may_sign(scene, &own, &other_row) {
+        if is_forked || !self.ends.may_meet(&own, &other_row, scene.dag) {
             return Step::Refuse;
         }
         let is_late = own_row.late_ms.max(other_row.late_ms) > LATE_MS;
@@ -520,18 +503,6 @@ impl Settlement {
         let until_ms = latest_ms.saturating_add(scene.lease_ms);
         let in_ms = (until_ms + 1).saturating_sub(now.unix_ms);
         now.monotonic_ms.saturating_add(in_ms)
-    }
-
-    /// Whether an order may still be spent on another: as long as it is not over, or if the other
-    /// one was known before.
-    fn may_sign<E: Engine>(&self, scene: &Scene<'_, E>, own: &OrderId, other: &OrderRow) -> bool {
-        let known = scene.dag.find_order(&other.order);
-        let was_known = |ending: &OpIndex| known.is_some_and(|known| known < *ending);
-        let in_time = |expires_ms: &u64| {
-            let came_ms = other.time.unix_ms().saturating_add(other.late_ms);
-            came_ms <= expires_ms.saturating_add(LATE_MS)
-        };
-        self.endings.get(own).is_none_or(was_known) && self.expiries.get(own).is_none_or(in_time)
     }
 
     /// An own half that was neither answered nor given back.

@@ -97,6 +97,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "membership",
         "market_log",
         "market_terms",
+        "order_number",
         "order_table",
         "peer_exchange",
         "replica",

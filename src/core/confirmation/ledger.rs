@@ -11,49 +11,10 @@ use alloc::vec::Vec;
 use super::{OrderPair, SignedHalf};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
+use crate::order_number::OrderNumber;
 use crate::packed::Row;
 use crate::packed_map::PackedMap;
 use crate::types::{Lots, OrderId, Ticks};
-
-/// An order by the operation that makes it and the place of its action there: what depends on the
-/// order of arrival, and takes a quarter of an id's memory or less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OrderNumber(u64);
-
-impl OrderNumber {
-    const LEAST: Self = Self(0);
-    const MOST: Self = Self(u64::MAX);
-
-    fn new(operation: OpIndex, index: u8) -> Self {
-        Self(u64::from(operation.0) << 8 | u64::from(index))
-    }
-
-    /// The number of an order whose operation is there.
-    fn find(order: &OrderId, dag: &Dag) -> Option<Self> {
-        Some(Self::new(dag.find_order(order)?, order.index()))
-    }
-
-    fn operation(self) -> OpIndex {
-        // It was of this width.
-        OpIndex((self.0 >> 8) as u32)
-    }
-
-    pub(super) fn id(self, dag: &Dag) -> OrderId {
-        OrderId::new(&dag.id(self.operation()), self.0 as u8)
-    }
-}
-
-impl Row for OrderNumber {
-    type Columns = [u64; 1];
-
-    fn columns(&self) -> Self::Columns {
-        [self.0]
-    }
-
-    fn of([number]: &Self::Columns) -> Self {
-        Self(*number)
-    }
-}
 
 /// Two orders: one and another that its owner may have signed about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,13 +69,14 @@ impl Row for PairNumber {
     type Columns = [u64; 2];
 
     fn columns(&self) -> Self::Columns {
-        [self.own.0, self.other.0]
+        let ([own], [other]) = (self.own.columns(), self.other.columns());
+        [own, other]
     }
 
     fn of([own, other]: &Self::Columns) -> Self {
         Self {
-            own: OrderNumber(*own),
-            other: OrderNumber(*other),
+            own: OrderNumber::of(&[*own]),
+            other: OrderNumber::of(&[*other]),
         }
     }
 }
