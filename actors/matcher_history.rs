@@ -70,11 +70,16 @@ impl Handler<AskHistory> for MatcherActor {
                 Ok(Reply::Trades(views(&self.exchange, rows)))
             }
             Ask::Orders { scope, limit } => {
-                let all = self.exchange.replica().orders_of(self.exchange.author());
-                let is_shown = |row: &OrderRow| scope == OrdersScope::All || row.ended.is_none();
-                let mut rows: Vec<OrderRow> = all.filter(is_shown).collect();
-                rows.sort_unstable_by_key(|row| (row.time, row.order));
-                rows.drain(..rows.len().saturating_sub(limit));
+                let (replica, own) = (self.exchange.replica(), self.exchange.author());
+                let rows = match scope {
+                    OrdersScope::All => replica.newest_orders_of(own, limit),
+                    OrdersScope::Open => {
+                        let mut open: Vec<OrderRow> = replica.open_orders_of(own).collect();
+                        open.sort_unstable_by_key(|row| (row.time, row.order));
+                        open.drain(..open.len().saturating_sub(limit));
+                        open
+                    }
+                };
                 Ok(Reply::Orders(rows))
             }
             Ask::Order(prefix) => any_order(&self.exchange, prefix).map(Reply::Order),

@@ -277,10 +277,8 @@ fn replace_action<E: Engine>(
 
 /// Own orders in the book, at most as many as one operation can cancel.
 fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<OrderRow> {
-    let own = exchange.replica().orders_of(exchange.author());
-    own.filter(|row| row.ended.is_none())
-        .take(ACTIONS_MAX)
-        .collect()
+    let open = exchange.replica().open_orders_of(exchange.author());
+    open.take(ACTIONS_MAX).collect()
 }
 
 /// The one own order in the book that a prefix names.

@@ -417,6 +417,7 @@ fn who_cancels_does_not_wait_for_orders_that_wait() {
     node.write(&mut queue, Placing::Open);
     node.write(&mut queue, Placing::Open);
     assert_eq!(told(), [false, true, true, false]);
-    let mut orders = node.exchange.replica().orders_of(node.exchange.author());
-    assert!(orders.all(|row| row.ended.is_some()));
+    let (replica, author) = (node.exchange.replica(), node.exchange.author());
+    assert_eq!(replica.newest_orders_of(author, 9).len(), 3);
+    assert_eq!(replica.open_orders_of(author).count(), 0);
 }

@@ -7,7 +7,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 
 use crate::chunks::{chunk_bits, partition_point_from_end};
 use crate::packed::{Packed, Row};
@@ -34,6 +34,13 @@ pub(crate) trait Settling: Row {
     }
 }
 
+/// Whether a chunk that is packed has values that are not settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unsettled {
+    None,
+    Some,
+}
+
 #[derive(Clone, Debug)]
 enum Chunk<T> {
     Plain(Vec<T>),
@@ -41,6 +48,7 @@ enum Chunk<T> {
         /// Once more, for whoever looks for the chunk that has a value.
         first: T,
         values: Packed,
+        unsettled: Unsettled,
     },
 }
 
@@ -212,13 +220,39 @@ impl<T: Settling> History<T> {
             };
             let unsettled = values.iter().filter(|value| !value.is_settled());
             // Counted no further than is needed.
-            if unsettled.take(Self::UNSETTLED_MAX + 1).count() > Self::UNSETTLED_MAX {
+            let count = unsettled.take(Self::UNSETTLED_MAX + 1).count();
+            if count > Self::UNSETTLED_MAX {
                 self.plain.push_back(number);
-            } else {
-                let (first, values) = (values[0], Packed::new(values));
-                self.chunks[number as usize] = Chunk::Packed { first, values };
+                continue;
             }
+            self.chunks[number as usize] = Chunk::Packed {
+                first: values[0],
+                values: Packed::new(values),
+                unsettled: match count {
+                    0 => Unsettled::None,
+                    _ => Unsettled::Some,
+                },
+            };
         }
+    }
+
+    /// The numbers in a range whose values are not settled, in order. Whole chunks of the past are
+    /// passed over.
+    pub(crate) fn unsettled(&self, range: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        let end = range.end.min(self.len);
+        let chunks = range.start >> Self::BITS..end.div_ceil(Self::CHUNK_LEN);
+        let has_some = |chunk: &usize| {
+            let unsettled = match &self.chunks[*chunk] {
+                Chunk::Plain(_) => Unsettled::Some,
+                Chunk::Packed { unsettled, .. } => *unsettled,
+            };
+            unsettled == Unsettled::Some
+        };
+        let numbers = chunks.filter(has_some).flat_map(move |chunk| {
+            let of_chunk = chunk << Self::BITS..(chunk + 1) << Self::BITS;
+            range.start.max(of_chunk.start)..end.min(of_chunk.end)
+        });
+        numbers.filter(|number| !self.at(*number).is_settled())
     }
 
     /// How many values come before the first that does not hold, in a list where none after it
@@ -350,6 +384,9 @@ mod tests {
                 prop_assert_eq!(history.len(), model.len());
                 prop_assert_eq!(history.last().map(|it| *it), model.last().copied());
                 prop_assert!(history.get(model.len()).is_none());
+                let range = model.len() / 5..model.len() - model.len() / 7;
+                let unsettled = range.clone().filter(|at| !model[*at].is_settled());
+                prop_assert!(history.unsettled(range).eq(unsettled));
             }
             let same = model.iter().enumerate().all(|(at, value)| *history.at(at) == *value);
             prop_assert!(same);

@@ -119,9 +119,8 @@ impl<E> MarketLog<E> {
     }
 
     /// The seats of an author's orders, in the order of arrival.
-    pub(crate) fn seats_of(&self, owner: Owner) -> impl Iterator<Item = Slot> + '_ {
-        let runs = self.seats_of.get(&owner).into_iter().flatten();
-        runs.cloned().flatten().map(Slot)
+    pub(crate) fn seats_of(&self, owner: Owner) -> &[Range<u32>] {
+        self.seats_of.get(&owner).map_or(&[], Vec::as_slice)
     }
 
     /// When what waits in a lane is due, if anything does.

@@ -247,6 +247,17 @@ impl OrderTable {
         places
     }
 
+    /// Those of these seats whose orders are there and not over.
+    pub(crate) fn open_among(&self, seats: Range<u32>) -> impl Iterator<Item = Slot> + '_ {
+        // Nothing that is open is settled.
+        let maybe = self
+            .seats
+            .unsettled(seats.start as usize..seats.end as usize);
+        let is_open = |slot: &Slot| self.order(*slot).is_some_and(|seat| seat.ended.is_none());
+        // They are within the range.
+        maybe.map(|number| Slot(number as u32)).filter(is_open)
+    }
+
     /// All orders as their operations came.
     pub(crate) fn as_they_came(&self) -> impl DoubleEndedIterator<Item = OrderRow> {
         let seats = (0..self.seats.len()).map(|number| self.seats.at(number));

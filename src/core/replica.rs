@@ -116,15 +116,32 @@ impl<E: Engine> Replica<E> {
         self.orders.between(low, high)
     }
 
-    /// All orders of an author, by market and in the order in which they came.
-    pub fn orders_of(&self, author: AuthorKey) -> impl Iterator<Item = OrderRow> {
-        let owner = self.orders.operations.owner(&author);
-        let markets = self.markets.iter();
-        let seats = markets.flat_map(move |market| {
-            let of_author = owner.map(|owner| market.seats_of(owner));
-            of_author.into_iter().flatten()
+    /// The newest orders of an author by time, at most so many; the newest last. Of each market
+    /// only as many are looked at, those that came last.
+    pub fn newest_orders_of(&self, author: AuthorKey, limit: usize) -> Vec<OrderRow> {
+        let of_markets = self.seats_of(author).flat_map(|seats| {
+            let seats = seats.iter().cloned().flatten().rev();
+            let orders = seats.filter_map(|seat| self.orders.get_at(Slot(seat)));
+            orders.take(limit)
         });
-        seats.filter_map(|seat| self.orders.get_at(seat))
+        let mut rows: Vec<OrderRow> = of_markets.collect();
+        rows.sort_unstable_by_key(|row| (row.time, row.order));
+        rows.drain(..rows.len().saturating_sub(limit));
+        rows
+    }
+
+    /// The orders of an author that are not over, by market and in the order in which they came.
+    pub fn open_orders_of(&self, author: AuthorKey) -> impl Iterator<Item = OrderRow> {
+        let seats = self.seats_of(author).flatten().cloned();
+        let open = seats.flat_map(|seats| self.orders.open_among(seats));
+        open.filter_map(|seat| self.orders.get_at(seat))
+    }
+
+    /// The seats of an author's orders in each market.
+    fn seats_of(&self, author: AuthorKey) -> impl Iterator<Item = &[Range<u32>]> {
+        let owner = self.orders.operations.owner(&author);
+        let markets = owner.map(|owner| self.markets.iter().map(move |it| it.seats_of(owner)));
+        markets.into_iter().flatten()
     }
 
     /// How many orders there have been.

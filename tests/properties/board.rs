@@ -110,9 +110,13 @@ fn check_forgetful(peer: &Peer, small: &Board) {
         }
         assert_eq!(small.own_open_orders(limit), all.own_open_orders(limit));
     }
-    let mut own: Vec<OrderRow> = replica.orders_of(peer.author).collect();
-    own.sort_by_key(|row| (row.time, row.order));
-    assert_eq!(Some(own), all.own_orders(usize::MAX));
+    for limit in [1, 2, 5, usize::MAX] {
+        let own = replica.newest_orders_of(peer.author, limit);
+        assert_eq!(Some(own), all.own_orders(limit));
+    }
+    let mut open: Vec<OrderRow> = replica.open_orders_of(peer.author).collect();
+    open.sort_by_key(|row| (row.time, row.order));
+    assert_eq!(open, all.own_open_orders(usize::MAX));
     let (mut others, mut final_trades) = (0, 0);
     for row in replica.orders_between(OrderId([0; 32]), OrderId([0xff; 32])) {
         let known = small.order(&row.order);
