@@ -87,6 +87,11 @@ impl<T: Copy + Default, Beside: Copy + Default> Slab<T, Beside> {
         self.free.push(slot);
     }
 
+    /// How many values are stored.
+    pub(super) fn len(&self) -> usize {
+        self.free[0].0 as usize - self.free.len()
+    }
+
     /// How many bytes of memory it has asked for.
     pub(super) fn memory_bytes(&self) -> usize {
         let free = self.free.capacity() * size_of::<Slot>();
