@@ -66,7 +66,7 @@ pub(super) fn prefetch(book: &Book, upcoming: &[Action]) {
     }
     let upcoming = &upcoming[..upcoming.len().min(BATCH_MAX)];
     let mut tags = [Tag::default(); BATCH_MAX];
-    let (mut places, mut changes) = (Group::new(), Group::new());
+    let mut changes = Group::new();
     let mut fronts = [Side::Buy, Side::Sell].map(|side| Front::new(book, side));
     let mut step = || fronts.iter_mut().for_each(|front| front.step(book));
     for (number, action) in upcoming.iter().enumerate() {
@@ -74,25 +74,32 @@ pub(super) fn prefetch(book: &Book, upcoming: &[Action]) {
             step();
         }
         // The actions themselves come from far away: so there is time for their tags.
-        let is_place = matches!(action, Action::Place(_));
-        places.add(number, is_place);
-        changes.add(number, !is_place);
+        changes.add(number, !matches!(action, Action::Place(_)));
         tags[number] = book.key.tag(addressed(action));
         book.ids.prefetch(tags[number]);
     }
     find_changes(book, &tags, &mut changes);
     if book.levels.len() >= LEVELS_MIN {
-        let outside = find_places(book, upcoming, &mut places);
-        find_outside(book, upcoming, &outside, &mut places);
-        for &level in places.slots() {
-            book.orders.prefetch(book.levels[level].back);
-        }
+        prefetch_levels(book, upcoming);
     }
     for &slot in changes.slots() {
         let order = &book.orders[slot];
         book.levels.prefetch(order.level());
         book.orders.prefetch(order.next);
         book.orders.prefetch(order.previous);
+    }
+}
+
+/// Asks for the levels where new orders may come to rest, and for the orders at their backs.
+fn prefetch_levels(book: &Book, upcoming: &[Action]) {
+    let mut places = Group::new();
+    for (number, action) in upcoming.iter().enumerate() {
+        places.add(number, matches!(action, Action::Place(_)));
+    }
+    let outside = find_places(book, upcoming, &mut places);
+    find_outside(book, upcoming, &outside, &mut places);
+    for &level in places.slots() {
+        book.orders.prefetch(book.levels[level].back);
     }
 }
 
