@@ -65,7 +65,6 @@ pub struct Book {
     digests: RefCell<DigestCache>,
     /// What is promised of resting orders: those of which anything is are marked.
     promises: BTreeMap<Slot, Promise>,
-    len: usize,
 }
 
 impl Book {
@@ -91,7 +90,6 @@ impl Book {
             undo_records_max,
             digests: RefCell::new(DigestCache::new()),
             promises: BTreeMap::new(),
-            len: 0,
         }
     }
 
@@ -161,7 +159,7 @@ impl Book {
     }
 
     /// Fills an order in part.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self, slot: Slot, quantity: u64) {
         let order = &mut self.orders[slot];
         order.remaining -= quantity;
@@ -228,7 +226,6 @@ impl Book {
         let Handle(before) = core::mem::replace(self.orders.beside_mut(slot), order.handle);
         let record = Record::new(Deed::Rested, slot, tag, u64::from(before));
         self.undo.push(record);
-        self.len += 1;
         slot
     }
 
@@ -271,14 +268,19 @@ impl Book {
         };
         self.orders.free(slot);
         self.ids.remove(tag, slot);
-        self.len -= 1;
         self.digests.get_mut().note_change(side, price);
         self.undo.push(Record::new(deed, slot, tag, price.0));
     }
 
-    fn leave_and_end(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
+    fn leave_and_end(
+        &mut self,
+        slot: Slot,
+        tag: Tag,
+        reason: EndReason,
+        effects: &mut Vec<Effect>,
+    ) {
         effects.push(self.ended(slot, reason));
-        self.leave_silently(slot);
+        self.leave_silently(slot, tag);
     }
 
     #[inline]
@@ -291,11 +293,16 @@ impl Book {
     }
 
     #[inline(always)]
-    fn leave_silently(&mut self, slot: Slot) {
+    fn leave_silently(&mut self, slot: Slot, tag: Tag) {
         if self.orders[slot].is_marked() {
             self.set_promise(slot, Promise::NONE);
         }
-        self.leave(slot, self.key.tag(&self.orders[slot].id));
+        self.leave(slot, tag);
+    }
+
+    /// The tag of the order of a slot.
+    fn tag_of(&self, slot: Slot) -> Tag {
+        self.key.tag(&self.orders[slot].id)
     }
 
     fn reduce(&mut self, slot: Slot, by: u64) {
@@ -368,7 +375,6 @@ impl Book {
         level.add(order.remaining);
         self.ids.insert(record.tag, slot);
         self.digests.get_mut().note_change(order.side(), price);
-        self.len += 1;
     }
 
     fn take_back_rest(&mut self, slot: Slot, tag: Tag) {
@@ -385,7 +391,6 @@ impl Book {
         self.ids.remove(tag, slot);
         self.orders.free(slot);
         self.digests.get_mut().note_change(order.side(), price);
-        self.len -= 1;
     }
 }
 
@@ -455,14 +460,15 @@ impl Engine for Book {
     }
 
     fn set_promised(&mut self, order: &OrderId, promised: Lots) {
-        let Some(slot) = self.slot_of(order, self.key.tag(order)) else {
+        let tag = self.key.tag(order);
+        let Some(slot) = self.slot_of(order, tag) else {
             return;
         };
         let (before, promised) = (self.promise(slot), promised.0);
         let remaining = self.orders[slot].remaining;
         let kept = remaining.min(promised);
         if before.life == Life::Over && kept == 0 {
-            return self.leave_silently(slot);
+            return self.leave_silently(slot, tag);
         }
         if before.life == Life::Over && kept < remaining {
             self.reduce(slot, remaining - kept);
@@ -477,8 +483,9 @@ impl Engine for Book {
     }
 
     fn cancel(&mut self, order: &OrderId, by: Owner, effects: &mut Vec<Effect>) {
-        match self.slot_of_own(order, self.key.tag(order), by) {
-            Ok(slot) => self.cut(slot, EndReason::Cancelled, effects),
+        let tag = self.key.tag(order);
+        match self.slot_of_own(order, tag, by) {
+            Ok(slot) => self.cut(slot, tag, EndReason::Cancelled, effects),
             Err(reason) => effects.push(Effect::Ignored {
                 order: *order,
                 reason,
@@ -495,7 +502,8 @@ impl Engine for Book {
             price,
             quantity,
         } = *replacement;
-        let slot = match self.slot_of_own(&id, self.key.tag(&id), by) {
+        let tag = self.key.tag(&id);
+        let slot = match self.slot_of_own(&id, tag, by) {
             Ok(slot) => slot,
             Err(reason) => return effects.push(Effect::Ignored { order: id, reason }),
         };
@@ -506,9 +514,9 @@ impl Engine for Book {
         let bound = old.filled() + self.kept(slot);
         let only_reduces = price == old_price && total < old.total;
         if total == old.filled() && self.kept(slot) == 0 {
-            self.cut(slot, EndReason::Filled, effects);
+            self.cut(slot, tag, EndReason::Filled, effects);
         } else if total <= old.filled() {
-            self.cut(slot, EndReason::Cancelled, effects);
+            self.cut(slot, tag, EndReason::Cancelled, effects);
         } else if only_reduces && bound == old.total {
             let (order, reason) = (id, IgnoredReason::NotReduced);
             effects.push(Effect::Ignored { order, reason });
@@ -521,12 +529,12 @@ impl Engine for Book {
                 quantity,
             });
         } else if total <= bound {
-            self.cut(slot, EndReason::Cancelled, effects);
+            self.cut(slot, tag, EndReason::Cancelled, effects);
         } else if self.slot_of(&new_id, self.key.tag(&new_id)).is_some() {
             let (order, reason) = (new_id, IgnoredReason::Duplicate);
             effects.push(Effect::Ignored { order, reason });
         } else {
-            self.cut(slot, EndReason::Replaced, effects);
+            self.cut(slot, tag, EndReason::Replaced, effects);
             let new_order = NewOrder {
                 id: new_id,
                 handle: new_handle,
@@ -542,9 +550,10 @@ impl Engine for Book {
     }
 
     fn end(&mut self, order: &OrderId, reason: EndReason, effects: &mut Vec<Effect>) {
-        let slot = self.slot_of(order, self.key.tag(order));
+        let tag = self.key.tag(order);
+        let slot = self.slot_of(order, tag);
         match slot.filter(|slot| self.promise(*slot).life == Life::Open) {
-            Some(slot) => self.cut(slot, reason, effects),
+            Some(slot) => self.cut(slot, tag, reason, effects),
             None => {
                 let (order, reason) = (*order, IgnoredReason::NotResting);
                 effects.push(Effect::Ignored { order, reason });
@@ -625,6 +634,6 @@ impl Engine for Book {
     }
 
     fn len(&self) -> usize {
-        self.len
+        self.ids.len()
     }
 }

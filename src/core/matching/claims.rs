@@ -115,7 +115,11 @@ impl Purse {
     pub(super) fn of(order: &NewOrder, claims: &Claims) -> Self {
         Self {
             open: order.quantity.0,
-            promised: claims.promised(),
+            promised: if claims.is_none() {
+                0
+            } else {
+                claims.promised()
+            },
         }
     }
 

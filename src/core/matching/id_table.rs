@@ -157,6 +157,11 @@ impl IdTable {
         }
     }
 
+    /// How many entries it has.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Whether a look at one line is enough to know that no entry has this tag: mostly so, if none
     /// has.
     #[inline]

@@ -61,10 +61,16 @@ impl Book {
     }
 
     /// Ends an order, but for what is promised of it.
-    pub(super) fn cut(&mut self, slot: Slot, reason: EndReason, effects: &mut Vec<Effect>) {
+    pub(super) fn cut(
+        &mut self,
+        slot: Slot,
+        tag: Tag,
+        reason: EndReason,
+        effects: &mut Vec<Effect>,
+    ) {
         let kept = self.kept(slot);
         if kept == 0 {
-            return self.leave_and_end(slot, reason, effects);
+            return self.leave_and_end(slot, tag, reason, effects);
         }
         let order = self.orders[slot];
         if order.remaining > kept {

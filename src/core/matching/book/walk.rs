@@ -125,7 +125,7 @@ impl Book {
                     self.fill(slot, quantity);
                     break;
                 }
-                self.leave_and_end(slot, EndReason::Filled, effects);
+                self.leave_and_end(slot, self.tag_of(slot), EndReason::Filled, effects);
                 continue;
             }
             if self.prevent(taker, slot, effects) == Walk::Prevented {
@@ -140,7 +140,7 @@ impl Book {
     fn prevent(&mut self, taker: &NewOrder, slot: Slot, effects: &mut Vec<Effect>) -> Walk {
         let is_open = self.promise(slot).life == Life::Open;
         if is_open && taker.self_trade != SelfTrade::CancelNewest {
-            self.cut(slot, EndReason::SelfTrade, effects);
+            self.cut(slot, self.tag_of(slot), EndReason::SelfTrade, effects);
         }
         if taker.self_trade == SelfTrade::CancelOldest {
             Walk::Ended
@@ -275,9 +275,9 @@ impl Book {
                 },
             );
         } else if promise.life == Life::Open {
-            self.leave_and_end(slot, EndReason::Filled, effects);
+            self.leave_and_end(slot, self.tag_of(slot), EndReason::Filled, effects);
         } else {
-            self.leave_silently(slot);
+            self.leave_silently(slot, self.tag_of(slot));
         }
     }
 }
