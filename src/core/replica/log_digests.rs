@@ -21,7 +21,7 @@ use crate::types::Digest;
 const STEP: usize = 1 << 14;
 
 /// So many bytes are collected before they are hashed: short ones cost several times as much.
-const HASHED_AT_ONCE: usize = 1 << 14;
+const BYTES_AT_ONCE: usize = 1 << 14;
 
 /// A hasher, and what it is still to be given.
 #[derive(Clone)]
@@ -42,7 +42,7 @@ impl Stream {
         for part in parts {
             self.pending.extend_from_slice(part);
         }
-        if self.pending.len() >= HASHED_AT_ONCE {
+        if self.pending.len() >= BYTES_AT_ONCE {
             self.flush();
         }
     }
