@@ -57,7 +57,8 @@ pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 const RESTORED_AT_ONCE: usize = 1 << 18;
 
 /// So many actions of a market are hashed at a tick for digests, so that who asks for them does not
-/// wait. A guess: a millisecond at the most, and more than can be merged between two ticks.
+/// wait. A guess: a millisecond, and many times what comes between two ticks, so that a node which
+/// has pulled much is soon done with it.
 const HASHED_AT_ONCE: usize = 4_096;
 
 /// How far beyond [`AHEAD_MS`] the next own operation may be dated for the node to wait until its
