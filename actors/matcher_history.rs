@@ -71,15 +71,12 @@ impl Handler<AskHistory> for MatcherActor {
             }
             Ask::Orders { scope, limit } => {
                 let (replica, own) = (self.exchange.replica(), self.exchange.author());
-                let rows = match scope {
-                    OrdersScope::All => replica.newest_orders_of(own, limit),
-                    OrdersScope::Open => {
-                        let mut open: Vec<OrderRow> = replica.open_orders_of(own).collect();
-                        open.sort_unstable_by_key(|row| (row.time, row.order));
-                        open.drain(..open.len().saturating_sub(limit));
-                        open
-                    }
+                let mut rows: Vec<OrderRow> = match scope {
+                    OrdersScope::All => replica.last_orders_of(own, limit).collect(),
+                    OrdersScope::Open => replica.open_orders_of(own).collect(),
                 };
+                rows.sort_unstable_by_key(|row| (row.time, row.order));
+                rows.drain(..rows.len().saturating_sub(limit));
                 Ok(Reply::Orders(rows))
             }
             Ask::Order(prefix) => any_order(&self.exchange, prefix).map(Reply::Order),

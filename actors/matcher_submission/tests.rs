@@ -76,12 +76,7 @@ impl Node {
 
     /// Lets users ask for this at once; what each is told.
     fn ask(&mut self, wanted: Vec<Submit>) -> Vec<Answer> {
-        let (mut queue, mut answers) = (VecDeque::new(), Vec::new());
-        for submit in wanted {
-            let (tell, answer) = oneshot::channel();
-            queue.push_back(Submission { submit, tell });
-            answers.push(answer);
-        }
+        let (mut queue, answers) = queue_of(wanted);
         while !queue.is_empty() {
             self.write(&mut queue, Placing::Open);
         }
@@ -123,6 +118,15 @@ impl Node {
     fn operations(&self) -> usize {
         self.exchange.dag().len()
     }
+}
+
+/// Users who wait for this, and what they wait for.
+fn queue_of(wanted: Vec<Submit>) -> (VecDeque<Submission>, Vec<oneshot::Receiver<Answer>>) {
+    let submissions = wanted.into_iter().map(|submit| {
+        let (tell, answer) = oneshot::channel();
+        (Submission { submit, tell }, answer)
+    });
+    submissions.unzip()
 }
 
 /// An order for one at this price.
@@ -394,18 +398,12 @@ fn who_cancels_does_not_wait_for_orders_that_wait() {
         IdPrefix::parse(&order.to_hex()).expect("it is one")
     };
     let (first, second) = (place(10), place(11));
-    let mut answers = Vec::new();
-    let mut queue = VecDeque::new();
-    for submit in [
+    let (mut queue, mut answers) = queue_of(vec![
         Submit::Cancel(first),
         Submit::Place(order(Side::Buy, 12)),
         Submit::CancelAll,
         Submit::Cancel(second),
-    ] {
-        let (tell, answer) = oneshot::channel();
-        queue.push_back(Submission { submit, tell });
-        answers.push(answer);
-    }
+    ]);
     let mut told = || -> Vec<bool> {
         let told = answers.iter_mut().map(|answer| answer.try_recv().is_ok());
         told.collect()
@@ -418,6 +416,6 @@ fn who_cancels_does_not_wait_for_orders_that_wait() {
     node.write(&mut queue, Placing::Open);
     assert_eq!(told(), [false, true, true, false]);
     let (replica, author) = (node.exchange.replica(), node.exchange.author());
-    assert_eq!(replica.newest_orders_of(author, 9).len(), 3);
+    assert_eq!(replica.last_orders_of(author, 9).count(), 3);
     assert_eq!(replica.open_orders_of(author).count(), 0);
 }

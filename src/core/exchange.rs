@@ -262,6 +262,7 @@ impl<E: Engine> Exchange<E> {
     pub fn handle_restored(&mut self, now: Now, own_chain: OwnChain) {
         self.seen = now;
         self.replica.merge_all();
+        // Or who asks first would wait for it, and all others with him.
         self.replica.prepare_digests(usize::MAX);
         if let Some(mut settlement) = self.settlement.take() {
             settlement.handle_restored(now, &self.scene());

@@ -24,7 +24,7 @@ use crate::history::{History, Value};
 use crate::matching::{NewOrder, Owner, Slot, Tag};
 use crate::op::{ACTIONS_MAX, Action, Operation};
 use crate::prefetch::prefetch;
-use crate::types::{AuthorKey, Lots, MarketIndex, OrderId};
+use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Ticks};
 use crate::view::{Change, OrderRow};
 
 mod seat;
@@ -132,6 +132,12 @@ impl OrderTable {
     /// The terms of the order at a place, whether it is there or not.
     pub(crate) fn terms(&self, slot: Slot) -> Value<'_, Seat> {
         self.seat(slot)
+    }
+
+    /// The price of an order that rested.
+    pub(crate) fn resting_price(&self, slot: Slot) -> Ticks {
+        let price = self.seat(slot).price();
+        price.expect("an order that rested has a price")
     }
 
     /// The quantity with which an order was placed.
@@ -449,7 +455,7 @@ mod tests {
     use crate::matching::{EndReason, Pricing, SelfTrade, TimeInForce};
     use crate::op::tests::author;
     use crate::op::{Body, OPERATION_VERSION, Place, Verified};
-    use crate::types::{HybridTime, Side, Ticks};
+    use crate::types::{HybridTime, Side};
 
     fn place(quantity: u64) -> Action {
         Action::Place(Place {

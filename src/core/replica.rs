@@ -116,18 +116,17 @@ impl<E: Engine> Replica<E> {
         self.orders.between(low, high)
     }
 
-    /// The newest orders of an author by time, at most so many; the newest last. Of each market
-    /// only as many are looked at, those that came last.
-    pub fn newest_orders_of(&self, author: AuthorKey, limit: usize) -> Vec<OrderRow> {
-        let of_markets = self.seats_of(author).flat_map(|seats| {
+    /// The orders of an author that came last, at most so many of each market.
+    pub fn last_orders_of(
+        &self,
+        author: AuthorKey,
+        limit: usize,
+    ) -> impl Iterator<Item = OrderRow> {
+        self.seats_of(author).flat_map(move |seats| {
             let seats = seats.iter().cloned().flatten().rev();
             let orders = seats.filter_map(|seat| self.orders.get_at(Slot(seat)));
             orders.take(limit)
-        });
-        let mut rows: Vec<OrderRow> = of_markets.collect();
-        rows.sort_unstable_by_key(|row| (row.time, row.order));
-        rows.drain(..rows.len().saturating_sub(limit));
-        rows
+        })
     }
 
     /// The orders of an author that are not over, by market and in the order in which they came.

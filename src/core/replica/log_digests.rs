@@ -97,9 +97,8 @@ impl Prefix {
             match trace.kind {
                 TraceKind::Fill => {
                     let taker = own_id.expect("only what has an order takes");
-                    let price = orders.terms(trace.order).price();
-                    let price = price.expect("an order that rested has a price");
-                    let (piece, price) = (trace.piece.to_be_bytes(), price.0.to_be_bytes());
+                    let price = orders.resting_price(trace.order).0.to_be_bytes();
+                    let piece = trace.piece.to_be_bytes();
                     self.trades.add([&id.0, &taker.0, &piece, &price, &value]);
                     self.orders.add([&[1], &id.0, &value]);
                 }

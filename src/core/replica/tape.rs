@@ -254,10 +254,7 @@ pub(super) fn tape_of<'a, E>(
         action,
         number,
         meeting: (fill.order, action.own, fill.piece),
-        price: orders
-            .terms(fill.order)
-            .price()
-            .expect("an order that rested has a price"),
+        price: orders.resting_price(fill.order),
         quantity: Lots(fill.value()),
         status: market.terms.status(fill.order, action.own, fill.piece),
     })
