@@ -11,6 +11,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
 use core::ops::RangeInclusive;
 
 use crate::chunks::Chunks;
@@ -19,6 +20,7 @@ use crate::matching::{IdTable, Owner, Slot, Tag, TagKey};
 use crate::op::{Body, Operation};
 use crate::order_log::{Position, bucket_of};
 use crate::packed::Row;
+use crate::prefetch::prefetch;
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
@@ -26,6 +28,10 @@ use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry
 mod missing;
 
 pub use missing::MissingPage;
+
+/// So much of what an operation names is asked of memory at once. A guess: more than nearly all
+/// name, and no more than a processor can wait for at a time.
+const PREPARED_MAX: usize = 12;
 
 /// Position of an operation in the order of application, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,6 +246,12 @@ impl Dag {
         self.by_stem.prefetch(tag);
     }
 
+    /// A hint that an operation comes which says that it has this id and author.
+    pub(crate) fn prefetch_coming(&self, id: &OpId, author: &AuthorKey) {
+        self.by_stem.prefetch(self.stem_tag(&id.stem()));
+        self.by_author.prefetch(self.author_tag(author));
+    }
+
     /// An operation with this tag: nearly always the only one.
     pub(crate) fn guess(&self, tag: Tag) -> Option<OpIndex> {
         self.by_stem.find(tag, |_| true).map(|slot| OpIndex(slot.0))
@@ -387,6 +399,7 @@ impl Dag {
     /// # Errors
     /// When it contradicts its ancestors, so that no node will ever apply it.
     pub fn admit(&self, operation: &Operation) -> Result<Admission, AncestryError> {
+        self.prepare(operation);
         if self.find(&operation.id()).is_some() {
             return Ok(Admission::Known);
         }
@@ -405,6 +418,28 @@ impl Dag {
         }
         self.check_ancestry(body)?;
         Ok(Admission::Ready)
+    }
+
+    /// Fetches from memory together what [`Dag::admit`] and [`Dag::insert`] look up, for the
+    /// processor does not have to wait for one before it asks for the next.
+    fn prepare(&self, operation: &Operation) {
+        let body = operation.body();
+        let author = self.author_tag(&body.author);
+        self.by_author.prefetch(author);
+        let named = body.prev.iter().chain(&body.refs).map(OpId::stem);
+        let stems = iter::once(operation.id().stem()).chain(named);
+        let mut tags = [None; PREPARED_MAX];
+        for (tag, stem) in tags.iter_mut().zip(stems.chain(body.counterparts())) {
+            let of_stem = self.stem_tag(&stem);
+            self.by_stem.prefetch(of_stem);
+            *tag = Some(of_stem);
+        }
+        for place in tags.into_iter().flatten().filter_map(|tag| self.guess(tag)) {
+            prefetch(&self.entry(place).time);
+        }
+        if let Some(Slot(chain)) = self.by_author.find(author, |_| true) {
+            prefetch(&self.chains[chain as usize].key);
+        }
     }
 
     /// The rules that tie an operation to its ancestors, which are all here.
@@ -535,7 +570,7 @@ impl Dag {
 
     /// Everything from `index` back to the beginning of its chain.
     pub fn back_from(&self, index: OpIndex) -> impl Iterator<Item = OpIndex> {
-        core::iter::successors(Some(index), |at| self.prev(*at))
+        iter::successors(Some(index), |at| self.prev(*at))
     }
 
     /// The heads of all branches, by author, then by id.

@@ -114,7 +114,7 @@ impl<O: Payload> Gossip<O> {
             config,
             links: BTreeMap::new(),
             seen: Seen::new(now, config.seen, config.secret),
-            trees: Trees::new(config.trees_max),
+            trees: Trees::new(config.trees_max, config.secret),
             recent: Recent::new(),
             missing: MissingTable::default(),
             batch: Vec::new(),
@@ -174,6 +174,12 @@ impl<O: Payload> Gossip<O> {
     ) -> Vec<Arrival> {
         let arrive = |it: &Arriving| self.handle_operation(now, link, *it);
         arriving.iter().map(arrive).collect()
+    }
+
+    /// A hint that this operation is to be handled next.
+    pub(crate) fn prefetch(&self, id: &OpId, author: &AuthorKey) {
+        self.seen.prefetch(id);
+        self.trees.prefetch(Prefix::of(&author.0));
     }
 
     /// As [`Gossip::handle_operations`], for one.

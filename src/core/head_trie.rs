@@ -60,8 +60,11 @@ struct Split<I> {
     depth: usize,
     /// How many heads are below.
     len: usize,
-    /// By digit.
-    children: Vec<(u8, Node<I>)>,
+    /// A bit for each digit that has a child.
+    digits: u16,
+    /// One for each bit, in the order of the digits. Where a child stands is counted, not searched:
+    /// that would read as many lines of memory as it compares.
+    children: Vec<Node<I>>,
 }
 
 impl<I: Copy + Eq> Default for HeadTrie<I> {
@@ -172,19 +175,51 @@ fn leaf_digest(heads: impl Iterator<Item = Head>) -> Digest {
 }
 
 impl<I: Copy + Eq> Split<I> {
+    /// No child yet, for heads that have so many digits in common.
+    fn new(depth: usize, len: usize) -> Self {
+        Self {
+            depth,
+            len,
+            digits: 0,
+            children: Vec::new(),
+        }
+    }
+
     /// The digests of the children.
     fn digests(&mut self, look_up: &impl Fn(I) -> Head) -> impl Iterator<Item = ChildDigest> {
-        let children = self.children.iter_mut();
+        let digits = self.digits;
+        let digits = (0..16).filter(move |digit| digits >> digit & 1 == 1);
+        let children = digits.zip(&mut self.children);
         children.map(|(digit, child)| ChildDigest {
-            digit: *digit,
+            digit,
             digest: child.digest(look_up),
         })
     }
 
-    /// The child with this digit, or where it would stand.
+    /// Where the child with this digit stands, or would stand.
     fn child(&self, digit: u8) -> Result<usize, usize> {
-        self.children
-            .binary_search_by_key(&digit, |(digit, _)| *digit)
+        let bit = 1 << digit;
+        let before = (self.digits & (bit - 1)).count_ones() as usize;
+        if self.digits & bit == 0 {
+            Err(before)
+        } else {
+            Ok(before)
+        }
+    }
+
+    /// Adds the child of a digit that has none.
+    fn add_child(&mut self, digit: u8, child: Node<I>) {
+        let at = self.child(digit).expect_err("the digit is free");
+        self.digits |= 1 << digit;
+        self.children.insert(at, child);
+    }
+
+    /// Takes the child of a digit out.
+    fn remove_child(&mut self, digit: u8) {
+        if let Ok(at) = self.child(digit) {
+            self.digits &= !(1 << digit);
+            self.children.remove(at);
+        }
     }
 }
 
@@ -208,7 +243,7 @@ impl<I: Copy + Eq> Node<I> {
     fn first(&self) -> Option<I> {
         match &self.below {
             Below::Heads(items) => items.first().copied(),
-            Below::Split(split) => split.children.first().and_then(|(_, child)| child.first()),
+            Below::Split(split) => split.children.first().and_then(Self::first),
         }
     }
 
@@ -218,7 +253,7 @@ impl<I: Copy + Eq> Node<I> {
             Below::Heads(items) => items.first().copied(),
             Below::Split(split) => {
                 let at = split.child(head.digit(split.depth)).unwrap_or(0);
-                split.children[at].1.nearest(head)
+                split.children[at].nearest(head)
             }
         }
     }
@@ -235,7 +270,7 @@ impl<I: Copy + Eq> Node<I> {
         };
         let at = split.child(*digit).ok()?;
         match &mut self.below {
-            Below::Split(split) => split.children[at].1.find(path, look_up),
+            Below::Split(split) => split.children[at].find(path, look_up),
             Below::Heads(_) => None,
         }
     }
@@ -278,23 +313,17 @@ impl<I: Copy + Eq> Node<I> {
                 let digit_here = digit_here.expect("what is divided has heads");
                 let here = core::mem::replace(self, Self::leaf(Vec::new()));
                 let alone = Self::leaf(Vec::from([item]));
-                let mut children = Vec::from([(digit_here, here), (head.digit(common), alone)]);
-                children.sort_unstable_by_key(|(digit, _)| *digit);
-                self.below = Below::Split(Box::new(Split {
-                    depth: common,
-                    len,
-                    children,
-                }));
+                let mut split = Split::new(common, len);
+                split.add_child(digit_here, here);
+                split.add_child(head.digit(common), alone);
+                self.below = Below::Split(Box::new(split));
             }
             Below::Split(split) => {
                 split.len += 1;
                 let digit = head.digit(split.depth);
                 match split.child(digit) {
-                    Ok(at) => split.children[at].1.insert(item, head, common, look_up),
-                    Err(at) => {
-                        let alone = Self::leaf(Vec::from([item]));
-                        split.children.insert(at, (digit, alone));
-                    }
+                    Ok(at) => split.children[at].insert(item, head, common, look_up),
+                    Err(_) => split.add_child(digit, Self::leaf(Vec::from([item]))),
                 }
             }
         }
@@ -307,7 +336,7 @@ impl<I: Copy + Eq> Node<I> {
             Below::Heads(items) => items.iter_mut().find(|other| **other == item),
             Below::Split(split) => {
                 let at = split.child(head.digit(split.depth)).ok()?;
-                split.children[at].1.place_of(item, head)
+                split.children[at].place_of(item, head)
             }
         }
     }
@@ -322,19 +351,19 @@ impl<I: Copy + Eq> Node<I> {
             }
             Below::Split(split) => split,
         };
-        let at = split.child(head.digit(split.depth));
-        let at = at.expect("the head is there");
+        let digit = head.digit(split.depth);
+        let at = split.child(digit).expect("the head is there");
         split.len -= 1;
-        split.children[at].1.remove(item, head);
-        if split.children[at].1.len() == 0 {
-            split.children.remove(at);
+        split.children[at].remove(item, head);
+        if split.children[at].len() == 0 {
+            split.remove_child(digit);
         }
         if split.len <= LEAF_HEADS_MAX {
             let mut items = Vec::with_capacity(split.len);
             self.collect(&mut items);
             self.below = Below::Heads(items);
         } else if split.children.len() == 1
-            && let Some((_, child)) = split.children.pop()
+            && let Some(child) = split.children.pop()
         {
             *self = child;
         }
@@ -345,7 +374,7 @@ impl<I: Copy + Eq> Node<I> {
             Below::Heads(items) => into.extend(items),
             Below::Split(split) => {
                 let children = split.children.iter();
-                children.for_each(|(_, child)| child.collect(into));
+                children.for_each(|child| child.collect(into));
             }
         }
     }
@@ -354,8 +383,8 @@ impl<I: Copy + Eq> Node<I> {
         match &self.below {
             Below::Heads(items) => items.capacity() * size_of::<I>(),
             Below::Split(split) => {
-                let below = split.children.iter().map(|(_, child)| child.memory_bytes());
-                let here = split.children.capacity() * size_of::<(u8, Self)>();
+                let below = split.children.iter().map(Self::memory_bytes);
+                let here = split.children.capacity() * size_of::<Self>();
                 size_of::<Split<I>>() + here + below.sum::<usize>()
             }
         }
@@ -368,27 +397,19 @@ fn divide<I: Copy + Eq>(items: &[I], look_up: &impl Fn(I) -> Head) -> Below<I> {
     let heads: Vec<Head> = items.iter().map(|item| look_up(*item)).collect();
     let ends = heads.first().zip(heads.last());
     let depth = ends.map_or(0, |(first, last)| first.common_digits(last));
-    let mut children: Vec<(u8, Node<I>)> = Vec::new();
+    let mut split = Split::new(depth, items.len());
     for (item, head) in items.iter().zip(&heads) {
         let digit = head.digit(depth);
-        match children.last_mut() {
-            Some((
-                last,
-                Node {
-                    below: Below::Heads(items),
-                    ..
-                },
-            )) if *last == digit => {
-                items.push(*item);
+        match split.child(digit) {
+            Ok(at) => {
+                if let Below::Heads(items) = &mut split.children[at].below {
+                    items.push(*item);
+                }
             }
-            _ => children.push((digit, Node::leaf(Vec::from([*item])))),
+            Err(_) => split.add_child(digit, Node::leaf(Vec::from([*item]))),
         }
     }
-    Below::Split(Box::new(Split {
-        depth,
-        len: items.len(),
-        children,
-    }))
+    Below::Split(Box::new(split))
 }
 
 #[cfg(test)]

@@ -65,3 +65,4 @@ pub mod types;
 pub mod vector_clock;
 pub mod view;
 pub mod wire;
+mod word_table;

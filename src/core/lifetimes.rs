@@ -64,6 +64,9 @@ pub(crate) struct Lifetimes {
     leases_due: BTreeSet<(u64, Owner)>,
     /// Orders that expire, by bucket.
     expiries: BTreeMap<u64, Vec<(MarketIndex, Mortal)>>,
+    /// None of both is at an earlier bucket. Every operation asks, and the trees are seldom in the
+    /// caches.
+    earliest: u64,
 }
 
 /// An order that expires.
@@ -95,6 +98,7 @@ impl Lifetimes {
             tenants: Chunks::new(),
             leases_due: BTreeSet::new(),
             expiries: BTreeMap::new(),
+            earliest: u64::MAX,
         }
     }
 
@@ -160,6 +164,7 @@ impl Lifetimes {
         let bucket = self.bucket_of(at_ms);
         let expiring = self.expiries.entry(bucket).or_default();
         expiring.push((market, order));
+        self.earliest = self.earliest.min(bucket);
         self.pass(turns);
     }
 
@@ -182,6 +187,9 @@ impl Lifetimes {
 
     /// The log clock may have passed deadlines.
     fn pass(&mut self, turns: &mut Vec<Turn>) {
+        if self.clock <= self.earliest {
+            return;
+        }
         while let Some(first) = self.expiries.first_entry()
             && *first.key() < self.clock
         {
@@ -199,6 +207,9 @@ impl Lifetimes {
             self.leases_due.remove(&(bucket, owner));
             self.tell(owner, turns);
         }
+        let lease = self.leases_due.first().map(|(bucket, _)| *bucket);
+        let expiry = self.expiries.keys().next().copied();
+        self.earliest = lease.into_iter().chain(expiry).min().unwrap_or(u64::MAX);
     }
 
     /// Tells the logs when an author's orders lapse, as far as that is new or no longer so.
@@ -230,6 +241,7 @@ impl Lifetimes {
         tenant.told = due;
         if let Some(bucket) = coming.filter(|_| !tenant.markets.is_empty()) {
             self.leases_due.insert((bucket, owner));
+            self.earliest = self.earliest.min(bucket);
         }
     }
 }

@@ -333,6 +333,12 @@ impl<E: Engine, G: Gate> Node<E, G> {
         let Some(candidates) = self.read(now, link, pushed.operations) else {
             return Arrival::New;
         };
+        for (id, candidate) in &candidates {
+            // All at once, for little else of a node is as seldom in the caches.
+            let author = G::author(candidate);
+            self.gossip.prefetch(id, &author);
+            self.exchange.dag().prefetch_coming(id, &author);
+        }
         let gossip = &mut self.gossip;
         let with_hops = candidates.into_iter().zip(pushed.hops);
         let news = with_hops.filter_map(|((id, candidate), hops)| {

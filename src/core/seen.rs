@@ -12,10 +12,7 @@
 use core::mem;
 
 use crate::types::{Now, OpId};
-
-mod table;
-
-use table::Table;
+use crate::word_table::{Key, WordTable};
 
 /// Bounds of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +38,8 @@ impl Default for SeenLimits {
 #[derive(Clone, Debug)]
 pub struct Seen<V> {
     limits: SeenLimits,
-    young: Table<V>,
-    old: Table<V>,
+    young: WordTable<OpId, V>,
+    old: WordTable<OpId, V>,
     started_ms: u64,
 }
 
@@ -56,8 +53,8 @@ impl<V> Seen<V> {
                 generation_max,
                 ..limits
             },
-            young: Table::new(secret),
-            old: Table::new(secret),
+            young: WordTable::new(secret),
+            old: WordTable::new(secret),
             started_ms: now.monotonic_ms,
         }
     }
@@ -83,6 +80,12 @@ impl<V> Seen<V> {
         }
     }
 
+    /// A hint that an id will be looked for.
+    pub fn prefetch(&self, id: &OpId) {
+        self.young.prefetch(id.first_word());
+        self.old.prefetch(id.first_word());
+    }
+
     /// Whether an id is remembered.
     pub fn contains(&self, id: &OpId) -> bool {
         self.get(id).is_some()
@@ -104,7 +107,8 @@ impl<V> Seen<V> {
 
     /// All values, to be changed.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.young.values_mut().chain(self.old.values_mut())
+        let all = self.young.iter_mut().chain(self.old.iter_mut());
+        all.map(|(_, value)| value)
     }
 
     /// How many ids are remembered: at most two generations.

@@ -11,12 +11,12 @@
 //! Authors live in two generations, as ids do in [`crate::seen`]: who wrote lately is in the young
 //! one, and when that is full, the old one is forgotten. The price of forgetting is one flood.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 
 use super::passage::{SLOTS_MAX, Slots};
 use crate::wire::Prefix;
+use crate::word_table::WordTable;
 
 /// What a node knows of an author's tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,18 +87,24 @@ impl Tree {
 #[derive(Clone, Debug)]
 pub(super) struct Trees {
     generation_max: usize,
-    young: BTreeMap<Prefix, Tree>,
-    old: BTreeMap<Prefix, Tree>,
+    young: WordTable<Prefix, Tree>,
+    old: WordTable<Prefix, Tree>,
 }
 
 impl Trees {
-    /// No trees. A generation holds at least one.
-    pub(super) fn new(generation_max: usize) -> Self {
+    /// No trees. A generation holds at least one. The secret keeps authors from choosing keys that
+    /// are slow to find.
+    pub(super) fn new(generation_max: usize, secret: u64) -> Self {
         Self {
             generation_max: generation_max.max(1),
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
+            young: WordTable::new(secret),
+            old: WordTable::new(secret),
         }
+    }
+
+    /// A hint that the tree of an author will be looked for.
+    pub(super) fn prefetch(&self, author: Prefix) {
+        self.young.prefetch(&author.0);
     }
 
     /// A known author's tree.
@@ -111,21 +117,22 @@ impl Trees {
 
     /// The tree of an author who has written something: remembered from now on.
     pub(super) fn of_writer(&mut self, author: Prefix) -> &mut Tree {
-        if !self.young.contains_key(&author) {
+        if self.young.get(&author).is_none() {
             let known = self.old.remove(&author).unwrap_or_default();
             if self.young.len() >= self.generation_max {
-                self.old = mem::take(&mut self.young);
+                mem::swap(&mut self.old, &mut self.young);
+                self.young.clear();
             }
             self.young.insert(author, known);
         }
-        self.young.entry(author).or_default()
+        self.young.get_mut(&author).expect("it was just put in")
     }
 
     /// A link is gone. Whose operations it brought, and which link stands in.
     pub(super) fn forget_slot(&mut self, slot: u32) -> Vec<(Prefix, u32)> {
         let gone = Some(slot as u8);
         let mut orphans = Vec::new();
-        let all = self.young.iter_mut().chain(&mut self.old);
+        let all = self.young.iter_mut().chain(self.old.iter_mut());
         for (author, tree) in all {
             tree.lazy.remove(Some(slot));
             if tree.stand_in == gone {
@@ -136,12 +143,17 @@ impl Trees {
                 orphans.extend(tree.parent.map(|stand_in| (*author, stand_in.into())));
             }
         }
+        orphans.sort_unstable();
         orphans
     }
 
     /// All of them, those first who wrote lately.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Prefix, &Tree)> {
-        self.young.iter().chain(&self.old)
+        [&self.young, &self.old].into_iter().flat_map(|generation| {
+            let mut trees: Vec<_> = generation.iter().collect();
+            trees.sort_unstable_by_key(|(author, _)| *author);
+            trees
+        })
     }
 
     /// How many authors are known: at most two generations.
@@ -162,7 +174,7 @@ mod tests {
 
     #[test]
     fn when_the_parent_goes_the_one_before_stands_in() {
-        let mut trees = Trees::new(4);
+        let mut trees = Trees::new(4, 9);
         let tree = trees.of_writer(author(1));
         tree.adopt(Some(3));
         tree.adopt(Some(5));
@@ -202,7 +214,7 @@ mod tests {
         fn the_table_is_bounded_and_keeps_who_wrote_lately(
             writers in vector(0..20_u8, 1..200),
         ) {
-            let mut trees = Trees::new(4);
+            let mut trees = Trees::new(4, 9);
             for (at, writer) in writers.iter().enumerate() {
                 trees.of_writer(author(*writer)).parent = Some(*writer);
                 prop_assert!(trees.len() <= 8);

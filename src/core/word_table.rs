@@ -1,14 +1,16 @@
-//! A small table by operation id: one look at eight bytes, then one at the entry.
+//! A small table by ids or beginnings of ids: one look at eight bytes, then one at the entry.
 //!
 //! Entries stand in a list without gaps; a hash table of their places finds them. The hash
-//! multiplies the first word of the id with a secret (Dietzfelbinger and others, "A reliable
+//! multiplies the first word of the key with a secret (Dietzfelbinger and others, "A reliable
 //! randomized algorithm for the closest-pair problem", 1997): whoever does not know it cannot
-//! choose ids that meet more often than by chance.
+//! choose keys that meet more often than by chance.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::prefetch::prefetch;
 use crate::types::OpId;
+use crate::wire::Prefix;
 
 /// The first number of places, as a power of two.
 const FIRST_BITS: u32 = 4;
@@ -20,18 +22,36 @@ struct Place {
     number: u32,
 }
 
-/// Values by id.
+/// What values are found by.
+pub(crate) trait Key: Copy + Eq {
+    /// All that the hash looks at.
+    fn first_word(&self) -> &[u8; 8];
+}
+
+impl Key for OpId {
+    fn first_word(&self) -> &[u8; 8] {
+        self.0.first_chunk().expect("an id has 32 bytes")
+    }
+}
+
+impl Key for Prefix {
+    fn first_word(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+/// Values by key.
 #[derive(Clone, Debug)]
-pub(super) struct Table<V> {
+pub(crate) struct WordTable<K, V> {
     factor: u64,
     bits: u32,
     /// At most half of them are taken; a search ends at a free one.
     places: Vec<Place>,
-    entries: Vec<(OpId, V)>,
+    entries: Vec<(K, V)>,
 }
 
-impl<V> Table<V> {
-    pub(super) fn new(secret: u64) -> Self {
+impl<K: Key, V> WordTable<K, V> {
+    pub(crate) fn new(secret: u64) -> Self {
         Self {
             factor: secret | 1,
             bits: FIRST_BITS,
@@ -40,57 +60,68 @@ impl<V> Table<V> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn get(&self, id: &OpId) -> Option<&V> {
-        let at = self.find(id)?;
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        let at = self.find(key)?;
         Some(&self.entries[self.entry_at(at)].1)
     }
 
-    pub(super) fn get_mut(&mut self, id: &OpId) -> Option<&mut V> {
-        let at = self.find(id)?;
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.find(key)?;
         let entry = self.entry_at(at);
         Some(&mut self.entries[entry].1)
     }
 
-    /// The value of some id that begins so: its first bytes are all that the hash looks at.
-    pub(super) fn get_prefix_mut(&mut self, prefix: &[u8; 8]) -> Option<&mut V> {
+    /// The value of some key that begins so: its first bytes are all that the hash looks at.
+    pub(crate) fn get_prefix_mut(&mut self, prefix: &[u8; 8]) -> Option<&mut V> {
         let tag = self.tag(prefix);
-        let at = self.find_where(tag, |id| id.0.starts_with(prefix))?;
+        let at = self.find_where(tag, |key| key.first_word() == prefix)?;
         let entry = self.entry_at(at);
         Some(&mut self.entries[entry].1)
     }
 
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        self.entries.iter_mut().map(|(_, value)| value)
+    /// All keys and values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    /// Sets the value of an id.
-    pub(super) fn insert(&mut self, id: OpId, value: V) {
-        if let Some(old) = self.get_mut(&id) {
+    /// All keys and values, these to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// A hint that a key which begins so will be looked for.
+    pub(crate) fn prefetch(&self, first_word: &[u8; 8]) {
+        prefetch(&self.places[self.home(self.tag(first_word))]);
+    }
+
+    /// Sets the value of a key.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if let Some(old) = self.get_mut(&key) {
             *old = value;
             return;
         }
         if self.entries.len() * 2 >= self.places.len() {
             self.grow();
         }
-        self.entries.push((id, value));
+        self.entries.push((key, value));
         let number = u32::try_from(self.entries.len()).expect("the memory is bounded");
-        let tag = self.tag(beginning(&id));
+        let tag = self.tag(key.first_word());
         self.put(Place { tag, number });
     }
 
-    /// Takes an id out.
-    pub(super) fn remove(&mut self, id: &OpId) -> Option<V> {
-        let at = self.find(id)?;
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.find(key)?;
         let entry = self.entry_at(at);
         self.close_gap(at);
         let (_, value) = self.entries.swap_remove(entry);
         if let Some((moved, _)) = self.entries.get(entry) {
             let old_number = self.entries.len() as u32 + 1;
-            let tag = self.tag(beginning(moved));
+            let tag = self.tag(moved.first_word());
             let mut at = self.home(tag);
             while self.places[at].number != old_number {
                 at = self.next(at);
@@ -101,7 +132,7 @@ impl<V> Table<V> {
     }
 
     /// Forgets everything, and most of the memory too.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         let secret = self.factor;
         *self = Self::new(secret);
     }
@@ -118,13 +149,13 @@ impl<V> Table<V> {
         (at + 1) & (self.places.len() - 1)
     }
 
-    /// The place of an id.
-    fn find(&self, id: &OpId) -> Option<usize> {
-        self.find_where(self.tag(beginning(id)), |other| other == id)
+    /// The place of a key.
+    fn find(&self, key: &K) -> Option<usize> {
+        self.find_where(self.tag(key.first_word()), |other| other == key)
     }
 
-    /// The place of an id with this tag that is the right one.
-    fn find_where(&self, tag: u32, is_right: impl Fn(&OpId) -> bool) -> Option<usize> {
+    /// The place of a key with this tag that is the right one.
+    fn find_where(&self, tag: u32, is_right: impl Fn(&K) -> bool) -> Option<usize> {
         let mut at = self.home(tag);
         loop {
             let place = self.places[at];
@@ -177,11 +208,6 @@ impl<V> Table<V> {
     }
 }
 
-/// What the hash looks at.
-fn beginning(id: &OpId) -> &[u8; 8] {
-    id.0.first_chunk().expect("an id has 32 bytes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +228,7 @@ mod tests {
             secret in any::<u64>(),
             steps in vector((any::<bool>(), 0..60_u8), 0..300),
         ) {
-            let mut table = Table::new(secret);
+            let mut table = WordTable::new(secret);
             let mut map = BTreeMap::new();
             for (step, (inserts, number)) in steps.into_iter().enumerate() {
                 if inserts {
