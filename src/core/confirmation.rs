@@ -124,14 +124,30 @@ pub struct SignedHalf {
 /// Whose silence gives a half back, when, and which half of which pair.
 type Awaiting = (Owner, u64, MarketIndex, PairNumber);
 
+/// What was heard of an author.
+#[derive(Clone, Copy)]
+struct Heard {
+    /// The latest time of his operations, in Unix milliseconds.
+    latest_ms: u64,
+    /// No half awaits his answer until an earlier time. Every operation is asked, and the tree of
+    /// all that is awaited is seldom in the caches.
+    awaited_ms: u64,
+}
+
+impl Heard {
+    const NOTHING: Self = Self {
+        latest_ms: 0,
+        awaited_ms: u64::MAX,
+    };
+}
+
 /// All halves and refusals of the set.
 pub struct Confirmations {
     answer_ms: u64,
     signed: Ledger,
     /// Halves that an operation of their partner dated later than this gives back.
     awaiting: BTreeSet<Awaiting>,
-    /// The latest time of each author's operations, in Unix milliseconds.
-    latest_ms: Vec<u64>,
+    heard: Vec<Heard>,
     abandonment: Abandonment,
     final_trades: FinalTrades,
 }
@@ -143,7 +159,7 @@ impl Confirmations {
             answer_ms: u64::from(genesis.answer_ms),
             signed: Ledger::new(),
             awaiting: BTreeSet::new(),
-            latest_ms: Vec::new(),
+            heard: Vec::new(),
             abandonment: Abandonment::new(genesis.lease_ms),
             final_trades: FinalTrades::new(),
         }
@@ -211,7 +227,7 @@ impl Confirmations {
     /// How many bytes of memory it takes, about.
     pub fn memory_bytes(&self) -> usize {
         let awaiting = self.awaiting.len() * size_of::<Awaiting>() * 3 / 2;
-        let latest = self.latest_ms.capacity() * size_of::<u64>();
+        let latest = self.heard.capacity() * size_of::<Heard>();
         self.signed.memory_bytes() + awaiting + latest + self.abandonment.memory_bytes()
     }
 
@@ -294,7 +310,8 @@ impl Confirmations {
 
     /// The latest time of an author's operations, in Unix milliseconds.
     pub fn latest_of(&self, author: Owner) -> u64 {
-        self.latest_ms.get(author.0 as usize).copied().unwrap_or(0)
+        let heard = self.heard.get(author.0 as usize);
+        heard.map_or(0, |heard| heard.latest_ms)
     }
 
     /// Takes an applied operation in; the pairs whose terms it may have changed.
@@ -358,7 +375,18 @@ impl Confirmations {
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {
             self.awaiting.insert((partner, until_ms, half.market, pair));
+            let heard = self.heard_mut(partner, dag);
+            heard.awaited_ms = heard.awaited_ms.min(until_ms);
         }
+    }
+
+    fn heard_mut(&mut self, author: Owner, dag: &Dag) -> &mut Heard {
+        let at = author.0 as usize;
+        if self.heard.len() <= at {
+            let authors = dag.author_count().max(at + 1);
+            self.heard.resize(authors, Heard::NOTHING);
+        }
+        &mut self.heard[at]
     }
 
     /// An author has written: halves that he can no longer answer are given back.
@@ -368,23 +396,20 @@ impl Confirmations {
         time_ms: u64,
         dag: &Dag,
     ) -> BTreeSet<(MarketIndex, OrderPair)> {
-        let at = author.0 as usize;
-        if self.latest_ms.len() <= at {
-            self.latest_ms.resize(dag.author_count().max(at + 1), 0);
-        }
-        self.latest_ms[at] = self.latest_ms[at].max(time_ms);
+        let heard = self.heard_mut(author, dag);
+        heard.latest_ms = heard.latest_ms.max(time_ms);
         let mut given_back = BTreeSet::new();
-        while let Some(next) = self
-            .awaiting
-            .range((author, 0, MarketIndex(0), PairNumber::LEAST)..)
-            .next()
-        {
-            let (partner, until_ms, market, pair) = *next;
-            if partner != author || until_ms >= time_ms {
-                break;
+        while self.heard_mut(author, dag).awaited_ms < time_ms {
+            let from = (author, 0, MarketIndex(0), PairNumber::LEAST);
+            let next = self.awaiting.range(from..).next().copied();
+            let next = next.filter(|(partner, ..)| *partner == author);
+            let awaited_ms = next.map_or(u64::MAX, |(_, until_ms, ..)| until_ms);
+            self.heard_mut(author, dag).awaited_ms = awaited_ms;
+            if let Some(next) = next.filter(|_| awaited_ms < time_ms) {
+                self.awaiting.remove(&next);
+                let (_, _, market, pair) = next;
+                given_back.insert((market, pair.orders(dag)));
             }
-            self.awaiting.remove(&(partner, until_ms, market, pair));
-            given_back.insert((market, pair.orders(dag)));
         }
         given_back
     }

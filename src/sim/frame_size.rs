@@ -1,6 +1,6 @@
 //! How many bytes a frame has on a real wire, without writing them.
 
-use bitfitech_core::wire::{Frame, Page, Payload};
+use bitfitech_core::wire::{Frame, Page, Payload, Prefix};
 
 use crate::parcel::Parcel;
 
@@ -36,10 +36,22 @@ pub fn push_bytes(sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     HEADER_BYTES + 1 + list_bytes(sizes) + bin_header(hops) + hops
 }
 
-/// Bytes of a frame.
+/// Bytes of a list of beginnings of ids, which is one byte string.
+fn prefixes_bytes(count: usize) -> usize {
+    let length = count * size_of::<Prefix>();
+    bin_header(length) + length
+}
+
+/// Bytes of a frame. Of the kinds that make up nearly all it is reckoned, as writing them takes
+/// longer than much else of a simulation.
 pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
     let plain: Frame = match frame {
         Frame::Ops(pushed) => return push_bytes(pushed.operations.iter().map(Payload::size_bytes)),
+        Frame::Announce(announce) => {
+            let hops = announce.hops.len();
+            let ids = prefixes_bytes(announce.ids.len());
+            return HEADER_BYTES + 1 + ids + bin_header(hops) + hops;
+        }
         Frame::Page(page) => {
             let empty = Frame::Page(Page {
                 request: page.request,
@@ -59,7 +71,6 @@ pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
         Frame::GetBranches(value) => Frame::GetBranches(value.clone()),
         Frame::Branches(value) => Frame::Branches(value.clone()),
         Frame::Want(value) => Frame::Want(value.clone()),
-        Frame::Announce(value) => Frame::Announce(value.clone()),
         Frame::Prune(value) => Frame::Prune(value.clone()),
         Frame::Graft(value) => Frame::Graft(value.clone()),
         Frame::GetPeers(value) => Frame::GetPeers(*value),
@@ -75,7 +86,7 @@ fn encoded_bytes(frame: &Frame) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitfitech_core::wire::Ops;
+    use bitfitech_core::wire::{Announce, Ops};
 
     #[test]
     fn sizes_are_those_of_the_encoding() {
@@ -93,6 +104,22 @@ mod tests {
                     "{count} of {size}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn announcements_have_the_size_of_their_encoding() {
+        for count in [0, 1, 15, 31, 32, 200, 256] {
+            let announce = Announce {
+                ids: vec![Prefix([9; 8]); count],
+                hops: vec![2; count],
+            };
+            let reckoned = frame_bytes(&Frame::Announce(announce.clone()));
+            assert_eq!(
+                reckoned,
+                encoded_bytes(&Frame::Announce(announce)),
+                "{count}"
+            );
         }
     }
 }

@@ -30,6 +30,7 @@ mod network;
 mod order;
 mod priority;
 mod promises;
+mod refusals;
 mod refuted;
 mod restart;
 mod scenario;

@@ -32,7 +32,7 @@ pub(crate) struct Seat {
     pub(super) index: u8,
     pub(crate) side: Side,
     pub(super) price_kind: PriceKind,
-    pub(super) time_in_force: TimeInForce,
+    pub(crate) time_in_force: TimeInForce,
     pub(super) self_trade: SelfTrade,
     pub(super) ended: Option<EndReason>,
     /// Whether the order is there.

@@ -2,7 +2,8 @@
 //!
 //! Mostly nothing is. A half is signed for a trade that its owner's replica shows, so nearly always
 //! it names just that trade, with its quantity, and then matching with it and without it does the
-//! same. Only then is nothing undone; [`Revision::back_to`] decides. Still the engine was told of
+//! same. So does a refusal of two orders that do not trade. Only then is nothing undone;
+//! [`Revision::back_to`] decides. Still the engine was told of
 //! no promise when the maker came to rest. That shows only if something is inserted between the two
 //! orders; then what lies behind is undone anyway, and the promises of makers before that place are
 //! renewed before it is done again ([`Replica::renew_promises`]).
@@ -14,7 +15,7 @@ use super::Replica;
 use super::tape::{TapeEntry, tape_of};
 use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry, Reach};
-use crate::matching::{EndReason, Engine, Slot};
+use crate::matching::{EndReason, Engine, Slot, TimeInForce};
 use crate::order_log::Position;
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
@@ -178,8 +179,18 @@ impl<E: Engine> Replica<E> {
             let next = u32::try_from(expected.len()).expect("pieces are numbered by 32 bits");
             expected.push((next, rest));
         }
-        let differs = expected != pieces || old.declined != terms.declined || weighs(taker);
+        let declines = old.declined != terms.declined;
+        let declines = declines && (!pieces.is_empty() || self.stays_aside(taker));
+        let differs = expected != pieces || declines || weighs(taker);
         differs.then_some(taker_standing.entry)
+    }
+
+    /// Whether an order may have stayed out of the book for another that it did not trade with.
+    /// All other orders do the same whether they are declined what they did not get or not: they
+    /// only take less of what is opposite, and who is killed for that there was too little is
+    /// killed all the more.
+    fn stays_aside(&self, taker: Slot) -> bool {
+        self.orders.terms(taker).time_in_force == TimeInForce::PostOnly
     }
 
     /// Whether the action of an order did not place it.
