@@ -112,6 +112,29 @@ impl Row for SlotPair {
     }
 }
 
+/// A set of orders, with one bit for each that there is.
+#[derive(Default)]
+struct Orders(Vec<u64>);
+
+impl Orders {
+    fn insert(&mut self, Slot(number): Slot) {
+        let word = number as usize / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (number % 64);
+    }
+
+    fn has(&self, Slot(number): Slot) -> bool {
+        let word = self.0.get(number as usize / 64);
+        word.is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<u64>()
+    }
+}
+
 /// The terms of one market.
 pub(crate) struct MarketTerms {
     /// By maker, then taker.
@@ -120,8 +143,9 @@ pub(crate) struct MarketTerms {
     others: BTreeMap<SlotPair, PairTerms>,
     /// Taker, then maker, of all pairs.
     makers_of: PackedMap<SlotPair, ()>,
-    /// One bit for each order, set where it is one of a pair: most orders are not.
-    paired: Vec<u64>,
+    /// Orders that are the maker of a pair, and those that are the taker of one: most are neither.
+    makers: Orders,
+    takers: Orders,
     /// Orders that are abandoned: they enter no book.
     abandoned: BTreeSet<Slot>,
     /// Staged, but for what waits for the slow lane.
@@ -135,7 +159,8 @@ impl MarketTerms {
             pairs: PackedMap::new(),
             others: BTreeMap::new(),
             makers_of: PackedMap::new(),
-            paired: Vec::new(),
+            makers: Orders::default(),
+            takers: Orders::default(),
             abandoned: BTreeSet::new(),
             incoming: BTreeMap::new(),
         }
@@ -143,6 +168,9 @@ impl MarketTerms {
 
     /// The terms of a pair, if there are any.
     pub(crate) fn get(&self, maker: Slot, taker: Slot) -> Option<PairTerms> {
+        if !self.makers.has(maker) || !self.takers.has(taker) {
+            return None;
+        }
         let pair = SlotPair(maker, taker);
         Some(self.terms(pair, self.pairs.get(&pair)?))
     }
@@ -187,24 +215,13 @@ impl MarketTerms {
         if self.makers_of.get(&turned).is_none() {
             self.makers_of.insert(turned, ());
         }
-        for Slot(number) in [maker, taker] {
-            let word = number as usize / 64;
-            if self.paired.len() <= word {
-                self.paired.resize(word + 1, 0);
-            }
-            self.paired[word] |= 1 << (number % 64);
-        }
-    }
-
-    /// Whether an order has terms with any other.
-    fn is_paired(&self, order: Slot) -> bool {
-        let word = self.paired.get(order.0 as usize / 64);
-        word.is_some_and(|word| word >> (order.0 % 64) & 1 == 1)
+        self.makers.insert(maker);
+        self.takers.insert(taker);
     }
 
     /// The orders that a taker has terms with, in no order.
     pub(crate) fn makers(&self, taker: Slot) -> Vec<Slot> {
-        if !self.is_paired(taker) {
+        if !self.takers.has(taker) {
             return Vec::new();
         }
         let (low, high) = SlotPair::all_of(taker);
@@ -214,7 +231,7 @@ impl MarketTerms {
 
     /// The orders that a maker has terms with, and the terms, in no order.
     pub(crate) fn takers(&self, maker: Slot) -> Vec<(Slot, PairTerms)> {
-        if !self.is_paired(maker) {
+        if !self.makers.has(maker) {
             return Vec::new();
         }
         let (low, high) = SlotPair::all_of(maker);
@@ -236,12 +253,12 @@ impl MarketTerms {
     pub(crate) fn memory_bytes(&self) -> usize {
         let pairs = self.pairs.memory_bytes() + self.makers_of.memory_bytes();
         let others = self.others.len() * size_of::<(SlotPair, PairTerms)>() * 3 / 2;
-        pairs + others + self.paired.capacity() * size_of::<u64>()
+        pairs + others + self.makers.memory_bytes() + self.takers.memory_bytes()
     }
 
     /// What an engine is told about an order that enters.
     pub(crate) fn claims(&self, own: Slot, orders: &OrderTable) -> Claims {
-        if !self.is_paired(own) {
+        if !self.makers.has(own) && !self.takers.has(own) {
             return Claims::NONE;
         }
         let id = orders.id(own);

@@ -37,7 +37,7 @@ use self::expulsions::{Expulsions, Turn as MemberTurn};
 use self::log_digests::HashedLog;
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
-use self::tape::{Encounter, Meeting, TapeEntry, tape_of};
+use self::tape::{Meeting, TapeEntry, tape_of};
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
@@ -46,7 +46,8 @@ struct Undone {
     entries: Vec<LogEntry>,
     /// How many actions before them were done again, for the engine does not go back so far.
     rebuilt: usize,
-    trades: BTreeMap<Encounter, TapeEntry>,
+    /// What they traded, in order.
+    trades: Vec<TapeEntry>,
 }
 
 /// The digests of all markets.
@@ -443,15 +444,16 @@ impl<E: Engine> Replica<E> {
         let mark = market.log.at(from).mark();
         self.hashed[index].truncate(from);
         for at in (from..market.log.len()).rev() {
+            let of_one = undone.trades.len();
             let trades = tape_of(&self.orders, &self.markets[index], at);
-            undone
-                .trades
-                .extend(trades.map(|trade| (trade.meeting, trade)));
+            undone.trades.extend(trades);
+            undone.trades[of_one..].reverse();
             let entry = self.markets[index].log.pop().expect("it is in the log");
             self.unfold(index, &entry);
             undone.entries.push(entry);
         }
         undone.entries.reverse();
+        undone.trades.reverse();
         let engine = &mut self.markets[index].engine;
         if engine.can_undo_to(mark) {
             engine.undo_to(mark);

@@ -136,33 +136,33 @@ impl<E: Engine> Replica<E> {
         }
     }
 
-    /// Reports how the trades from `first` on differ from those that were undone.
+    /// Reports how the trades from `first` on differ from those that were undone, which are in log
+    /// order too: every action that was undone was done again, in the same order.
     pub(super) fn report_trades(
         &mut self,
         index: usize,
         (first, cause): (usize, OpId),
-        undone: BTreeMap<Encounter, TapeEntry>,
+        undone: Vec<TapeEntry>,
         changes: &mut Vec<Change>,
     ) {
+        let market = &self.markets[index];
         let mut reports = Reports {
             orders: &self.orders,
             amendments: &mut self.amendments,
             changes,
             market: market_index(index),
         };
-        let trades = tape(&self.orders, &self.markets[index], first);
-        if undone.is_empty() {
-            for trade in trades {
-                reports.add(&trade, TradeChange::New, cause);
-                if trade.status == TradeStatus::Final {
-                    reports.add(&trade, TradeChange::Confirmed, cause);
-                }
+        let mut undone = &*undone;
+        for at in first..market.log.len() {
+            let own = market.log.at(at).own;
+            let others = undone.iter().position(|old| old.meeting.1 != own);
+            let (before, rest) = undone.split_at(others.unwrap_or(undone.len()));
+            undone = rest;
+            for (trade, change) in differences(tape_of(&self.orders, market, at), before) {
+                reports.add(&trade, change, cause);
             }
-            return;
         }
-        for (trade, change) in differences(&self.orders, trades, undone) {
-            reports.add(&trade, change, cause);
-        }
+        debug_assert!(undone.is_empty(), "an action was not done again");
     }
 
     /// A trade that stands in the tape, for users.
@@ -289,15 +289,21 @@ fn new_order(row: OrderRow) -> Change {
     }
 }
 
-/// How trades differ from those that stood before, in log order.
+/// How the trades of an action differ from those that it made before; by their numbers.
 fn differences(
-    orders: &OrderTable,
     trades: impl Iterator<Item = TapeEntry>,
-    mut before: BTreeMap<Encounter, TapeEntry>,
+    before: &[TapeEntry],
 ) -> Vec<(TapeEntry, TradeChange)> {
     let mut reports = Vec::new();
+    // Mostly the same orders meet again, and in the same order.
+    let mut before = before.iter().peekable();
+    let mut others: BTreeMap<Encounter, &TapeEntry> = BTreeMap::new();
     for trade in trades {
-        let old = before.remove(&trade.meeting);
+        let old = before.next_if(|old| old.meeting == trade.meeting);
+        let old = old.or_else(|| {
+            others.extend(before.by_ref().map(|old| (old.meeting, old)));
+            others.remove(&trade.meeting)
+        });
         let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
         let change = match old {
             None => Some(TradeChange::New),
@@ -313,13 +319,11 @@ fn differences(
             reports.push((trade, TradeChange::Confirmed));
         }
     }
-    if !before.is_empty() {
-        let busted = before.into_values();
-        reports.extend(busted.map(|old| (old, TradeChange::Busted)));
-        reports.sort_by(|(first, _), (second, _)| {
-            let actions = first.action.order(&second.action, &orders.operations);
-            actions.then(first.number.cmp(&second.number))
-        });
+    let kept = reports.len();
+    let busted = before.chain(others.into_values());
+    reports.extend(busted.map(|old| (*old, TradeChange::Busted)));
+    if reports.len() > kept {
+        reports.sort_by_key(|(trade, _)| trade.number);
     }
     reports
 }
