@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::chunks::Chunks;
-use crate::confirmation::{OrderPair, PairTerms};
+use crate::confirmation::OrderPair;
 use crate::dag::Dag;
 use crate::effect_log::Trace;
 use crate::history::History;
-use crate::market_terms::{MarketTerms, StagedTerms};
+use crate::market_terms::{MarketTerms, NewTerms, StagedTerms};
 use crate::matching::{Effect, Engine, Owner, Slot};
 use crate::order_log::Position;
-use crate::types::{Lots, OpId, OrderId, Side, Ticks};
+use crate::types::{Lots, OrderId, Side, Ticks};
 
 mod entry;
 mod lanes;
@@ -202,11 +202,11 @@ impl<E> MarketLog<E> {
     }
 
     /// Notes new terms of a pair, which make those that it had before void.
-    pub(crate) fn stage_terms(&mut self, pair: OrderPair, terms: PairTerms, cause: OpId) {
+    pub(crate) fn stage_terms(&mut self, pair: OrderPair, new: NewTerms) {
         for lane in [Reach::Near, Reach::Far] {
             self.lanes.terms_mut(lane).remove(&pair);
         }
-        self.terms.incoming.insert(pair, (terms, cause));
+        self.terms.incoming.insert(pair, new);
     }
 
     /// How far back an action goes.

@@ -16,8 +16,17 @@ use crate::packed_map::PackedMap;
 use crate::types::{Lots, OpId, Ticks};
 use crate::view::TradeStatus;
 
-/// Terms that are not yet respected: the newest of each pair, and by which operation.
-pub(crate) type StagedTerms = BTreeMap<OrderPair, (PairTerms, OpId)>;
+/// Terms that are not yet respected.
+pub(crate) struct NewTerms {
+    /// The order of the pair with the smaller id, then the other one.
+    pub(crate) orders: [Slot; 2],
+    pub(crate) terms: PairTerms,
+    /// The operation by which they are so.
+    pub(crate) cause: OpId,
+}
+
+/// The newest terms of each pair that are not yet respected.
+pub(crate) type StagedTerms = BTreeMap<OrderPair, NewTerms>;
 
 /// Terms in little memory: in the end nearly all pairs are final in one piece, or declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

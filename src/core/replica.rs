@@ -20,6 +20,7 @@ use crate::dag::{Dag, OpIndex};
 use crate::genesis::Genesis;
 use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
 use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
+use crate::market_terms::NewTerms;
 use crate::matching::{Engine, Level, Owner, Slot};
 use crate::op::{Action, Operation};
 use crate::order_log::{self, Position};
@@ -341,8 +342,16 @@ impl<E: Engine> Replica<E> {
         terms: PairTerms,
         cause: OpId,
     ) {
-        let market = &mut self.markets[usize::from(market.0)];
-        market.stage_terms(pair, terms, cause);
+        let orders = [pair.low, pair.high].map(|order| {
+            let slot = self.orders.find(&order);
+            slot.expect("what is signed about is in the set")
+        });
+        let new = NewTerms {
+            orders,
+            terms,
+            cause,
+        };
+        self.markets[usize::from(market.0)].stage_terms(pair, new);
     }
 
     /// How many actions and terms of pairs were staged since the last merge.

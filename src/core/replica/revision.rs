@@ -68,11 +68,8 @@ impl<E: Engine> Replica<E> {
     ) -> Vec<Revision> {
         let staged = self.markets[index].take_terms(now_ms);
         let mut revisions = Vec::new();
-        for (pair, (terms, cause)) in staged {
-            let slots = [pair.low, pair.high].map(|order| self.orders.find(&order));
-            let [Some(low), Some(high)] = slots else {
-                unreachable!("a confirmed order is in the set");
-            };
+        for (pair, new) in staged {
+            let [low, high] = new.orders;
             let standing = |slot| self.standing(index, slot, incoming);
             let (Some(first), Some(second)) = (standing(low), standing(high)) else {
                 // One of them waits in a lane.
@@ -81,7 +78,7 @@ impl<E: Engine> Replica<E> {
                 let is_far = [low, high].map(lane).contains(&Some(Reach::Far));
                 let lane = if is_far { Reach::Far } else { Reach::Near };
                 let waiting = market.lanes.terms_mut(lane);
-                waiting.insert(pair, (terms, cause));
+                waiting.insert(pair, new);
                 continue;
             };
             let operations = &self.orders.operations;
@@ -91,20 +88,20 @@ impl<E: Engine> Replica<E> {
             } else {
                 ((high, second), (low, first))
             };
-            let back_to = self.back_to(index, (&pair, &terms), maker, taker);
+            let back_to = self.back_to(index, (&pair, &new.terms), maker, taker);
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
             let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
             if !market.lanes.enter(reach, now_ms) {
                 let waiting = market.lanes.terms_mut(reach);
-                waiting.insert(pair, (terms, cause));
+                waiting.insert(pair, new);
                 continue;
             }
             revisions.push(Revision {
                 maker: maker.0,
                 taker: taker.0,
-                terms,
-                cause,
+                terms: new.terms,
+                cause: new.cause,
                 back_to,
             });
         }
