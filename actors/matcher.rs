@@ -38,7 +38,7 @@ use crate::matcher_sightings::Sightings;
 pub use crate::matcher_sightings::{AskMayWrite, AskPath, OrderPath, Sighting};
 use crate::matcher_submission::{self, Acknowledgement, Placing, Submission, Submit};
 use crate::membership;
-use crate::messages::{Answer, ErrorCode, ReplyError};
+use crate::messages::Answer;
 use crate::orderbook::Update;
 use crate::store::Load;
 use crate::supervised;
@@ -53,9 +53,6 @@ pub(crate) const STORE_RETRY: Duration = Duration::from_millis(100);
 /// Least time between two merges for what others have written: what comes late by less is put into
 /// its place once, and not undone and done again with every frame. A guess.
 const MERGE_PAUSE: Duration = Duration::from_millis(10);
-
-/// Most users who wait for an answer; the next ones are told to try again.
-const WAITING_USERS_MAX: usize = 1_024;
 
 /// With so many own pairs of orders to settle a node lets new orders wait, and nothing else: those
 /// that it has would not be confirmed in time, be refused for that, and match again. A guess: a
@@ -541,12 +538,11 @@ impl Handler<Submit> for MatcherActor {
     type Result = ResponseFuture<Answer>;
 
     fn handle(&mut self, submit: Submit, context: &mut Context<Self>) -> Self::Result {
-        let (tell, answer) = oneshot::channel();
-        if self.submissions.len() + self.unacknowledged.len() >= WAITING_USERS_MAX {
-            let text = "too many orders wait for the disk: try again";
-            let overloaded = ReplyError::new(ErrorCode::Overloaded, text);
+        let waiting = self.submissions.len() + self.unacknowledged.len();
+        if let Err(overloaded) = matcher_submission::check_room(&submit, waiting) {
             return Box::pin(async move { Err(overloaded) });
         }
+        let (tell, answer) = oneshot::channel();
         self.submissions.push_back(Submission { submit, tell });
         self.settle_soon(context);
         Box::pin(async move {

@@ -18,6 +18,11 @@ use crate::membership::Sentence;
 use crate::messages::{Answer, ErrorCode, MemberRow, PlaceReply, Reply, ReplyError};
 use crate::orderbook::find_error;
 
+/// With so many users who wait for an answer the next ones who place orders are told to try again.
+/// The other places among [`QUERIES_MAX`](crate::mailbox::QUERIES_MAX) are for those who want out:
+/// a flood of orders must not keep anybody from cancelling.
+pub(crate) const WAITING_USERS_MAX: usize = 768;
+
 /// A query: write an operation that does this; answered when it is on disk.
 #[derive(actix::Message, Debug)]
 #[rtype(result = "Answer")]
@@ -85,6 +90,15 @@ enum Intent {
     Confirm(Half),
     Release(Half),
     Member(AuthorKey),
+}
+
+/// Whether this may wait too, when so many users wait already.
+pub(crate) fn check_room(submit: &Submit, waiting: usize) -> Result<(), ReplyError> {
+    if matches!(submit, Submit::Place(_)) && waiting >= WAITING_USERS_MAX {
+        let text = "too many orders wait for the disk: try again; cancelling is possible now";
+        return Err(ReplyError::new(ErrorCode::Overloaded, text));
+    }
+    Ok(())
 }
 
 /// The error for users whose answer was lost with the actor.

@@ -10,6 +10,7 @@ use bitfitech_io::identity::Identity;
 
 use super::*;
 use crate::command_fixtures::{TIME_MS, genesis};
+use crate::mailbox::QUERIES_MAX;
 use crate::messages::{TradeReason, TradeView};
 use crate::trade_news;
 
@@ -418,4 +419,15 @@ fn who_cancels_does_not_wait_for_orders_that_wait() {
     let (replica, author) = (node.exchange.replica(), node.exchange.author());
     assert_eq!(replica.last_orders_of(author, 9).count(), 3);
     assert_eq!(replica.open_orders_of(author).count(), 0);
+}
+
+#[test]
+fn a_flood_of_orders_keeps_nobody_from_cancelling() {
+    let refused = |submit: &Submit, waiting| check_room(submit, waiting).is_err();
+    let order = Submit::Place(order(Side::Sell, 100));
+    assert!(!refused(&order, WAITING_USERS_MAX - 1));
+    assert!(refused(&order, WAITING_USERS_MAX));
+    assert!(!refused(&Submit::CancelAll, QUERIES_MAX - 1));
+    let room = QUERIES_MAX - WAITING_USERS_MAX;
+    assert!(room >= 128, "only {room} can cancel then");
 }

@@ -23,8 +23,9 @@ use crate::world::World;
 /// Time between two looks at the trades.
 const LOOK_US: Micros = 500 * MS;
 
-/// For how long nothing may be unsettled: what a late refusal makes shows within this time.
-const SETTLED_US: Micros = 3_000 * MS;
+/// For how long nothing may be unsettled. What follows from a refusal may show only after the slow
+/// lane of whoever refuses next, his hold-down, and the slow lane here, a second each.
+const SETTLED_US: Micros = 6_000 * MS;
 
 /// How long the last operations have to reach everyone.
 const LAST_US: Micros = 120_000 * MS;

@@ -72,6 +72,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "supervision",
         "vector_clock",
         "wire",
+        "word_table",
     ],
     &[
         "dag",

@@ -3,7 +3,9 @@
 //!
 //! Between two honest owners nothing may be left. What an honest owner withholds for somebody who
 //! fell silent stays withheld until that one is heard again, for he may have answered in time.
-//! Whether he may is found out here from the operations, not from what the node believes.
+//! Whether he may is found out here from the operations, not from what the node believes. But the
+//! owner refuses the pair then, which may take the other order out of all books and so make trades:
+//! what he has not refused yet is not settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,7 +58,8 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
                 .map(|half| confirmations.answer_until_ms(half));
             let until_ms = until_ms.max();
             let heard_ms = owner(&other).and_then(|it| latest_ms.get(&it).copied());
-            if is_honest(&other) || heard_ms > until_ms {
+            let is_refused = confirmations.has_refused(&own, &other, dag);
+            if is_honest(&other) || heard_ms > until_ms || !is_refused {
                 faults.push(format!("{} is withheld for {}", own.short(), other.short()));
             }
         }
