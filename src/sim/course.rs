@@ -27,6 +27,15 @@ const LOOK_US: Micros = 500 * MS;
 /// lane of whoever refuses next, his hold-down, and the slow lane here, a second each.
 const SETTLED_US: Micros = 6_000 * MS;
 
+/// For how long, where there are liars. What they withhold for each other is given back when one of
+/// them writes next, and that moves trades of others: within a third of a lease everybody who has
+/// orders writes.
+fn settled_us(world: &World) -> Micros {
+    let has_liars = world.plans.iter().any(|plan| plan.liar.is_some());
+    let heartbeat_us = Micros::from(world.genesis.lease_ms) * MS / 3;
+    SETTLED_US + if has_liars { heartbeat_us } else { 0 }
+}
+
 /// How long the last operations have to reach everyone.
 const LAST_US: Micros = 120_000 * MS;
 
@@ -93,7 +102,8 @@ impl Course {
                 let is_settled = first_honest(world, shards)
                     .is_some_and(|host| settled::faults(host, &self.honest).is_empty());
                 let since_us = is_settled.then(|| since_us.unwrap_or(now_us));
-                let is_long = since_us.is_some_and(|since_us| now_us >= since_us + SETTLED_US);
+                let calm_us = settled_us(world);
+                let is_long = since_us.is_some_and(|since_us| now_us >= since_us + calm_us);
                 self.stage = Stage::Settling {
                     since_us,
                     look_us: now_us + LOOK_US,

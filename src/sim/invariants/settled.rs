@@ -1,11 +1,11 @@
 //! 22: after healing and quiet, every tentative trade of an honest node has become final or was
 //! refused, and nothing of its orders stays withheld.
 //!
-//! Between two honest owners nothing may be left. What an honest owner withholds for somebody who
-//! fell silent stays withheld until that one is heard again, for he may have answered in time.
-//! Whether he may is found out here from the operations, not from what the node believes. But the
-//! owner refuses the pair then, which may take the other order out of all books and so make trades:
-//! what he has not refused yet is not settled.
+//! For an honest owner nothing may be left withheld, whoever withholds it: he frees it. What an
+//! honest owner withholds for somebody who fell silent stays withheld until that one is heard again,
+//! for he may have answered in time. Whether he may is found out here from the operations, not from
+//! what the node believes. But the owner refuses the pair then, which may take the other order out
+//! of all books and so make trades: what he has not refused yet is not settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
     for pair in confirmations.pairs(dag) {
         let terms = confirmations.terms(&pair, dag);
         for (own, other) in [(pair.low, pair.high), (pair.high, pair.low)] {
-            if terms.half_of(&pair, &own).0 == 0 || !is_honest(&own) {
+            if terms.half_of(&pair, &own).0 == 0 || !(is_honest(&own) || is_honest(&other)) {
                 continue;
             }
             let halves = confirmations.halves(&own, &other, dag);
