@@ -2,10 +2,10 @@
 //! refused, and nothing of its orders stays withheld.
 //!
 //! For an honest owner nothing may be left withheld, whoever withholds it: he frees it. What an
-//! honest owner withholds for somebody who fell silent stays withheld until that one is heard again,
-//! for he may have answered in time. Whether he may is found out here from the operations, not from
-//! what the node believes. But the owner refuses the pair then, which may take the other order out
-//! of all books and so make trades: what he has not refused yet is not settled.
+//! honest owner withholds for somebody who fell silent stays withheld until that one is heard
+//! again, for he may have answered in time. Whether he may is found out here from the operations,
+//! not from what the node believes. But the owner refuses the pair then, which may take the other
+//! order out of all books and so make trades: what he has not refused yet is not settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
