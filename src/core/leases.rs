@@ -5,7 +5,9 @@
 //! *gap* between two of them in time that is longer than a lease, and the open one behind the
 //! last, makes his orders lapse a lease after its beginning. Late operations close gaps again.
 //!
-//! The times of operations need not be kept for that, only the gaps.
+//! The times of operations need not be kept for that, only the gaps. With a gap goes the operation
+//! before it. Of several with one time, which are of a chain that was forked or of one millisecond,
+//! the first in the order of the log is meant, whichever came first.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -37,11 +39,11 @@ pub(crate) struct Lease {
     gaps: Vec<Gap>,
     /// The time of the last operation, behind which the open gap begins.
     last_ms: u64,
-    /// The first operation with that time that came.
+    /// The operation with that time.
     last: OpIndex,
 }
 
-/// Whether an operation changed when an author's orders lapse, beside the open end.
+/// Whether an operation changed when an author's orders lapse, or by which, beside the open end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gaps {
     /// All gaps are where they were, but the open one may begin later.
@@ -61,8 +63,13 @@ impl Lease {
         }
     }
 
-    /// Takes an operation of the author in.
-    pub(crate) fn insert(&mut self, time_ms: u64, operation: OpIndex, lease_ms: u64) -> Gaps {
+    /// Takes an operation of the author in. `is_before` says which of two with one time is meant.
+    pub(crate) fn insert(
+        &mut self,
+        (time_ms, operation): (u64, OpIndex),
+        lease_ms: u64,
+        is_before: impl Fn(OpIndex, OpIndex) -> bool,
+    ) -> Gaps {
         let count = self.gaps.len();
         if time_ms < self.first_ms {
             let gap = Gap {
@@ -80,8 +87,12 @@ impl Lease {
             };
             (self.last_ms, self.last) = (time_ms, operation);
             self.replace(count..count, [gap], lease_ms);
+        } else if time_ms == self.last_ms {
+            if is_before(operation, self.last) {
+                self.last = operation;
+            }
         } else {
-            return self.split(time_ms, operation, lease_ms);
+            return self.split((time_ms, operation), lease_ms, is_before);
         }
         if self.gaps.len() == count {
             Gaps::Same
@@ -91,8 +102,22 @@ impl Lease {
     }
 
     /// Splits the gap that an operation lies in, if there is one.
-    fn split(&mut self, time_ms: u64, operation: OpIndex, lease_ms: u64) -> Gaps {
+    fn split(
+        &mut self,
+        (time_ms, operation): (u64, OpIndex),
+        lease_ms: u64,
+        is_before: impl Fn(OpIndex, OpIndex) -> bool,
+    ) -> Gaps {
         let behind = self.gaps.partition_point(|gap| gap.from_ms < time_ms);
+        if let Some(gap) = self.gaps.get_mut(behind)
+            && gap.from_ms == time_ms
+        {
+            if is_before(operation, gap.after) {
+                gap.after = operation;
+                return Gaps::Changed;
+            }
+            return Gaps::Same;
+        }
         let Some(at) = behind.checked_sub(1) else {
             return Gaps::Same;
         };
@@ -159,7 +184,7 @@ mod tests {
             let mut lease = Lease::new(times[0], place);
             for (count, time) in times.iter().enumerate().skip(1) {
                 let before: Vec<u64> = lease.lapses(10).map(|(at, _)| at).collect();
-                let gaps = lease.insert(*time, place, 10);
+                let gaps = lease.insert((*time, place), 10, |_, _| false);
                 let lapses: Vec<u64> = lease.lapses(10).map(|(at, _)| at).collect();
                 prop_assert_eq!(&lapses, &by_definition(&times[..=count], 10));
                 if gaps == Gaps::Same {
@@ -167,6 +192,28 @@ mod tests {
                     prop_assert_eq!(&before[..last], &lapses[..lapses.len() - 1]);
                 }
             }
+        }
+
+        #[test]
+        fn lapses_are_the_same_in_whatever_order_operations_come(
+            times in prop::collection::vec(0_u64..60, 1..20),
+            seed in any::<u64>(),
+        ) {
+            let operations: Vec<(u64, OpIndex)> =
+                times.iter().copied().zip((0..).map(OpIndex)).collect();
+            let lapses = |operations: &[(u64, OpIndex)]| {
+                let (time_ms, operation) = operations[0];
+                let mut lease = Lease::new(time_ms, operation);
+                for operation in &operations[1..] {
+                    lease.insert(*operation, 10, |first, second| first < second);
+                }
+                lease.lapses(10).collect::<Vec<_>>()
+            };
+            let mut shuffled = operations.clone();
+            shuffled.sort_by_key(|(_, OpIndex(number))| {
+                (u64::from(*number) + 1).wrapping_mul(seed | 1).rotate_left(32)
+            });
+            prop_assert_eq!(lapses(&operations), lapses(&shuffled));
         }
     }
 }

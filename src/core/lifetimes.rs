@@ -10,7 +10,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::chunks::Chunks;
-use crate::dag::OpIndex;
+use crate::dag::{Dag, OpIndex};
 use crate::leases::{Gaps, Lease};
 use crate::market_log::{Deed, LogEntry};
 use crate::matching::{Owner, Slot};
@@ -111,6 +111,7 @@ impl Lifetimes {
         &mut self,
         sign: &Sign,
         markets: impl Iterator<Item = MarketIndex>,
+        operations: &Dag,
         turns: &mut Vec<Turn>,
     ) {
         let at = sign.owner.0 as usize;
@@ -125,9 +126,11 @@ impl Lifetimes {
             let tenant = &mut self.tenants[at];
             let open_end = tenant.lease.next_lapse_ms(self.lease_ms) / self.bucket_ms;
             let lease = &mut tenant.lease;
-            gaps = lease.insert(sign.time_ms, sign.operation, self.lease_ms);
+            let rank = |at: OpIndex| (operations.seq(at), operations.id(at));
+            let is_before = |first, second| rank(first) < rank(second);
+            gaps = lease.insert((sign.time_ms, sign.operation), self.lease_ms, is_before);
             if tenant.is_told(open_end) {
-                // The log clock has passed the open end, and this one may move it.
+                // The log clock has passed the open end, and this one may move or name it.
                 gaps = Gaps::Changed;
             }
         }

@@ -314,7 +314,8 @@ impl<E: Engine> Replica<E> {
             operation: place,
             time_ms: body.time.unix_ms(),
         };
-        self.lifetimes.insert(&sign, made, turns);
+        let operations = &self.orders.operations;
+        self.lifetimes.insert(&sign, made, operations, turns);
         let mut seats = seats.map(Slot);
         for (index, action) in (0..).zip(&body.actions) {
             let seat = match action {

@@ -37,3 +37,17 @@ fn liars_of_all_kinds_at_once_break_none_either() {
         });
     }
 }
+
+#[test]
+fn orders_of_a_forker_lapse_in_the_same_place_on_every_node() {
+    // He signed two operations for one millisecond, and which of them came first is another on
+    // every node. A lapse was where the first that came put it.
+    run_well(Config {
+        adversary: adversaries::find("fork"),
+        byzantine_percent: 10.0,
+        nodes: 27,
+        duration_us: 250 * MS,
+        rate: 1.0,
+        ..small("liars", 13)
+    });
+}
