@@ -147,6 +147,7 @@ pub struct Confirmations {
     signed: Ledger,
     /// Halves that an operation of their partner dated later than this gives back.
     awaiting: BTreeSet<Awaiting>,
+    /// Of each author, by his number.
     heard: Vec<Heard>,
     abandonment: Abandonment,
     final_trades: FinalTrades,
@@ -399,18 +400,22 @@ impl Confirmations {
         let heard = self.heard_mut(author, dag);
         heard.latest_ms = heard.latest_ms.max(time_ms);
         let mut given_back = BTreeSet::new();
-        while self.heard_mut(author, dag).awaited_ms < time_ms {
-            let from = (author, 0, MarketIndex(0), PairNumber::LEAST);
-            let next = self.awaiting.range(from..).next().copied();
-            let next = next.filter(|(partner, ..)| *partner == author);
-            let awaited_ms = next.map_or(u64::MAX, |(_, until_ms, ..)| until_ms);
-            self.heard_mut(author, dag).awaited_ms = awaited_ms;
-            if let Some(next) = next.filter(|_| awaited_ms < time_ms) {
-                self.awaiting.remove(&next);
-                let (_, _, market, pair) = next;
-                given_back.insert((market, pair.orders(dag)));
-            }
+        if heard.awaited_ms >= time_ms {
+            return given_back;
         }
+        let from = (author, 0, MarketIndex(0), PairNumber::LEAST);
+        let awaited_ms = loop {
+            let next = self.awaiting.range(from..).next().copied();
+            match next.filter(|(partner, ..)| *partner == author) {
+                None => break u64::MAX,
+                Some((_, until_ms, ..)) if until_ms >= time_ms => break until_ms,
+                Some(next @ (_, _, market, pair)) => {
+                    self.awaiting.remove(&next);
+                    given_back.insert((market, pair.orders(dag)));
+                }
+            }
+        };
+        self.heard_mut(author, dag).awaited_ms = awaited_ms;
         given_back
     }
 

@@ -237,13 +237,8 @@ impl Dag {
     }
 
     /// What an operation is found by.
-    pub(crate) fn stem_tag(&self, stem: &OpStem) -> Tag {
+    fn stem_tag(&self, stem: &OpStem) -> Tag {
         self.key.tag(&stem.padded())
-    }
-
-    /// A hint that the operation with this tag will be searched for.
-    pub(crate) fn prefetch(&self, tag: Tag) {
-        self.by_stem.prefetch(tag);
     }
 
     /// A hint that an operation comes which says that it has this id and author.
@@ -252,9 +247,27 @@ impl Dag {
         self.by_author.prefetch(self.author_tag(author));
     }
 
-    /// An operation with this tag: nearly always the only one.
-    pub(crate) fn guess(&self, tag: Tag) -> Option<OpIndex> {
-        self.by_stem.find(tag, |_| true).map(|slot| OpIndex(slot.0))
+    /// Fetches from memory together what is kept of the first `N` operations with these stems, for
+    /// the processor does not have to wait for one before it asks for the next. Where they are, in
+    /// the same order: nearly always, for nobody looks whether it is them.
+    pub(crate) fn fetch<const N: usize>(
+        &self,
+        stems: impl Iterator<Item = OpStem>,
+    ) -> [Option<OpIndex>; N] {
+        let (mut tags, mut count) = ([Tag::default(); N], 0);
+        for (tag, stem) in tags.iter_mut().zip(stems) {
+            *tag = self.stem_tag(&stem);
+            self.by_stem.prefetch(*tag);
+            count += 1;
+        }
+        let mut places = [None; N];
+        for (place, tag) in places.iter_mut().zip(&tags[..count]) {
+            let found = self.by_stem.find(*tag, |_| true);
+            *place = found.map(|slot| OpIndex(slot.0));
+            // It is one cache line with all else.
+            place.inspect(|place| prefetch(&self.entry(*place).first_order));
+        }
+        places
     }
 
     /// The id of an operation.
@@ -420,23 +433,14 @@ impl Dag {
         Ok(Admission::Ready)
     }
 
-    /// Fetches from memory together what [`Dag::admit`] and [`Dag::insert`] look up, for the
-    /// processor does not have to wait for one before it asks for the next.
+    /// Fetches from memory together what [`Dag::admit`] and [`Dag::insert`] look up.
     fn prepare(&self, operation: &Operation) {
         let body = operation.body();
         let author = self.author_tag(&body.author);
         self.by_author.prefetch(author);
         let named = body.prev.iter().chain(&body.refs).map(OpId::stem);
         let stems = iter::once(operation.id().stem()).chain(named);
-        let mut tags = [None; PREPARED_MAX];
-        for (tag, stem) in tags.iter_mut().zip(stems.chain(body.counterparts())) {
-            let of_stem = self.stem_tag(&stem);
-            self.by_stem.prefetch(of_stem);
-            *tag = Some(of_stem);
-        }
-        for place in tags.into_iter().flatten().filter_map(|tag| self.guess(tag)) {
-            prefetch(&self.entry(place).time);
-        }
+        self.fetch::<PREPARED_MAX>(stems.chain(body.counterparts()));
         if let Some(Slot(chain)) = self.by_author.find(author, |_| true) {
             prefetch(&self.chains[chain as usize].key);
         }

@@ -21,7 +21,7 @@ use core::ops::Range;
 use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
 use crate::history::{History, Value};
-use crate::matching::{NewOrder, Owner, Slot, Tag};
+use crate::matching::{NewOrder, Owner, Slot};
 use crate::op::{ACTIONS_MAX, Action, Operation};
 use crate::prefetch::prefetch;
 use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Ticks};
@@ -287,24 +287,11 @@ impl OrderTable {
     }
 
     /// A hint that these orders will be looked up next, once there is an operation. Fetches them
-    /// from memory together, for the processor does not have to wait for one before it asks for
-    /// the next.
-    pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId>) {
-        let mut wanted = [(Tag::default(), OrderId::default()); ACTIONS_MAX];
-        let mut operations = [None; ACTIONS_MAX];
-        let mut count = 0;
-        for (wanted, id) in wanted.iter_mut().zip(ids) {
-            *wanted = (self.operations.stem_tag(&id.stem()), *id);
-            self.operations.prefetch(wanted.0);
-            count += 1;
-        }
-        for (operation, (tag, _)) in operations.iter_mut().zip(&wanted[..count]) {
-            *operation = self.operations.guess(*tag);
-            if let Some(place) = *operation {
-                prefetch(&self.operations.entry(place).first_order);
-            }
-        }
-        for (operation, (_, id)) in operations.iter().zip(&wanted[..count]) {
+    /// from memory together.
+    pub(crate) fn prepare<'a>(&self, ids: impl Iterator<Item = &'a OrderId> + Clone) {
+        let stems = ids.clone().map(OrderId::stem);
+        let operations: [_; ACTIONS_MAX] = self.operations.fetch(stems);
+        for (operation, id) in operations.into_iter().zip(ids) {
             let seat = operation.map(|operation| self.latest_seat(operation, id));
             if let Some(Slot(number)) = seat {
                 self.seats.prefetch(number as usize);
