@@ -1,21 +1,18 @@
 //! The rules of final trades (see `docs/PROTOCOL.md`), each by a small example.
 
 use bitfitech_core::confirmation::ConfirmationError;
-use bitfitech_core::matching::{EndReason, TimeInForce};
+use bitfitech_core::matching::{EndReason, SelfTrade, TimeInForce};
 use bitfitech_core::op::Action;
 use bitfitech_core::types::{Lots, MarketIndex, OrderId, Side};
 use bitfitech_core::view::TradeStatus::{Final, Tentative};
 
 use crate::network::limit;
-use crate::table::{Table, decline, half, release};
+use crate::table::{Table, decline, half, instructed, release};
 
 /// A limit order on these terms.
 fn on_terms(side: Side, quantity: u64, time_in_force: TimeInForce) -> Action {
-    let Action::Place(mut place) = limit(side, 10, quantity) else {
-        panic!("a limit order is placed");
-    };
-    place.time_in_force = time_in_force;
-    Action::Place(place)
+    let order = limit(side, 10, quantity);
+    instructed(order, time_in_force, SelfTrade::CancelNewest)
 }
 
 /// Author 1 sells 5 at 10, author 2 takes them.

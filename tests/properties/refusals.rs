@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::network::limit;
 use crate::scenario::for_all;
-use crate::table::{Table, decline};
+use crate::table::{Table, decline, instructed};
 
 const ALL_TIMES: [TimeInForce; 4] = [
     TimeInForce::GoodTillCancel,
@@ -25,22 +25,17 @@ const ALL_SELF_TRADES: [SelfTrade; 3] = [
     SelfTrade::CancelBoth,
 ];
 
-/// A limit order with these instructions.
-fn order(side: Side, price: u64, quantity: u64, kind: (TimeInForce, SelfTrade)) -> Action {
-    let Action::Place(mut place) = limit(side, price, quantity) else {
-        panic!("a limit order is placed");
-    };
-    (place.time_in_force, place.self_trade) = kind;
-    Action::Place(place)
+/// An order to buy that only wants to rest.
+fn post_only(price: u64) -> Action {
+    let order = limit(Side::Buy, price, 3);
+    instructed(order, TimeInForce::PostOnly, SelfTrade::CancelNewest)
 }
-
-const POST_ONLY: (TimeInForce, SelfTrade) = (TimeInForce::PostOnly, SelfTrade::CancelNewest);
 
 #[test]
 fn a_post_only_order_enters_when_all_that_it_would_meet_is_refused() {
     let mut table = Table::new();
     let maker = table.place(1, 100, limit(Side::Sell, 10, 5));
-    let post = table.place(2, 200, order(Side::Buy, 10, 3, POST_ONLY));
+    let post = table.place(2, 200, post_only(10));
     assert_eq!(table.order(&post).ended, Some(EndReason::WouldTake));
     table.write(2, 300, &[], vec![decline(post, maker)]);
     assert_eq!(table.order(&post).ended, None);
@@ -50,7 +45,7 @@ fn a_post_only_order_enters_when_all_that_it_would_meet_is_refused() {
 fn so_does_one_that_replaces_another() {
     let mut table = Table::new();
     let maker = table.place(1, 100, limit(Side::Sell, 10, 5));
-    let old = table.place(2, 200, order(Side::Buy, 9, 3, POST_ONLY));
+    let old = table.place(2, 200, post_only(9));
     let replace = Action::Replace {
         market: MarketIndex(0),
         order: old,
@@ -69,8 +64,11 @@ fn any_order() -> impl Strategy<Value = (u8, Action)> {
     let terms = (any::<bool>(), 8..12_u64, 1..6_u64);
     (1..4_u8, terms, kind).prop_map(|(author, (buys, price, quantity), kind)| {
         let side = if buys { Side::Buy } else { Side::Sell };
-        let kind = (ALL_TIMES[kind.0], ALL_SELF_TRADES[kind.1]);
-        (author, order(side, price, quantity, kind))
+        let order = limit(side, price, quantity);
+        (
+            author,
+            instructed(order, ALL_TIMES[kind.0], ALL_SELF_TRADES[kind.1]),
+        )
     })
 }
 

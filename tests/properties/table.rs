@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use bitfitech_core::confirmation::ConfirmationError;
 use bitfitech_core::exchange::{InvalidError, Output};
 use bitfitech_core::genesis::Genesis;
-use bitfitech_core::op::{Action, Body, Half, OPERATION_VERSION, Verified};
+use bitfitech_core::matching::{SelfTrade, TimeInForce};
+use bitfitech_core::op::{Action, Body, Half, OPERATION_VERSION, Place, Verified};
 use bitfitech_core::types::{HybridTime, Lots, MarketIndex, Now, OpId, OrderId, Ticks};
 use bitfitech_core::view::{OrderRow, TradeStatus};
 use ed25519_zebra::SigningKey;
@@ -164,6 +165,18 @@ impl Table {
             .filter(|row| [(row.buy, row.sell), (row.sell, row.buy)].contains(&(*first, *second)));
         of_pair.map(|row| (row.quantity.0, row.status)).collect()
     }
+}
+
+/// A limit order with other instructions.
+pub fn instructed(order: Action, time_in_force: TimeInForce, self_trade: SelfTrade) -> Action {
+    let Action::Place(place) = order else {
+        panic!("a limit order is placed");
+    };
+    Action::Place(Place {
+        time_in_force,
+        self_trade,
+        ..place
+    })
 }
 
 /// A half of a trade in the first market.
