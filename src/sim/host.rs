@@ -71,6 +71,9 @@ pub struct Host {
     /// How many of the planned failures are over.
     failures: usize,
     timed_out_us: Micros,
+    /// The clock by which the node took its last input. Afterwards another one may count: with a
+    /// peer who sent something wrong his clock goes as well.
+    gating: Now,
     /// Own operations that are not on disk yet, and when they were written: a crash unwrites them.
     unacknowledged: Vec<(OpId, Micros)>,
     /// Actions that were applied and not merged yet.
@@ -123,6 +126,7 @@ impl Host {
             sent: 0,
             failures: 0,
             timed_out_us: 0,
+            gating: Now::default(),
             unacknowledged: Vec::new(),
             unmerged: 0,
             executions,
@@ -339,6 +343,7 @@ impl Host {
         let Some(node) = &mut self.node else {
             return;
         };
+        self.gating = node.gating(now);
         act(node, now);
         while let Some(output) = self.node.as_mut().and_then(|node| node.poll_output()) {
             self.handle_output(step, output);
@@ -428,12 +433,9 @@ impl Host {
 
     /// Nothing is applied that is dated further ahead than may be.
     fn check_time(&self, step: &mut Step<'_>, operation: &Verified) {
-        let Some(node) = &self.node else {
-            return;
-        };
-        let gating = node.gating(self.now(step.world, step.now_us));
-        if Delivery::is_ahead(operation.body().time, gating) {
-            let ahead_ms = operation.body().time.unix_ms() - gating.unix_ms;
+        let time = operation.body().time;
+        if Delivery::is_ahead(time, self.gating) {
+            let ahead_ms = time.unix_ms() - self.gating.unix_ms;
             let (host, id) = (self.index, operation.id().short());
             let text = format!("host {host} applied {id}, {ahead_ms} ms ahead of its time");
             step.tally.note_violation(text);
