@@ -145,6 +145,11 @@ impl<E> MarketLog<E> {
         there.find_map(|(at, entry)| (entry.own == own).then_some(at))
     }
 
+    /// So many actions are going to be staged.
+    pub(crate) fn reserve(&mut self, actions: usize) {
+        self.incoming.reserve(actions);
+    }
+
     /// Takes in an action that has no effect before the next merge.
     pub(crate) fn stage(&mut self, entry: LogEntry) {
         if entry.own != Slot::NONE {

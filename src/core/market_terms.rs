@@ -228,9 +228,15 @@ impl MarketTerms {
         self.takers.insert(taker);
     }
 
+    /// Whether an order is the taker of a pair that has terms.
+    #[inline]
+    pub(crate) fn is_taker(&self, order: Slot) -> bool {
+        self.takers.has(order)
+    }
+
     /// The orders that a taker has terms with, in no order.
     pub(crate) fn makers(&self, taker: Slot) -> Vec<Slot> {
-        if !self.takers.has(taker) {
+        if !self.is_taker(taker) {
             return Vec::new();
         }
         let (low, high) = SlotPair::all_of(taker);

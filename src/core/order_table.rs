@@ -153,10 +153,13 @@ impl OrderTable {
         OrderId::new(&self.operations.entry(seat.operation).id, seat.index)
     }
 
-    /// Who wrote the order at a place.
-    pub(crate) fn author(&self, slot: Slot) -> AuthorKey {
-        let operation = self.operations.entry(self.seat(slot).operation);
-        self.operations.key(operation.author)
+    /// The id of the order at a place, and who wrote it.
+    #[inline]
+    pub(crate) fn id_and_author(&self, slot: Slot) -> (OrderId, AuthorKey) {
+        let seat = self.seat(slot);
+        let operation = self.operations.entry(seat.operation);
+        let id = OrderId::new(&operation.id, seat.index);
+        (id, self.operations.key(operation.author))
     }
 
     /// The order at a place, as it enters its book.

@@ -211,6 +211,7 @@ impl<E: Engine> Replica<E> {
         self.orders.prepare(cancelled);
         for (market, seats) in self.orders.runs(seats.clone()) {
             let market = &mut self.markets[usize::from(market.0)];
+            market.reserve(body.actions.len());
             market.add_seats(owner, seats);
         }
         let mut turns = Vec::new();
@@ -407,7 +408,8 @@ impl<E: Engine> Replica<E> {
         revisions: Vec<Revision>,
         changes: &mut Vec<Change>,
     ) -> usize {
-        changes.reserve(2 * incoming.len());
+        // Mostly an action is news of at most two orders and of a trade.
+        changes.reserve(3 * incoming.len());
         let operations = &self.orders.operations;
         let with_cause = |entry: &LogEntry| (*entry, operations.id(entry.operation));
         let incoming_first = incoming.first().map(with_cause);

@@ -274,16 +274,16 @@ impl<E: Engine> Replica<E> {
 
 /// What the engine has to do.
 fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> matching::Action {
-    let by = orders.operations.author(entry.operation);
+    let by = || orders.operations.author(entry.operation);
     match entry.deed {
         Deed::Place => matching::Action::Place(orders.new_order(entry.own)),
         Deed::Cancel(order) => matching::Action::Cancel {
             order: orders.id(order),
-            by,
+            by: by(),
         },
         Deed::CancelStranger(number) => matching::Action::Cancel {
             order: market.strangers[number as usize],
-            by,
+            by: by(),
         },
         Deed::Replace(number) => {
             let Alteration {
@@ -294,7 +294,7 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
             } = market.alterations[number as usize];
             matching::Action::Replace(Box::new(Replacement {
                 order,
-                by,
+                by: by(),
                 new_id: orders.id(entry.own),
                 new_handle: entry.own.handle(),
                 price,

@@ -245,7 +245,7 @@ impl<E: Engine> Replica<E> {
         let market = &self.markets[index];
         let own = |at: usize| market.log.at(at).own;
         let takers = (first..market.log.len()).map(own);
-        let takers = takers.filter(|taker| *taker != Slot::NONE);
+        let takers = takers.filter(|taker| market.terms.is_taker(*taker));
         let mut makers: Vec<Slot> = takers
             .flat_map(|taker| market.terms.makers(taker))
             .collect();

@@ -45,6 +45,14 @@ pub(super) struct Reports<'a> {
 }
 
 impl Reports<'_> {
+    /// Reports a trade of an action that made none before.
+    fn add_new(&mut self, trade: &TapeEntry, cause: OpId) {
+        self.add(trade, TradeChange::New, cause);
+        if trade.status == TradeStatus::Final {
+            self.add(trade, TradeChange::Confirmed, cause);
+        }
+    }
+
     /// Reports what happened to a trade, and by which operation.
     pub(super) fn add(&mut self, trade: &TapeEntry, change: TradeChange, cause: OpId) {
         let meeting = meeting_of(trade.meeting);
@@ -105,15 +113,17 @@ fn facts(
         Side::Buy => (taker, maker),
         Side::Sell => (maker, taker),
     };
+    let (buy, buyer) = orders.id_and_author(buy);
+    let (sell, seller) = orders.id_and_author(sell);
     TradeFacts {
         piece,
         market,
         price: entry.price,
         quantity: entry.quantity,
-        buy: orders.id(buy),
-        sell: orders.id(sell),
-        buyer: orders.author(buy),
-        seller: orders.author(sell),
+        buy,
+        sell,
+        buyer,
+        seller,
         taker: side,
         status,
         time: orders.operations.time(entry.action.operation),
@@ -158,7 +168,13 @@ impl<E: Engine> Replica<E> {
             let others = undone.iter().position(|old| old.meeting.1 != own);
             let (before, rest) = undone.split_at(others.unwrap_or(undone.len()));
             undone = rest;
-            for (trade, change) in differences(tape_of(&self.orders, market, at), before) {
+            let trades = tape_of(&self.orders, market, at);
+            if before.is_empty() {
+                // So it is of all that comes at the end of the log.
+                trades.for_each(|trade| reports.add_new(&trade, cause));
+                continue;
+            }
+            for (trade, change) in differences(trades, before) {
                 reports.add(&trade, change, cause);
             }
         }
