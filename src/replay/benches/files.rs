@@ -1,4 +1,5 @@
-//! The order files that the benchmarks run: patterns A, B and C.
+//! What all benchmarks run: the order files of the patterns A, B and C, with the allocator that the
+//! program has.
 
 use std::fs;
 use std::io::BufReader;
@@ -7,6 +8,10 @@ use bitfitech_replay::generator::{self, Pattern};
 use bitfitech_replay::order_file::OrderFile;
 use bitfitech_replay::{Command, run};
 use tempfile::TempDir;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Makes and reads a file.
 pub fn generated(pattern: Pattern, operations: u64) -> OrderFile {
