@@ -1,0 +1,51 @@
+//! Settings that come together by chance: a scenario, few or more nodes, loss, liars of one kind or
+//! of all. So combinations are tried that nobody has thought of.
+//!
+//! `SEED` and `SEEDS` decide what comes together; a failure prints the command.
+
+use bitfitech_sim::adversaries::{Kind, NAMES};
+use bitfitech_sim::config::Config;
+use bitfitech_sim::event::MS;
+use bitfitech_sim::random::Random;
+use bitfitech_sim::scenario;
+
+use crate::{run_well, seeds};
+
+/// How many are tried, unless the environment says otherwise.
+const SEEDS: u64 = 12;
+
+fn pick<T: Copy>(random: &mut Random, among: &[T]) -> T {
+    among[random.index(among.len())]
+}
+
+/// What comes together by this seed.
+fn mixture(seed: u64) -> Config {
+    let mut random = Random::derive(seed, "mixture", 0);
+    let name = pick(&mut random, &scenario::NAMES);
+    let found = scenario::find(name).expect("it has a name");
+    let seconds: u64 = pick(&mut random, &[1, 3, 8]);
+    let rate: f64 = pick(&mut random, &[5.0, 20.0, 60.0]);
+    let mut config = Config {
+        seed,
+        nodes: pick(&mut random, &[8, 12, 20]),
+        duration_us: seconds * 1_000 * MS,
+        rate: rate.min(found.rate),
+        loss: pick(&mut random, &[0.0, 0.01, 0.1]),
+        warm_up: Some(0),
+        ..found
+    };
+    if random.chance(0.6) {
+        config.byzantine_percent = pick(&mut random, &[10.0, 20.0, 30.0, 40.0]);
+        let one_kind = random.chance(0.8);
+        config.adversary = one_kind.then(|| Kind::number(random.index(NAMES.len())));
+    }
+    config
+}
+
+#[test]
+fn whatever_comes_together_converges_without_a_violation() {
+    for seed in seeds(SEEDS) {
+        let report = run_well(mixture(seed));
+        assert!(report.operations > 0, "{}", report.text());
+    }
+}
