@@ -24,6 +24,8 @@ use crate::view::{Change, TradeChange, TradeStatus};
 pub(super) struct Revision {
     maker: Slot,
     taker: Slot,
+    /// Where the taker stands in the log, unless it comes with this merge.
+    taker_at: Option<usize>,
     terms: PairTerms,
     pub(super) cause: OpId,
     /// The action from which on matching may be another.
@@ -100,6 +102,7 @@ impl<E: Engine> Replica<E> {
             revisions.push(Revision {
                 maker: maker.0,
                 taker: taker.0,
+                taker_at: taker.1.at,
                 terms: new.terms,
                 cause: new.cause,
                 back_to,
@@ -209,25 +212,21 @@ impl<E: Engine> Replica<E> {
             let Revision {
                 maker,
                 taker,
+                taker_at,
                 terms,
                 cause,
                 ..
             } = revision;
-            let position = self.position_of_order(taker);
             let market = &mut self.markets[index];
-            let at = market.place_of(taker, position);
-            let at = at.filter(|at| *at < first);
-            let before = at.map(|at| self.trades_between(index, at, maker));
-            self.markets[index].terms.set(maker, taker, terms);
-            let after = at.map(|at| self.trades_between(index, at, maker));
-            for (old, new) in before
-                .into_iter()
-                .flatten()
-                .zip(after.into_iter().flatten())
-            {
-                if old.status != new.status && new.status == TradeStatus::Final {
-                    let mut reports = self.reports(index, changes);
-                    reports.add(&new, TradeChange::Confirmed, cause);
+            let old = market.terms.get(maker, taker).unwrap_or_default();
+            let pieces = old.complete.len()..terms.complete.len();
+            market.terms.set(maker, taker, terms);
+            let at = taker_at.filter(|at| *at < first && !pieces.is_empty());
+            let trades = at.map_or_else(Vec::new, |at| self.trades_between(index, at, maker));
+            let mut reports = self.reports(index, changes);
+            for trade in trades {
+                if pieces.contains(&(trade.meeting.2 as usize)) {
+                    reports.add(&trade, TradeChange::Confirmed, cause);
                 }
             }
         }
