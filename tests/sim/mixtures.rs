@@ -9,7 +9,7 @@ use bitfitech_sim::event::MS;
 use bitfitech_sim::random::Random;
 use bitfitech_sim::scenario;
 
-use crate::{run_well, seeds};
+use crate::{run_well, seeds, small};
 
 /// How many are tried, unless the environment says otherwise.
 const SEEDS: u64 = 12;
@@ -22,17 +22,15 @@ fn pick<T: Copy>(random: &mut Random, among: &[T]) -> T {
 fn mixture(seed: u64) -> Config {
     let mut random = Random::derive(seed, "mixture", 0);
     let name = pick(&mut random, &scenario::NAMES);
-    let found = scenario::find(name).expect("it has a name");
+    let small = small(name, seed);
     let seconds: u64 = pick(&mut random, &[1, 3, 8]);
     let rate: f64 = pick(&mut random, &[5.0, 20.0, 60.0]);
     let mut config = Config {
-        seed,
         nodes: pick(&mut random, &[8, 12, 20]),
         duration_us: seconds * 1_000 * MS,
-        rate: rate.min(found.rate),
+        rate: rate.min(small.rate),
         loss: pick(&mut random, &[0.0, 0.01, 0.1]),
-        warm_up: Some(0),
-        ..found
+        ..small
     };
     if random.chance(0.6) {
         config.byzantine_percent = pick(&mut random, &[10.0, 20.0, 30.0, 40.0]);
