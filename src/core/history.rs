@@ -85,7 +85,7 @@ pub(crate) struct History<T> {
     /// The one that the next value goes to is plain.
     chunks: Vec<Chunk<T>>,
     len: usize,
-    /// The plain ones that are full, as they became so. Some may be full no more, or packed.
+    /// The plain ones that are followed by a value, each once: as they became so, or were changed.
     plain: VecDeque<u32>,
 }
 
@@ -155,15 +155,17 @@ impl<T: Settling> History<T> {
     fn reopen(&mut self, chunk: usize) {
         // First the others: nothing may pack this one before it is changed.
         self.pack_settled();
-        self.plain.push_back(chunk_number(chunk));
+        if (chunk + 1) << Self::BITS < self.len {
+            self.plain.push_back(chunk_number(chunk));
+        }
     }
 
     /// Adds a value at the end.
     #[inline]
     pub(crate) fn push(&mut self, value: T) {
         let chunk = self.len >> Self::BITS;
-        if chunk == self.chunks.len() {
-            self.add_chunk();
+        if self.len.is_multiple_of(Self::CHUNK_LEN) {
+            self.begin_chunk(chunk);
         }
         let Chunk::Plain(values) = &mut self.chunks[chunk] else {
             unreachable!("the chunk at the end is plain");
@@ -172,25 +174,46 @@ impl<T: Settling> History<T> {
         self.len += 1;
     }
 
+    /// The next value is the first of a chunk.
     #[cold]
-    fn add_chunk(&mut self) {
-        let room = match self.chunks.len().checked_sub(1) {
-            None => 0,
-            Some(full) => {
-                self.plain.push_back(chunk_number(full));
-                self.pack_settled();
-                Self::CHUNK_LEN
-            }
-        };
-        self.chunks.push(Chunk::Plain(Vec::with_capacity(room)));
+    fn begin_chunk(&mut self, chunk: usize) {
+        let full = chunk.checked_sub(1);
+        if let Some(full) = full
+            && let Chunk::Plain(_) = self.chunks[full]
+        {
+            self.plain.push_back(chunk_number(full));
+            self.pack_settled();
+        }
+        if chunk == self.chunks.len() {
+            let room = full.map_or(0, |_| Self::CHUNK_LEN);
+            self.chunks.push(Chunk::Plain(Vec::with_capacity(room)));
+        }
     }
 
     /// Takes the last value out. The memory of one empty chunk is kept for what comes next.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let last = self.len.checked_sub(1)?;
+        let chunk = last >> Self::BITS;
         self.len = last;
-        self.chunks.truncate((last >> Self::BITS) + 2);
-        self.unpack(last >> Self::BITS).pop()
+        if last.is_multiple_of(Self::CHUNK_LEN) {
+            self.end_chunk(chunk);
+        }
+        self.unpack(chunk).pop()
+    }
+
+    /// The first value of a chunk is going to be taken out.
+    #[cold]
+    fn end_chunk(&mut self, chunk: usize) {
+        self.chunks.truncate(chunk + 1);
+        if let Some(full) = chunk.checked_sub(1)
+            && let Chunk::Plain(_) = self.chunks[full]
+        {
+            let full = chunk_number(full);
+            // What was filled last is mostly at the end.
+            let at = self.plain.iter().rposition(|queued| *queued == full);
+            let at = at.expect("a plain chunk that is followed is queued");
+            self.plain.remove(at);
+        }
     }
 
     /// The values of a chunk, which is plain from now on.
@@ -213,10 +236,8 @@ impl<T: Settling> History<T> {
             let Some(number) = self.plain.pop_front() else {
                 return;
             };
-            let is_full = (number as usize) < self.len >> Self::BITS;
-            let chunk = self.chunks.get_mut(number as usize).filter(|_| is_full);
-            let Some(Chunk::Plain(values)) = chunk else {
-                continue;
+            let Chunk::Plain(values) = &self.chunks[number as usize] else {
+                unreachable!("a chunk that is queued is plain");
             };
             let unsettled = values.iter().filter(|value| !value.is_settled());
             // Counted no further than is needed.
@@ -417,6 +438,20 @@ mod tests {
         assert!(history.memory_bytes() < before + 2 * CHUNK_BYTES);
         let is_changed = |at| *history.at(at) == Large::new(at as u64 * 2 + 2);
         assert!((0..len).step_by(7).all(is_changed));
+    }
+
+    #[test]
+    fn what_is_taken_out_and_added_again_stays_plain() {
+        let mut history = History::new();
+        let len = (PLAIN_MAX - 2) * LEN;
+        (0..len).for_each(|at| history.push(Large::new(at as u64 * 2)));
+        let before = history.memory_bytes();
+        for back in 1..PLAIN_MAX - 2 {
+            let from = len - back * LEN;
+            (from..len).for_each(|_| drop(history.pop()));
+            (from..len).for_each(|at| history.push(Large::new(at as u64 * 2)));
+        }
+        assert_eq!(history.memory_bytes(), before);
     }
 
     #[test]
