@@ -193,7 +193,7 @@ fn shut_down(node: &NodeContext) {
 fn tell_start(node: &NodeContext) {
     tracing::info!(
         target: "root",
-        "node {} of network {} is up, peers reach it at {}",
+        "node {} of network {} is up and listens for peers at {}",
         node.identity.author().short(),
         node.genesis.network,
         node.local.listen.as_deref().unwrap_or("no address")

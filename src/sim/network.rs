@@ -3,7 +3,8 @@
 //! Sessions run over a reliable, ordered transport, as TCP is one. So a frame that is *lost* is
 //! sent again after [`RETRANSMISSION_US`] (twice that if it is lost again, and so on), and
 //! everything behind it on the same session waits for it. One loss in [`LOSSES_PER_RESET`] ends the
-//! session instead, as a router that forgot its address translation does. Duplicates and another
+//! session instead, as a router that forgot its address translation does; so does a frame that does
+//! not come through within [`SILENCE_US`], for nothing behind it is heard either. Duplicates and another
 //! order do not exist within a session; they come about between sessions, for the same operation
 //! comes over several, and again after a reset.
 //!
@@ -139,6 +140,9 @@ impl Network {
             }
             at_us += wait_us;
             wait_us *= 2;
+            if at_us >= SILENCE_US {
+                return Passage::EndsSession(now_us + SILENCE_US);
+            }
         }
         if self.cuts.is_empty() && self.flapping.is_none() {
             return Passage::Arrives(now_us + at_us);
@@ -209,6 +213,20 @@ mod tests {
             late += usize::from(at_us > 7 + 50 * MS);
         }
         assert!((60..150).contains(&late), "{late}");
+    }
+
+    #[test]
+    fn a_frame_that_is_lost_again_and_again_ends_its_session() {
+        let mut random = Random::new(1);
+        let mut ended = 0;
+        for _ in 0..1_000 {
+            match network(Vec::new(), 0.5).pass(0, 1, 7, &mut random) {
+                Passage::Arrives(at_us) => assert!(at_us < 7 + SILENCE_US),
+                Passage::EndsSession(at_us) => ended += usize::from(at_us == 7 + SILENCE_US),
+            }
+        }
+        // Five losses on end take 6.2 seconds: one frame of 32.
+        assert!((20..50).contains(&ended), "{ended}");
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn mixture(seed: u64) -> Config {
         nodes: pick(&mut random, &[8, 12, 20]),
         duration_us: seconds * 1_000 * MS,
         rate: rate.min(small.rate),
-        loss: pick(&mut random, &[0.0, 0.01, 0.1]),
+        loss: pick(&mut random, &[0.0, 0.01, 0.1, 0.5]),
         ..small
     };
     if random.chance(0.6) {

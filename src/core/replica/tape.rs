@@ -47,9 +47,8 @@ pub(super) struct Reports<'a> {
 impl Reports<'_> {
     /// Reports a trade of an action that made none before.
     fn add_new(&mut self, trade: &TapeEntry, cause: OpId) {
-        self.add(trade, TradeChange::New, cause);
-        if trade.status == TradeStatus::Final {
-            self.add(trade, TradeChange::Confirmed, cause);
+        for change in changes_since(None, trade) {
+            self.add(trade, change, cause);
         }
     }
 
@@ -305,6 +304,26 @@ fn new_order(row: OrderRow) -> Change {
     }
 }
 
+/// What happened to a trade that was this one before, if it was there.
+fn changes_since(
+    old: Option<&TapeEntry>,
+    trade: &TapeEntry,
+) -> impl Iterator<Item = TradeChange> + use<> {
+    let change = match old {
+        None => Some(TradeChange::New),
+        Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
+            Some(TradeChange::Amended)
+        }
+        Some(old) if old.number != trade.number => Some(TradeChange::Moved),
+        Some(_) => None,
+    };
+    let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
+    let is_confirmed =
+        trade.status == TradeStatus::Final && (!was_final || change == Some(TradeChange::Amended));
+    let confirmed = is_confirmed.then_some(TradeChange::Confirmed);
+    change.into_iter().chain(confirmed)
+}
+
 /// How the trades of an action differ from those that it made before; by their numbers.
 fn differences(
     trades: impl Iterator<Item = TapeEntry>,
@@ -320,20 +339,7 @@ fn differences(
             others.extend(before.by_ref().map(|old| (old.meeting, old)));
             others.remove(&trade.meeting)
         });
-        let was_final = old.is_some_and(|old| old.status == TradeStatus::Final);
-        let change = match old {
-            None => Some(TradeChange::New),
-            Some(old) if (old.price, old.quantity) != (trade.price, trade.quantity) => {
-                Some(TradeChange::Amended)
-            }
-            Some(old) if old.number != trade.number => Some(TradeChange::Moved),
-            Some(_) => None,
-        };
-        reports.extend(change.map(|change| (trade, change)));
-        let is_final = trade.status == TradeStatus::Final;
-        if is_final && (!was_final || change == Some(TradeChange::Amended)) {
-            reports.push((trade, TradeChange::Confirmed));
-        }
+        reports.extend(changes_since(old, &trade).map(|change| (trade, change)));
     }
     let kept = reports.len();
     let busted = before.chain(others.into_values());
