@@ -8,6 +8,11 @@
 //! Sessions last for days, and a clock can be set meanwhile. So a peer's clock is kept as its
 //! difference from the local *monotonic* clock, which nobody sets: when the local wall clock jumps,
 //! the distance to the peers follows at once. That clock has to go on while the machine sleeps.
+//!
+//! A node that loses its peers would date what it writes by a clock that was just found wrong, and
+//! all others would park that, and everything it writes later. So when fewer than three peers are
+//! left their last median goes on counting, until one of them agrees with the local clock: whoever
+//! brought three liars to a node has not moved its clock for longer than they stay.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -61,8 +66,11 @@ impl PeerClock {
 /// The clock that decides which operations are of the future.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GatingClock {
-    /// The two in the middle of all; nothing if there are too few peers.
+    /// The two in the middle of all when there were enough peers; nothing if there never were, or
+    /// if that was refuted.
     middle: Option<[PeerClock; 2]>,
+    /// The peers, if they are too few.
+    few: [Option<PeerClock>; CLOCK_PEERS_MIN - 1],
 }
 
 impl GatingClock {
@@ -70,9 +78,16 @@ impl GatingClock {
     /// tolerated. Of the two in the middle of an even number the one nearer to the local clock
     /// counts, so that half of the peers cannot move it.
     pub fn off_by_ms(&self, now: Now) -> Option<i64> {
-        let ahead_ms = self.middle?.map(|clock| clock.ahead_ms(now));
+        let middle = self.middle.filter(|_| !self.is_refuted(now))?;
+        let ahead_ms = middle.map(|clock| clock.ahead_ms(now));
         let nearest_ms = ahead_ms.into_iter().min_by_key(|it| it.unsigned_abs());
         nearest_ms.filter(|ahead_ms| ahead_ms.unsigned_abs() > CLOCK_TOLERANCE_MS)
+    }
+
+    /// Whether one of few peers agrees with the local clock.
+    fn is_refuted(&self, now: Now) -> bool {
+        let mut few = self.few.iter().flatten();
+        few.any(|clock| clock.ahead_ms(now).unsigned_abs() <= CLOCK_TOLERANCE_MS)
     }
 
     /// The same moment by the clock by which operations are parked and dated.
@@ -107,18 +122,21 @@ impl MedianClock {
         if is_known || self.peers.len() < CLOCK_PEERS_MAX {
             self.peers.insert(peer, clock);
         }
-        self.gating.middle = self.middle();
+        self.find_middle();
     }
 
     /// Forgets the clock of a peer that left.
     pub fn handle_peer_left(&mut self, peer: &AuthorKey) {
         self.peers.remove(peer);
-        self.gating.middle = self.middle();
+        self.find_middle();
     }
 
     /// What is to be told: peers came or left, or the local clock was set. Cheap enough for every
     /// input of a node.
     pub fn compare(&mut self, now: Now) -> Option<ClockChange> {
+        if self.gating.is_refuted(now) {
+            self.gating.middle = None;
+        }
         let off_by_ms = self.gating.off_by_ms(now);
         let change = match (self.told_ms, off_by_ms) {
             (None, None) => return None,
@@ -139,13 +157,18 @@ impl MedianClock {
         self.gating
     }
 
-    fn middle(&self) -> Option<[PeerClock; 2]> {
+    fn find_middle(&mut self) {
         if self.peers.len() < CLOCK_PEERS_MIN {
-            return None;
+            let mut peers = self.peers.values().copied();
+            self.gating.few = core::array::from_fn(|_| peers.next());
+            return;
         }
         let mut sorted: Vec<PeerClock> = self.peers.values().copied().collect();
         sorted.sort_unstable();
-        Some([sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]])
+        self.gating = GatingClock {
+            middle: Some([sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]]),
+            few: [None; CLOCK_PEERS_MIN - 1],
+        };
     }
 }
 
@@ -253,8 +276,28 @@ mod tests {
         assert_eq!(clock.compare(now), None, "warned already");
         clock.handle_peer_left(&key(0));
         assert_eq!(clock.compare(now), None);
-        clock.handle_peer_left(&key(1));
-        assert_eq!(clock.compare(now), Some(ClockChange::Trusted));
+        clock.handle_peer(key(1), ahead(now, 100));
+        assert_eq!(clock.compare(now), None, "one of three");
+    }
+
+    #[test]
+    fn what_three_peers_said_counts_until_one_of_fewer_agrees_with_the_local_clock() {
+        let now = at(0, 50_000);
+        let mut clock = clock_of(now, &[2_000, 2_000, 2_000]);
+        assert!(clock.compare(now).is_some());
+        (0..3).for_each(|number| clock.handle_peer_left(&key(number)));
+        let later = at(600_000, 650_000);
+        assert_eq!(clock.gating().gating(later).unix_ms, 652_000);
+        // One who agrees with neither.
+        clock.handle_peer(key(3), ahead(later, -90_000));
+        assert_eq!(clock.compare(later), None);
+        clock.handle_peer(key(4), ahead(later, 400));
+        assert_eq!(clock.gating().gating(later), later);
+        assert_eq!(clock.compare(later), Some(ClockChange::Trusted));
+        // For good.
+        clock.handle_peer_left(&key(4));
+        assert_eq!(clock.compare(later), None);
+        assert_eq!(clock.gating().gating(later), later);
     }
 
     #[test]

@@ -32,8 +32,10 @@ pub fn random_graph(nodes: u32, degree: u32, seed: u64) -> Vec<Vec<HostIndex>> {
             }
         }
         if made == before {
-            // Nearly everyone is connected with everyone.
-            break;
+            // Nearly everyone is connected with everyone: of the other pairs as many as are wanted.
+            let pairs = (0..ring.len()).flat_map(|at| (0..at).map(move |before| (before, at)));
+            let others = pairs.filter(|(one, other)| connect(ring[*one], ring[*other]));
+            made += others.take(wanted - made).count();
         }
     }
     let mut dials = vec![Vec::new(); nodes as usize];
@@ -117,5 +119,16 @@ mod tests {
             );
         }
         assert_ne!(random_graph(100, 6, 1), random_graph(100, 6, 2));
+    }
+
+    #[test]
+    fn few_hosts_have_as_many_links_as_are_wanted() {
+        for seed in 0..100 {
+            let links = |(nodes, degree)| {
+                let dials = random_graph(nodes, degree, seed);
+                dials.iter().map(Vec::len).sum::<usize>()
+            };
+            assert_eq!([(8, 6), (5, 4), (12, 10)].map(links), [24, 10, 60]);
+        }
     }
 }
