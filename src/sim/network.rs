@@ -4,9 +4,9 @@
 //! sent again after [`RETRANSMISSION_US`] (twice that if it is lost again, and so on), and
 //! everything behind it on the same session waits for it. One loss in [`LOSSES_PER_RESET`] ends the
 //! session instead, as a router that forgot its address translation does; so does a frame that does
-//! not come through within [`SILENCE_US`], for nothing behind it is heard either. Duplicates and another
-//! order do not exist within a session; they come about between sessions, for the same operation
-//! comes over several, and again after a reset.
+//! not come through within [`SILENCE_US`], for nothing behind it is heard either. Duplicates and
+//! another order do not exist within a session; they come about between sessions, for the same
+//! operation comes over several, and again after a reset.
 //!
 //! A *cut* lets nothing through, in one direction or both. A cut that is shorter than
 //! [`SILENCE_US`] delays; a longer one ends every session across it, on both sides, for they hear
