@@ -90,9 +90,9 @@ impl World {
             config,
         };
         world.choose_liars();
-        world.connect_the_honest();
         world.plant_bugs();
         world.make_trouble();
+        world.connect_the_honest();
         world.healed_us = world.end_of_trouble_us();
         world
     }
@@ -151,10 +151,18 @@ impl World {
         self.counted_us() + self.config.duration_us * percent / 100
     }
 
+    /// The first host that may lie, and have links like any other.
+    fn first_free(&self) -> HostIndex {
+        match self.config.trouble {
+            Trouble::Eclipse => 1,
+            _ => 0,
+        }
+    }
+
     fn choose_liars(&mut self) {
         let share = self.config.byzantine_percent / 100.0;
         let wanted = (f64::from(self.config.nodes) * share).round() as usize;
-        let mut hosts: Vec<usize> = (0..self.plans.len()).collect();
+        let mut hosts: Vec<usize> = (self.first_free() as usize..self.plans.len()).collect();
         Random::derive(self.config.seed, "liars", 0).shuffle(&mut hosts);
         for (number, host) in hosts.into_iter().take(wanted).enumerate() {
             let kind = self.config.adversary;
@@ -212,8 +220,8 @@ impl World {
     /// Whom only liars surround hears what they like, and nothing is promised to him. If chance has
     /// it so, an honest host gets a link to another one.
     fn connect_the_honest(&mut self) {
-        let honest = (0..self.config.nodes).filter(|host| self.is_honest(*host));
-        let honest: BTreeSet<HostIndex> = honest.collect();
+        let free = self.first_free()..self.config.nodes;
+        let honest: BTreeSet<HostIndex> = free.filter(|host| self.is_honest(*host)).collect();
         let dials: Vec<Vec<HostIndex>> = self.plans.iter().map(|it| it.dials.clone()).collect();
         for (from, to) in topology::missing_links(&dials, &honest) {
             self.plans[from as usize].dials.push(to);
@@ -225,7 +233,6 @@ impl World {
         for plan in &mut self.plans {
             plan.dials.retain(|peer| *peer != 0);
         }
-        self.plans[0].liar = None;
         let liars = (0..)
             .zip(&self.plans)
             .filter(|(_, plan)| plan.liar.is_some());
@@ -310,5 +317,31 @@ fn node_config() -> NodeConfig {
         },
         sync: SyncConfig::default(),
         tick_ms: 100,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    /// Of as many seeds as it takes for any host to be drawn as a liar who signs nothing.
+    #[test]
+    fn whom_liars_shut_in_is_honest_and_settles_and_has_one_honest_link() {
+        for seed in 0..40 {
+            let world = World::new(Config {
+                seed,
+                nodes: 12,
+                byzantine_percent: 40.0,
+                adversary: adversaries::find("never-confirm"),
+                ..scenario::find("eclipse").expect("it is one")
+            });
+            let first = &world.plans[0];
+            assert!(first.liar.is_none() && first.settlement.is_some());
+            let links = first.dials.iter().filter(|peer| world.is_honest(**peer));
+            assert_eq!(links.count(), 1, "seed {seed}");
+            let others = world.plans[1..].iter();
+            assert!(others.flat_map(|plan| &plan.dials).all(|peer| *peer != 0));
+        }
     }
 }
