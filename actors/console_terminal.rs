@@ -6,6 +6,11 @@
 //! texts to the line editor, which prints them above the line and paints the line again below.
 //! Between a line and its answer the terminal is in its own mode and is written to directly.
 //!
+//! The editor takes one text at a time, only while it edits, and keys before texts. So when a line
+//! ends while two texts are on their way, the writer waits for the editor, and the editor for the
+//! answer, which is behind those texts. Then the editor goes on with the next line, takes the texts
+//! there, and the answer is printed above it.
+//!
 //! Ctrl-C clears the line; on an empty line it ends the input, as Ctrl-D does. Pasted lines are
 //! taken one by one, like those of a pipe.
 //!
@@ -18,6 +23,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as threads;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bitfitech_io::command_history::{COMMANDS_MAX, CommandHistory};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -43,6 +49,9 @@ const PROMPT: &str = "bitfitech> ";
 /// Clears the line of the cursor and all below it (ECMA-48, CR and ED).
 const CLEAR_LINE: &[u8] = b"\r\x1b[J";
 
+/// How often it is looked whether the writer waits for the editor that waits for an answer.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The terminal of this process, taken for editing.
 pub(crate) struct Terminal {
     restorer: Restorer,
@@ -59,6 +68,7 @@ impl Terminal {
             return None;
         }
         let closed = Arc::new(AtomicBool::new(false));
+        let printing = Arc::new(AtomicBool::new(false));
         let vocabulary = Arc::new(Mutex::new(Vocabulary::new(terminal.pairs)));
         let history = CommandHistory::open(&terminal.history).map_err(|error| {
             let path = terminal.history.display();
@@ -73,9 +83,11 @@ impl Terminal {
                 editor,
                 history: history.ok(),
                 closed: Arc::clone(&closed),
+                printing: Arc::clone(&printing),
             },
             screen: Screen {
                 printer: Box::new(printer),
+                printing,
                 vocabulary,
                 closed: Arc::clone(&closed),
             },
@@ -140,6 +152,8 @@ pub(crate) struct LineEditor {
     /// `None` if there is no file to write to.
     history: Option<CommandHistory>,
     closed: Arc<AtomicBool>,
+    /// Whether the writer hands over a text, or waits until it can.
+    printing: Arc<AtomicBool>,
 }
 
 impl LineEditor {
@@ -158,7 +172,19 @@ impl LineEditor {
             if lines.blocking_send((input, turn)).is_err() || ended {
                 return;
             }
-            let _ = over.recv();
+            self.wait_for(&over);
+        }
+    }
+
+    /// Waits until a turn is over, or the writer waits for the next line.
+    fn wait_for(&self, over: &threads::Receiver<Infallible>) {
+        let mut was_printing = false;
+        while over.recv_timeout(LOOK) == Err(threads::RecvTimeoutError::Timeout) {
+            let is_printing = self.printing.load(Ordering::SeqCst);
+            if is_printing && was_printing {
+                return;
+            }
+            was_printing = is_printing;
         }
     }
 
@@ -197,6 +223,7 @@ impl LineEditor {
 /// Where texts are shown: above the line that is edited, or at the cursor when none is.
 pub(crate) struct Screen {
     printer: Box<dyn ExternalPrinter + Send>,
+    printing: Arc<AtomicBool>,
     vocabulary: Arc<Mutex<Vocabulary>>,
     closed: Arc<AtomicBool>,
 }
@@ -208,8 +235,11 @@ impl Write for Screen {
         if let Ok(mut vocabulary) = self.vocabulary.lock() {
             vocabulary.learn(&text);
         }
+        self.printing.store(true, Ordering::SeqCst);
         let is_closed = self.closed.load(Ordering::SeqCst);
-        if is_closed || self.printer.print(text.into_owned()).is_err() {
+        let is_refused = is_closed || self.printer.print(text.into_owned()).is_err();
+        self.printing.store(false, Ordering::SeqCst);
+        if is_refused {
             io::stdout().write_all(bytes)?;
         }
         Ok(bytes.len())
