@@ -29,11 +29,14 @@ const SETTLED_US: Micros = 6_000 * MS;
 
 /// For how long, where there are liars. What they withhold for each other is given back when one of
 /// them writes next, and that moves trades of others: within a third of a lease everybody who has
-/// orders writes.
+/// orders writes. What liars do not push is found when heads are compared.
 fn settled_us(world: &World) -> Micros {
-    let has_liars = world.plans.iter().any(|plan| plan.liar.is_some());
+    if world.plans.iter().all(|plan| plan.liar.is_none()) {
+        return SETTLED_US;
+    }
     let heartbeat_us = Micros::from(world.genesis.lease_ms) * MS / 3;
-    SETTLED_US + if has_liars { heartbeat_us } else { 0 }
+    let found_us = world.node_config.sync.interval_ms * MS;
+    SETTLED_US + heartbeat_us + found_us
 }
 
 /// How long the last operations have to reach everyone.

@@ -51,3 +51,16 @@ fn orders_of_a_forker_lapse_in_the_same_place_on_every_node() {
         ..small("liars", 13)
     });
 }
+
+#[test]
+fn a_run_with_liars_is_over_only_when_what_they_pushed_to_nobody_has_come() {
+    // A heartbeat of one of them gave back what he withheld, and was found half a minute later.
+    run_well(Config {
+        adversary: adversaries::find("silent"),
+        byzantine_percent: 30.0,
+        nodes: 12,
+        duration_us: 1_000 * MS,
+        rate: 20.0,
+        ..small("liars", 16)
+    });
+}
