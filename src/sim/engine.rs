@@ -12,7 +12,7 @@ use bitfitech_core::types::{Digest, Lots, OrderId, Side};
 
 use crate::canaries::Canary;
 
-/// How many actions engines have executed. Shared by the hosts of one thread.
+/// How many actions engines have executed. Shared by the hosts of one shard.
 #[derive(Clone, Debug, Default)]
 pub struct Executions(Arc<AtomicU64>);
 

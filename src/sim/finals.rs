@@ -66,7 +66,7 @@ impl Finals {
         self.numbers.keys()
     }
 
-    /// Adds what another thread has noted; its numbers are forgotten.
+    /// Adds what another shard has noted; its numbers are forgotten.
     pub fn merge(&mut self, other: &Self) {
         other.trades().for_each(|trade| {
             self.note(*trade);

@@ -47,7 +47,7 @@ pub struct Evidence<'a> {
     pub hosts: Vec<&'a Host>,
     /// Their digests.
     pub digests: BTreeMap<HostIndex, Digests>,
-    /// Counts of all threads.
+    /// Counts of all shards.
     pub tally: &'a Tally,
 }
 

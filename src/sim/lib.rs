@@ -5,7 +5,7 @@
 //! things go wrong; then the network heals, and everyone must agree.
 //!
 //! Read in this order: [`config`] and [`scenario`], [`world`], [`network`], [`host`], then how it
-//! is run: [`queue`], [`shard`], [`runner`]; who lies and what is wrong: [`adversaries`],
+//! is run: [`queue`], [`shard`], `pool`, [`runner`]; who lies and what is wrong: [`adversaries`],
 //! [`canaries`], [`invariants`]; and what comes out: [`tally`], [`report`], [`trace`], [`shrink`].
 
 pub mod adversaries;
@@ -24,6 +24,7 @@ pub mod invariants;
 mod memory;
 pub mod network;
 pub mod parcel;
+mod pool;
 pub mod queue;
 pub mod random;
 pub mod report;

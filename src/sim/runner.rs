@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::course::Course;
 use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
 use crate::invariants::{self, Evidence};
 use crate::memory;
+use crate::pool::{self, Pool, Waiting};
 use crate::random::Random;
 use crate::report::Report;
 use crate::shard::{Division, Shard};
@@ -85,7 +85,8 @@ fn run_world(
     progress: &mut dyn FnMut(Progress),
     tracer: Option<Tracer<'_>>,
 ) -> Report {
-    let division = Division::new(world.config.nodes, world.config.threads);
+    let shards = pool::shards_for(world.config.threads);
+    let division = Division::new(world.config.nodes, shards);
     let mut shards: Vec<Shard> = (0..division.shards)
         .map(|number| Shard::new(world, division, number))
         .collect();
@@ -150,14 +151,9 @@ fn live(
     progress: &mut dyn FnMut(Progress),
     mut tracer: Option<Tracer<'_>>,
 ) -> Outcome {
+    let waiting = Waiting::new(world.config.threads.min(shards.len()));
     thread::scope(|scope| {
-        let mut others = Vec::new();
-        for _ in 1..shards.len() {
-            let (to_worker, jobs) = channel();
-            let (done, from_worker) = channel();
-            scope.spawn(move || work(world, &jobs, &done));
-            others.push((to_worker, from_worker));
-        }
+        let pool = Pool::start(scope, world, &waiting);
         let mut shards = shards;
         let window_us = world.network.latency_us.0;
         let healed_us = world.healed_us;
@@ -172,7 +168,7 @@ fn live(
             if course.is_over(world, &mut shards, passed_us, now_us) {
                 break;
             }
-            shards = run_window(world, shards, &others, window);
+            shards = pool.run(shards, window);
             exchange(&mut shards);
             if let Some(tracer) = &mut tracer {
                 hand_out(&mut shards, &mut |line| {
@@ -198,43 +194,6 @@ fn live(
             converged_us: course.converged_us,
         }
     })
-}
-
-/// What a worker is given and gives back.
-type Job = (u64, Shard);
-
-/// A worker's life: it ends when nobody gives it work any more.
-fn work(world: &World, jobs: &Receiver<Job>, done: &Sender<Shard>) {
-    for (window, mut shard) in jobs {
-        shard.run(world, window);
-        if done.send(shard).is_err() {
-            return;
-        }
-    }
-}
-
-/// All shards live through a window, the first of them on this thread.
-fn run_window(
-    world: &World,
-    shards: Vec<Shard>,
-    others: &[(Sender<Job>, Receiver<Shard>)],
-    window: u64,
-) -> Vec<Shard> {
-    let mut shards = shards.into_iter();
-    let mut first = shards.next().expect("there is a shard");
-    for (shard, (jobs, _)) in shards.zip(others) {
-        jobs.send((window, shard))
-            .expect("the worker waits for work");
-    }
-    first.run(world, window);
-    let mut back = vec![first];
-    for (_, done) in others {
-        back.push(
-            done.recv()
-                .expect("a worker panicked; its message is above"),
-        );
-    }
-    back
 }
 
 /// Hands out what happened in a window.

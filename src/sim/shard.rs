@@ -1,4 +1,4 @@
-//! The hosts of one thread, and how they live through a window of time.
+//! Some hosts, and how they live through a window of time.
 
 use bitfitech_core::view::Digests;
 
@@ -9,34 +9,34 @@ use crate::queue::Queue;
 use crate::tally::Tally;
 use crate::world::World;
 
-/// Where hosts are: an equal number on each thread.
+/// Where hosts are: an equal number in each shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Division {
     per_shard: u32,
-    /// How many threads there are.
+    /// How many shards there are.
     pub shards: usize,
 }
 
 impl Division {
-    /// Divides hosts among threads.
-    pub fn new(hosts: u32, threads: usize) -> Self {
-        let threads = u32::try_from(threads)
+    /// Divides hosts among so many shards, or as many as have a host.
+    pub fn new(hosts: u32, shards: usize) -> Self {
+        let shards = u32::try_from(shards)
             .unwrap_or(u32::MAX)
             .clamp(1, hosts.max(1));
-        let per_shard = hosts.div_ceil(threads).max(1);
+        let per_shard = hosts.div_ceil(shards).max(1);
         Self {
             per_shard,
             shards: hosts.div_ceil(per_shard) as usize,
         }
     }
 
-    /// The thread of a host.
+    /// The shard of a host.
     pub fn shard_of(&self, host: HostIndex) -> usize {
         (host / self.per_shard) as usize
     }
 }
 
-/// The hosts of one thread.
+/// Hosts that live one after the other.
 pub struct Shard {
     number: usize,
     division: Division,
@@ -45,15 +45,15 @@ pub struct Shard {
     /// When each host has something to do by itself.
     wakes_us: Vec<Micros>,
     queue: Queue,
-    /// Messages for hosts of other threads, by thread.
+    /// Messages for hosts of other shards, by shard.
     pub(crate) outbox: Vec<Vec<Event>>,
-    /// Messages from other threads.
+    /// Messages from other shards.
     pub(crate) inbox: Vec<Vec<Event>>,
     pub(crate) tally: Tally,
 }
 
 impl Shard {
-    /// The hosts of thread `number`.
+    /// The hosts of shard `number`.
     pub fn new(world: &World, division: Division, number: usize) -> Self {
         let executions = Executions::default();
         let all = 0..world.config.nodes;

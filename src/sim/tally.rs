@@ -1,4 +1,4 @@
-//! What is counted while a simulation runs, for one thread's hosts.
+//! What is counted while a simulation runs, for the hosts of one shard.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -36,7 +36,7 @@ pub type ByOperation<V> = HashMap<OpId, V, BuildHasherDefault<IdHasher>>;
 pub struct Spread {
     /// When its author wrote it.
     pub written_us: Micros,
-    /// When the last host of this thread applied it.
+    /// When the last host of this shard applied it.
     pub last_us: Micros,
 }
 
@@ -51,7 +51,7 @@ pub struct Tally {
     pub undo_depth: Histogram,
     /// What honest authors wrote.
     pub spread: ByOperation<Spread>,
-    /// What the hosts of this thread wrote since others were told.
+    /// What the hosts of this shard wrote since others were told.
     pub written: Vec<(OpId, Micros)>,
     /// Frames sent.
     pub frames: u64,
@@ -77,7 +77,7 @@ pub struct Tally {
     pub violations: Vec<String>,
 }
 
-/// Violations of one thread that are kept.
+/// Violations of one shard that are kept.
 const VIOLATIONS_MAX: usize = 10;
 
 impl Tally {
@@ -136,7 +136,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another thread has counted.
+    /// Adds what another shard has counted.
     pub fn merge(&mut self, other: &Self) {
         self.delivery_us.merge(&other.delivery_us);
         self.undo_depth.merge(&other.undo_depth);

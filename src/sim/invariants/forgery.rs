@@ -1,18 +1,19 @@
 //! 14: what is applied is canonical, of this network, and truly signed.
 
-use std::collections::BTreeMap;
-
 use bitfitech_core::op::Operation;
 use bitfitech_core::signature;
 
 use super::{Evidence, Findings};
+use crate::tally::ByOperation;
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let mut wires = BTreeMap::new();
+    let mut wires = ByOperation::default();
     for host in &evidence.hosts {
         let records = host.disk().records().iter();
         wires.extend(records.map(|operation| (operation.id(), operation.wire())));
     }
+    let mut wires: Vec<_> = wires.into_iter().collect();
+    wires.sort_unstable();
     let (genesis, digest) = (&evidence.world.genesis, &evidence.world.digest);
     let mut readable = Vec::with_capacity(wires.len());
     for (id, wire) in wires {
