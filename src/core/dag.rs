@@ -21,6 +21,7 @@ use crate::op::{Body, Operation};
 use crate::order_log::{Position, bucket_of};
 use crate::packed::Row;
 use crate::prefetch::prefetch;
+use crate::tight;
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
@@ -550,7 +551,7 @@ impl Dag {
         let chain = &mut self.chains[owner.0 as usize];
         let on_trunk = chain.trunk.len() as u64 == body.seq && chain.trunk.last().copied() == prev;
         if on_trunk {
-            chain.trunk.push(index);
+            tight::push(&mut chain.trunk, index);
         } else if chain.fork.is_none() {
             let twin = chain.trunk.get(body.seq as usize);
             let twin = *twin.expect("the first branch leaves the trunk before its end");

@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::market_terms::{MarketTerms, NewTerms, StagedTerms};
 use crate::matching::{Effect, Engine, Owner, Slot};
 use crate::order_log::Position;
+use crate::tight;
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 mod entry;
@@ -114,7 +115,7 @@ impl<E> MarketLog<E> {
         let runs = self.seats_of.entry(owner).or_default();
         match runs.last_mut() {
             Some(last) if last.end == seats.start => last.end = seats.end,
-            _ => runs.push(seats),
+            _ => tight::push(runs, seats),
         }
     }
 

@@ -70,6 +70,7 @@ const CORE_LAYERS: [&[&str]; 5] = [
         "set_hash",
         "standing",
         "supervision",
+        "tight",
         "vector_clock",
         "wire",
         "word_table",
