@@ -61,7 +61,7 @@ pub mod signature;
 pub mod standing;
 pub mod supervision;
 pub mod sync;
-mod tight;
+pub mod tight;
 pub mod types;
 pub mod vector_clock;
 pub mod view;

@@ -1,10 +1,10 @@
-//! Short lists of which there is one for each author.
+//! Lists of which there are very many: one for each author, or for each node of a simulation.
 
 use alloc::vec::Vec;
 
-/// Adds a value to a list that is one of very many: it grows by a quarter. By doubling, as it is
-/// usual, the lists of many authors would be half empty.
-pub(crate) fn push<T>(list: &mut Vec<T>, value: T) {
+/// Adds a value to a list that grows by a quarter. By doubling, as it is usual, many lists would be
+/// half empty.
+pub fn push<T>(list: &mut Vec<T>, value: T) {
     if list.len() == list.capacity() {
         list.reserve_exact(list.len() / 4 + 1);
     }

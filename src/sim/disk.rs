@@ -5,6 +5,7 @@
 //! store does. So a crash keeps what was synchronised and a random number of whole records behind.
 
 use bitfitech_core::op::Verified;
+use bitfitech_core::tight;
 use bitfitech_core::wire::Payload;
 
 use crate::random::Random;
@@ -19,11 +20,7 @@ pub struct Disk {
 impl Disk {
     /// Hands a record to the system, which may take its time.
     pub fn append(&mut self, operation: Verified) {
-        if self.log.len() == self.log.capacity() {
-            // Doubled, a thousand disks would be half empty.
-            self.log.reserve_exact(self.log.len() / 4 + 16);
-        }
-        self.log.push(operation);
+        tight::push(&mut self.log, operation);
     }
 
     /// How many records the system was given.
