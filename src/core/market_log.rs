@@ -7,7 +7,7 @@ use core::ops::Range;
 use crate::chunks::Chunks;
 use crate::confirmation::OrderPair;
 use crate::dag::Dag;
-use crate::effect_log::Trace;
+use crate::effect_log::{Trace, TraceKind};
 use crate::history::History;
 use crate::market_terms::{MarketTerms, NewTerms, StagedTerms};
 use crate::matching::{Effect, Engine, Owner, Slot};
@@ -179,6 +179,12 @@ impl<E> MarketLog<E> {
         let next = self.log.get(at + 1);
         let end = next.map_or(self.traces.len(), |next| next.traces_from as usize);
         (self.log.at(at).traces_from as usize..end).map(|number| *self.traces.at(number))
+    }
+
+    /// What the order of the action at `at` took, in order.
+    pub(crate) fn fills_of(&self, at: usize) -> impl Iterator<Item = Trace> {
+        let traces = self.traces_of(at);
+        traces.filter(|trace| trace.kind == TraceKind::Fill)
     }
 
     /// Takes out what may be merged at a time, or everything; sorted.

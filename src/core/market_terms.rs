@@ -14,7 +14,6 @@ use crate::order_table::OrderTable;
 use crate::packed::Row;
 use crate::packed_map::PackedMap;
 use crate::types::{Lots, OpId, Ticks};
-use crate::view::TradeStatus;
 
 /// Terms that are not yet respected.
 pub(crate) struct NewTerms {
@@ -188,13 +187,16 @@ impl MarketTerms {
         kept.terms().unwrap_or_else(|| self.others[&pair].clone())
     }
 
-    /// How sure a trade of two orders is.
-    pub(crate) fn status(&self, maker: Slot, taker: Slot, piece: u32) -> TradeStatus {
-        let terms = self.get(maker, taker);
-        if terms.is_some_and(|terms| (piece as usize) < terms.complete.len()) {
-            TradeStatus::Final
-        } else {
-            TradeStatus::Tentative
+    /// How many trades of two orders are final.
+    pub(crate) fn final_count(&self, maker: Slot, taker: Slot) -> usize {
+        if !self.makers.has(maker) || !self.takers.has(taker) {
+            return 0;
+        }
+        let pair = SlotPair(maker, taker);
+        match self.pairs.get(&pair) {
+            None | Some(Kept::Declined) => 0,
+            Some(Kept::Final { .. }) => 1,
+            Some(Kept::Other) => self.others[&pair].complete.len(),
         }
     }
 
@@ -276,23 +278,19 @@ impl MarketTerms {
         if !self.makers.has(own) && !self.takers.has(own) {
             return Claims::NONE;
         }
-        let id = orders.id(own);
         let mut claims = Claims::NONE;
         for (taker, terms) in self.takers(own) {
-            let pair = OrderPair::new(id, orders.id(taker));
-            let promised = terms.withheld_of(&pair, &id);
+            let promised = orders.withheld_of(&terms, own, taker);
             claims.to_later = Lots(claims.to_later.0.saturating_add(promised));
         }
         for maker in self.makers(own) {
-            let maker_id = orders.id(maker);
-            let pair = OrderPair::new(id, maker_id);
             let terms = self.agreed(maker, own);
             claims.makers.push(Claim {
-                maker: maker_id,
+                maker: orders.id(maker),
                 handle: maker.handle(),
                 price: terms.price,
-                maker_half: terms.half_of(&pair, &maker_id),
-                taker_half: terms.half_of(&pair, &id),
+                maker_half: orders.half_of(&terms, maker, own),
+                taker_half: orders.half_of(&terms, own, maker),
                 complete: terms.complete,
                 meeting: if terms.declined {
                     Meeting::Declined

@@ -18,6 +18,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::confirmation::PairTerms;
 use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
 use crate::history::{History, Value};
@@ -160,6 +161,22 @@ impl OrderTable {
         let operation = self.operations.entry(seat.operation);
         let id = OrderId::new(&operation.id, seat.index);
         (id, self.operations.key(operation.author))
+    }
+
+    /// What an order's owner withholds for another order, for the piece that is not complete.
+    /// Terms tell it by the ids of the orders, which mostly need not be looked up.
+    pub(crate) fn half_of(&self, terms: &PairTerms, own: Slot, other: Slot) -> Lots {
+        if terms.low_half == terms.high_half || self.id(own) < self.id(other) {
+            terms.low_half
+        } else {
+            terms.high_half
+        }
+    }
+
+    /// All that an order's owner withholds for another order.
+    pub(crate) fn withheld_of(&self, terms: &PairTerms, own: Slot, other: Slot) -> u64 {
+        let half = self.half_of(terms, own, other);
+        terms.completed().saturating_add(half.0)
     }
 
     /// The order at a place, as it enters its book.

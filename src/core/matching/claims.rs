@@ -10,6 +10,9 @@ use super::{Handle, NewOrder};
 use crate::few::Few;
 use crate::types::{Lots, OrderId, Ticks};
 
+/// So many claims are looked through one after the other. A guess.
+const FEW: usize = 8;
+
 /// What was signed about an order that enters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -65,8 +68,12 @@ impl Claims {
         Some(&self.makers[at])
     }
 
-    /// Where the claim with a maker stands in the list.
+    /// Where the claim with a maker stands in the list. Mostly there are few, and to ask whether
+    /// ids are equal costs less than to ask which is less.
     pub(super) fn place_of(&self, maker: &OrderId) -> Option<usize> {
+        if self.makers.len() <= FEW {
+            return self.makers.iter().position(|claim| claim.maker == *maker);
+        }
         let found = self.makers.binary_search_by_key(maker, |claim| claim.maker);
         found.ok()
     }

@@ -12,8 +12,8 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::Replica;
-use super::tape::{TapeEntry, tape_of};
-use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
+use super::tape::{FinalBefore, TapeEntry, tape_of};
+use crate::confirmation::{PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry, Reach};
 use crate::matching::{EndReason, Engine, Slot, TimeInForce};
 use crate::order_log::Position;
@@ -90,7 +90,7 @@ impl<E: Engine> Replica<E> {
             } else {
                 ((high, second), (low, first))
             };
-            let back_to = self.back_to(index, (&pair, &new.terms), maker, taker);
+            let back_to = self.back_to(index, &new.terms, maker, taker);
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
             let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
@@ -143,7 +143,7 @@ impl<E: Engine> Replica<E> {
     fn back_to(
         &self,
         index: usize,
-        (pair, terms): (&OrderPair, &PairTerms),
+        terms: &PairTerms,
         (maker, maker_standing): (Slot, Standing),
         (taker, taker_standing): (Slot, Standing),
     ) -> Option<LogEntry> {
@@ -155,19 +155,19 @@ impl<E: Engine> Replica<E> {
         }
         let old = market.terms.get(maker, taker).unwrap_or_default();
         let pieces: Vec<(u32, u64)> = taker_standing.at.map_or_else(Vec::new, |at| {
-            let trades = tape_of(&self.orders, market, at);
-            let met = trades.filter(|trade| trade.meeting.0 == maker);
-            met.map(|trade| (trade.meeting.2, trade.quantity.0))
-                .collect()
+            let fills = market.fills_of(at);
+            let met = fills.filter(|fill| fill.order == maker);
+            met.map(|fill| (fill.piece, fill.value())).collect()
         });
         let traded = pieces.iter().map(|(_, quantity)| *quantity);
         let traded = traded.fold(0, u64::saturating_add);
-        let weighs = |order: Slot| {
-            let id = self.orders.id(order);
-            let [before, now] = [&old, terms].map(|terms| terms.withheld_of(pair, &id));
+        let weighs = |own: Slot, other: Slot| {
+            let withheld = |terms| self.orders.withheld_of(terms, own, other);
+            let [before, now] = [&old, terms].map(withheld);
             now < before || (now > before && now > traded)
         };
-        if weighs(maker) || (old.completed() != terms.completed() && self.is_unplaced(maker)) {
+        if weighs(maker, taker) || (old.completed() != terms.completed() && self.is_unplaced(maker))
+        {
             return Some(maker_standing.entry);
         }
         taker_standing.at?;
@@ -181,7 +181,7 @@ impl<E: Engine> Replica<E> {
         }
         let declines = old.declined != terms.declined;
         let declines = declines && (!pieces.is_empty() || self.stays_aside(taker));
-        let differs = expected != pieces || declines || weighs(taker);
+        let differs = expected != pieces || declines || weighs(taker, maker);
         differs.then_some(taker_standing.entry)
     }
 
@@ -200,14 +200,16 @@ impl<E: Engine> Replica<E> {
     }
 
     /// Makes new terms those of the market. Of trades before `first`, which are not done again,
-    /// it is reported that they have become final.
+    /// it is reported that they have become final. Tells how many trades were final before of the
+    /// pairs that have more or less of them now.
     pub(super) fn adopt(
         &mut self,
         index: usize,
         first: usize,
         revisions: Vec<Revision>,
         changes: &mut Vec<Change>,
-    ) {
+    ) -> FinalBefore {
+        let mut before = FinalBefore::new();
         for revision in revisions {
             let Revision {
                 maker,
@@ -221,6 +223,9 @@ impl<E: Engine> Replica<E> {
             let old = market.terms.get(maker, taker).unwrap_or_default();
             let pieces = old.complete.len()..terms.complete.len();
             market.terms.set(maker, taker, terms);
+            if pieces.start != pieces.end {
+                before.insert((taker, maker), pieces.start);
+            }
             let at = taker_at.filter(|at| *at < first && !pieces.is_empty());
             let trades = at.map_or_else(Vec::new, |at| self.trades_between(index, at, maker));
             let mut reports = self.reports(index, changes);
@@ -230,6 +235,7 @@ impl<E: Engine> Replica<E> {
                 }
             }
         }
+        before
     }
 
     /// The trades that the action at this place made with a maker.
@@ -254,18 +260,19 @@ impl<E: Engine> Replica<E> {
             if !self.is_behind(index, maker, first) {
                 continue;
             }
-            let id = self.orders.id(maker);
             let mut promised = 0_u64;
             for (taker, terms) in self.markets[index].terms.takers(maker) {
-                let pair = OrderPair::new(id, self.orders.id(taker));
-                let withheld = if self.is_behind(index, taker, first) {
-                    self.left_of_half(index, (maker, taker), terms.half_of(&pair, &id))
+                let withheld = self.orders.withheld_of(&terms, maker, taker);
+                let withheld = if withheld > 0 && self.is_behind(index, taker, first) {
+                    let half = self.orders.half_of(&terms, maker, taker);
+                    self.left_of_half(index, (maker, taker), half)
                 } else {
-                    terms.withheld_of(&pair, &id)
+                    withheld
                 };
                 promised = promised.saturating_add(withheld);
             }
             promised = promised.saturating_add(self.left_on_entry(index, maker));
+            let id = self.orders.id(maker);
             let engine = &mut self.markets[index].engine;
             engine.set_promised(&id, Lots(promised));
         }
@@ -333,22 +340,22 @@ impl<E: Engine> Replica<E> {
 
     /// What an order promised to those before it and did not trade with them when it came.
     fn left_on_entry(&self, index: usize, own: Slot) -> u64 {
-        let id = self.orders.id(own);
         let makers = self.markets[index].terms.makers(own).into_iter();
         let left = makers.map(|maker| {
-            let pair = OrderPair::new(id, self.orders.id(maker));
             let terms = self.markets[index].terms.get(maker, own);
-            let half = terms.map_or(Lots(0), |terms| terms.half_of(&pair, &id));
-            self.left_of_half(index, (maker, own), half)
+            let half = terms.map(|terms| self.orders.half_of(&terms, own, maker));
+            self.left_of_half(index, (maker, own), half.unwrap_or_default())
         });
         left.fold(0, u64::saturating_add)
     }
 
     /// What of the half of either was left when a taker, which has come, had met a maker.
     fn left_of_half(&self, index: usize, (maker, taker): (Slot, Slot), half: Lots) -> u64 {
+        if half == Lots(0) {
+            return 0;
+        }
         let position = self.position_of_order(taker);
-        let place = || self.markets[index].place_of(taker, position);
-        let Some(at) = (half > Lots(0)).then(place).flatten() else {
+        let Some(at) = self.markets[index].place_of(taker, position) else {
             return 0;
         };
         let trades = self.trades_between(index, at, maker);

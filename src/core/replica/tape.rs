@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Replica, market_index};
-use crate::effect_log::TraceKind;
+use crate::effect_log::{Trace, TraceKind};
 use crate::market_log::{LogEntry, MarketLog};
 use crate::matching::{Engine, Slot};
 use crate::order_table::OrderTable;
@@ -25,6 +25,24 @@ pub(super) struct TapeEntry {
     pub(super) quantity: Lots,
     pub(super) status: TradeStatus,
 }
+
+/// A fill that a merge takes back, to be compared with what comes in its place.
+#[derive(Clone, Copy)]
+pub(super) struct UndoneFill {
+    taker: Slot,
+    fill: Trace,
+}
+
+impl UndoneFill {
+    /// What an order took, if a trace of its action says so.
+    pub(super) fn of(taker: Slot, trace: &Trace) -> Option<Self> {
+        let fill = *trace;
+        (fill.kind == TraceKind::Fill).then_some(Self { taker, fill })
+    }
+}
+
+/// How many trades of a taker and a maker were final before a merge, if it changes that.
+pub(super) type FinalBefore = BTreeMap<(Slot, Slot), usize>;
 
 /// Maker, taker, and how often they met before.
 pub(super) type Encounter = (Slot, Slot, u32);
@@ -151,7 +169,7 @@ impl<E: Engine> Replica<E> {
         &mut self,
         index: usize,
         (first, cause): (usize, OpId),
-        undone: Vec<TapeEntry>,
+        (mut undone, final_before): (&[UndoneFill], &FinalBefore),
         changes: &mut Vec<Change>,
     ) {
         let market = &self.markets[index];
@@ -161,19 +179,26 @@ impl<E: Engine> Replica<E> {
             changes,
             market: market_index(index),
         };
-        let mut undone = &*undone;
         for at in first..market.log.len() {
             let own = market.log.at(at).own;
-            let others = undone.iter().position(|old| old.meeting.1 != own);
+            let others = undone.iter().position(|old| old.taker != own);
             let (before, rest) = undone.split_at(others.unwrap_or(undone.len()));
             undone = rest;
-            let trades = tape_of(&self.orders, market, at);
             if before.is_empty() {
                 // So it is of all that comes at the end of the log.
+                let trades = tape_of(&self.orders, market, at);
                 trades.for_each(|trade| reports.add_new(&trade, cause));
                 continue;
             }
-            for (trade, change) in differences(trades, before) {
+            let of_own = (own, Slot(0))..=(own, Slot(u32::MAX));
+            let is_as_sure = final_before.range(of_own).next().is_none();
+            if is_as_sure && before.iter().map(|old| old.fill).eq(market.fills_of(at)) {
+                continue;
+            }
+            let before: Vec<TapeEntry> =
+                tape_before(&self.orders, market, at, (before, final_before)).collect();
+            let trades = tape_of(&self.orders, market, at);
+            for (trade, change) in differences(trades, &before) {
                 reports.add(&trade, change, cause);
             }
         }
@@ -263,15 +288,44 @@ pub(super) fn tape_of<'a, E>(
     at: usize,
 ) -> impl Iterator<Item = TapeEntry> + 'a {
     let action = *market.log.at(at);
-    let fills = market.traces_of(at);
-    let fills = fills.filter(|trace| trace.kind == TraceKind::Fill);
+    let final_count = move |maker| market.terms.final_count(maker, action.own);
+    trades_of(orders, action, market.fills_of(at), final_count)
+}
+
+/// What they were before a merge.
+fn tape_before<'a, E>(
+    orders: &'a OrderTable,
+    market: &'a MarketLog<E>,
+    at: usize,
+    (undone, final_before): (&'a [UndoneFill], &'a FinalBefore),
+) -> impl Iterator<Item = TapeEntry> + 'a {
+    let action = *market.log.at(at);
+    let final_count = move |maker| {
+        let before = final_before.get(&(action.own, maker)).copied();
+        before.unwrap_or_else(|| market.terms.final_count(maker, action.own))
+    };
+    let fills = undone.iter().map(|old| old.fill);
+    trades_of(orders, action, fills, final_count)
+}
+
+/// The trades that an action made by these fills, of which so many with each maker are final.
+fn trades_of<'a>(
+    orders: &'a OrderTable,
+    action: LogEntry,
+    fills: impl Iterator<Item = Trace> + 'a,
+    final_count: impl Fn(Slot) -> usize + 'a,
+) -> impl Iterator<Item = TapeEntry> + 'a {
     fills.zip(0..).map(move |(fill, number)| TapeEntry {
         action,
         number,
         meeting: (fill.order, action.own, fill.piece),
         price: orders.resting_price(fill.order),
         quantity: Lots(fill.value()),
-        status: market.terms.status(fill.order, action.own, fill.piece),
+        status: if (fill.piece as usize) < final_count(fill.order) {
+            TradeStatus::Final
+        } else {
+            TradeStatus::Tentative
+        },
     })
 }
 

@@ -181,6 +181,9 @@ impl Book {
                 let claim = claims.place_of(&order.id);
                 if let Some(claim) = claim {
                     stated[claim] = true;
+                } else if purse.free() == 0 {
+                    // It has nothing for whom it promised nothing.
+                    continue;
                 }
                 let claim = claim.map(|claim| &claims.makers[claim]);
                 self.meet(taker, slot, claim, (purse, effects));
