@@ -28,7 +28,7 @@ mod final_trades;
 mod ledger;
 mod pair;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -121,32 +121,55 @@ pub struct SignedHalf {
     pub price: Ticks,
 }
 
-/// Whose silence gives a half back, when, and which half of which pair.
-type Awaiting = (Owner, u64, MarketIndex, PairNumber);
+/// Until when a half can be answered, and the pair that it is of.
+type Awaited = (u64, MarketIndex, PairNumber);
 
-/// What was heard of an author.
-#[derive(Clone, Copy)]
+/// What was heard of an author, and is awaited of him.
 struct Heard {
     /// The latest time of his operations, in Unix milliseconds.
     latest_ms: u64,
-    /// No half awaits his answer until an earlier time. Every operation is asked, and the tree of
-    /// all that is awaited is seldom in the caches.
+    /// No half awaits his answer until an earlier time. Every operation asks, and what is awaited
+    /// is seldom in the caches.
     awaited_ms: u64,
+    /// Halves that an operation of his dated later gives back; what is answered first comes first.
+    awaited: VecDeque<Awaited>,
 }
 
 impl Heard {
-    const NOTHING: Self = Self {
-        latest_ms: 0,
-        awaited_ms: u64::MAX,
-    };
+    /// Nothing yet.
+    fn nothing() -> Self {
+        Self {
+            latest_ms: 0,
+            awaited_ms: u64::MAX,
+            awaited: VecDeque::new(),
+        }
+    }
+
+    /// A half awaits an answer. Mostly it is the newest.
+    fn wait(&mut self, half: Awaited) {
+        let at = self
+            .awaited
+            .partition_point(|(until_ms, ..)| *until_ms <= half.0);
+        self.awaited.insert(at, half);
+        self.awaited_ms = self.awaited_ms.min(half.0);
+    }
+
+    /// The pairs of those that could be answered only before this time.
+    fn give_back(&mut self, time_ms: u64) -> impl Iterator<Item = (MarketIndex, PairNumber)> {
+        let over = self
+            .awaited
+            .partition_point(|(until_ms, ..)| *until_ms < time_ms);
+        let next = self.awaited.get(over);
+        self.awaited_ms = next.map_or(u64::MAX, |(until_ms, ..)| *until_ms);
+        let over = self.awaited.drain(..over);
+        over.map(|(_, market, pair)| (market, pair))
+    }
 }
 
 /// All halves and refusals of the set.
 pub struct Confirmations {
     answer_ms: u64,
     signed: Ledger,
-    /// Halves that an operation of their partner dated later than this gives back.
-    awaiting: BTreeSet<Awaiting>,
     /// Of each author, by his number.
     heard: Vec<Heard>,
     abandonment: Abandonment,
@@ -159,7 +182,6 @@ impl Confirmations {
         Self {
             answer_ms: u64::from(genesis.answer_ms),
             signed: Ledger::new(),
-            awaiting: BTreeSet::new(),
             heard: Vec::new(),
             abandonment: Abandonment::new(genesis.lease_ms),
             final_trades: FinalTrades::new(),
@@ -221,15 +243,16 @@ impl Confirmations {
         &'a self,
         dag: &'a Dag,
     ) -> impl Iterator<Item = (MarketIndex, OrderPair)> + 'a {
-        let awaiting = self.awaiting.iter();
-        awaiting.map(|(_, _, market, pair)| (*market, pair.orders(dag)))
+        let awaiting = self.heard.iter().flat_map(|heard| &heard.awaited);
+        awaiting.map(|(_, market, pair)| (*market, pair.orders(dag)))
     }
 
     /// How many bytes of memory it takes, about.
     pub fn memory_bytes(&self) -> usize {
-        let awaiting = self.awaiting.len() * size_of::<Awaiting>() * 3 / 2;
-        let latest = self.heard.capacity() * size_of::<Heard>();
-        self.signed.memory_bytes() + awaiting + latest + self.abandonment.memory_bytes()
+        let awaited = self.heard.iter().map(|heard| heard.awaited.capacity());
+        let awaited = awaited.sum::<usize>() * size_of::<Awaited>();
+        let heard = self.heard.capacity() * size_of::<Heard>() + awaited;
+        self.signed.memory_bytes() + heard + self.abandonment.memory_bytes()
     }
 
     /// What counts for a pair in the whole set. An order and itself no longer meet if it is
@@ -375,9 +398,8 @@ impl Confirmations {
         let partner = partner.expect("the other order is an ancestor");
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {
-            self.awaiting.insert((partner, until_ms, half.market, pair));
             let heard = self.heard_mut(partner, dag);
-            heard.awaited_ms = heard.awaited_ms.min(until_ms);
+            heard.wait((until_ms, half.market, pair));
         }
     }
 
@@ -385,7 +407,7 @@ impl Confirmations {
         let at = author.0 as usize;
         if self.heard.len() <= at {
             let authors = dag.author_count().max(at + 1);
-            self.heard.resize(authors, Heard::NOTHING);
+            self.heard.resize_with(authors, Heard::nothing);
         }
         &mut self.heard[at]
     }
@@ -399,24 +421,13 @@ impl Confirmations {
     ) -> BTreeSet<(MarketIndex, OrderPair)> {
         let heard = self.heard_mut(author, dag);
         heard.latest_ms = heard.latest_ms.max(time_ms);
-        let mut given_back = BTreeSet::new();
         if heard.awaited_ms >= time_ms {
-            return given_back;
+            return BTreeSet::new();
         }
-        let from = (author, 0, MarketIndex(0), PairNumber::LEAST);
-        let awaited_ms = loop {
-            let next = self.awaiting.range(from..).next().copied();
-            match next.filter(|(partner, ..)| *partner == author) {
-                None => break u64::MAX,
-                Some((_, until_ms, ..)) if until_ms >= time_ms => break until_ms,
-                Some(next @ (_, _, market, pair)) => {
-                    self.awaiting.remove(&next);
-                    given_back.insert((market, pair.orders(dag)));
-                }
-            }
-        };
-        self.heard_mut(author, dag).awaited_ms = awaited_ms;
+        let given_back = heard.give_back(time_ms);
         given_back
+            .map(|(market, pair)| (market, pair.orders(dag)))
+            .collect()
     }
 
     /// Checks the halves and refusals of an operation whose ancestors have all been applied.

@@ -110,12 +110,13 @@ impl<I: Copy + Eq> HeadTrie<I> {
 
     /// The digest of a branch.
     pub fn digest(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Digest {
-        let Some(node) = self.root.find(path, look_up) else {
+        let Some((node, common)) = self.root.find(path, 0, look_up) else {
             return NOTHING;
         };
         if let Below::Heads(items) = &node.below {
             // They are sorted, so what lies between two heads of a branch belongs to it too.
-            let ends = items.first().into_iter().chain(items.last());
+            let last = items.last().filter(|_| path.digits().len() > common);
+            let ends = items.first().into_iter().chain(last);
             if !ends.map(|end| look_up(*end)).all(|end| path.has(&end)) {
                 return leaf_digest(within(items, path, look_up));
             }
@@ -130,7 +131,7 @@ impl<I: Copy + Eq> HeadTrie<I> {
             children: Vec::new(),
             heads: Vec::new(),
         };
-        let Some(node) = self.root.find(path, look_up) else {
+        let Some((node, _)) = self.root.find(path, 0, look_up) else {
             return branch;
         };
         let first = node.first().map(look_up);
@@ -260,18 +261,25 @@ impl<I: Copy + Eq> Node<I> {
     }
 
     /// The lowest node that has all heads of a branch: either these alone, or few heads that others
-    /// may be among; `None` if there are none.
-    fn find(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Option<&mut Self> {
+    /// may be among; `None` if there are none. Also how many digits all heads there have in common
+    /// at least, as all here have `common`.
+    fn find(
+        &mut self,
+        path: &BranchPath,
+        common: usize,
+        look_up: &impl Fn(I) -> Head,
+    ) -> Option<(&mut Self, usize)> {
         let Below::Split(split) = &self.below else {
-            return Some(self);
+            return Some((self, common));
         };
-        let Some(digit) = path.digits().get(split.depth) else {
+        let depth = split.depth;
+        let Some(digit) = path.digits().get(depth) else {
             let first = self.first()?;
-            return path.has(&look_up(first)).then_some(self);
+            return path.has(&look_up(first)).then_some((self, depth));
         };
         let at = split.child(*digit).ok()?;
         match &mut self.below {
-            Below::Split(split) => split.children[at].find(path, look_up),
+            Below::Split(split) => split.children[at].find(path, depth + 1, look_up),
             Below::Heads(_) => None,
         }
     }

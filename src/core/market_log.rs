@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use crate::chunks::Chunks;
 use crate::confirmation::OrderPair;
@@ -10,9 +9,8 @@ use crate::dag::Dag;
 use crate::effect_log::{Trace, TraceKind};
 use crate::history::History;
 use crate::market_terms::{MarketTerms, NewTerms, StagedTerms};
-use crate::matching::{Effect, Engine, Owner, Slot};
+use crate::matching::{Effect, Engine, Slot};
 use crate::order_log::Position;
-use crate::tight;
 use crate::types::{Lots, OrderId, Side, Ticks};
 
 mod entry;
@@ -61,8 +59,6 @@ pub(crate) struct MarketLog<E> {
     incoming_orders: Vec<u32>,
     /// What was signed about its orders.
     pub(crate) terms: MarketTerms,
-    /// The seats of each author's orders, in the order of arrival: mostly many follow each other.
-    seats_of: BTreeMap<Owner, Vec<Range<u32>>>,
     /// What replaced an order that expires.
     pub(crate) successors: BTreeMap<Slot, Slot>,
     /// What the engine has done and the seats do not show yet.
@@ -84,7 +80,6 @@ impl<E> MarketLog<E> {
             incoming: Vec::new(),
             incoming_orders: Vec::new(),
             terms: MarketTerms::new(),
-            seats_of: BTreeMap::new(),
             successors: BTreeMap::new(),
             effects: Vec::new(),
             lanes: Lanes::default(),
@@ -108,20 +103,6 @@ impl<E> MarketLog<E> {
         let number = u32::try_from(self.alterations.len()).expect("2^32 of them are 256 GiB");
         self.alterations.push(alteration);
         Deed::Replace(number)
-    }
-
-    /// Notes seats of an author.
-    pub(crate) fn add_seats(&mut self, owner: Owner, seats: Range<u32>) {
-        let runs = self.seats_of.entry(owner).or_default();
-        match runs.last_mut() {
-            Some(last) if last.end == seats.start => last.end = seats.end,
-            _ => tight::push(runs, seats),
-        }
-    }
-
-    /// The seats of an author's orders, in the order of arrival.
-    pub(crate) fn seats_of(&self, owner: Owner) -> &[Range<u32>] {
-        self.seats_of.get(&owner).map_or(&[], Vec::as_slice)
     }
 
     /// When what waits in a lane is due, if anything does.

@@ -221,11 +221,10 @@ impl MarketTerms {
         } else {
             self.others.remove(&pair);
         }
-        self.pairs.insert(pair, kept);
-        let turned = SlotPair(taker, maker);
-        if self.makers_of.get(&turned).is_none() {
-            self.makers_of.insert(turned, ());
+        if self.pairs.get(&pair).is_none() {
+            self.makers_of.insert(SlotPair(taker, maker), ());
         }
+        self.pairs.insert(pair, kept);
         self.makers.insert(maker);
         self.takers.insert(taker);
     }

@@ -25,12 +25,21 @@ use crate::history::{History, Value};
 use crate::matching::{NewOrder, Owner, Slot};
 use crate::op::{ACTIONS_MAX, Action, Operation};
 use crate::prefetch::prefetch;
+use crate::tight;
 use crate::types::{AuthorKey, Lots, MarketIndex, OrderId, Ticks};
 use crate::view::{Change, OrderRow};
 
 mod seat;
 
 pub(crate) use self::seat::Seat;
+
+/// Seats of one author in one market that follow each other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first: u32,
+    len: u16,
+    market: MarketIndex,
+}
 
 /// All operations, and all their orders.
 pub(crate) struct OrderTable {
@@ -40,6 +49,8 @@ pub(crate) struct OrderTable {
     seats: History<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
     originals: BTreeMap<Slot, Lots>,
+    /// The seats of each author, by his local number, in the order of arrival.
+    runs_of: Vec<Vec<Run>>,
     /// How many open orders each author has, by his local number.
     open_of: Vec<u32>,
     /// How many there are in all.
@@ -59,6 +70,7 @@ impl OrderTable {
             by_id: BTreeSet::new(),
             seats: History::new(),
             originals: BTreeMap::new(),
+            runs_of: Vec::new(),
             open_of: Vec::new(),
             open: 0,
             len: 0,
@@ -80,6 +92,7 @@ impl OrderTable {
             first_order: first,
         };
         let place = self.operations.insert(operation, arrival);
+        let owner = self.operations.author(place);
         for (index, action) in (0..).zip(&operation.body().actions) {
             let seat = match action {
                 Action::Place(terms) => Seat::placed(place, index, terms),
@@ -92,12 +105,48 @@ impl OrderTable {
                 } => Seat::replacing((place, index), (*market, *side), (*price, *quantity)),
                 _ => continue,
             };
+            self.own(owner, seat.market, self.next_slot());
             self.seats.push(seat);
         }
         if first != self.next_slot() {
             self.by_id.insert((prefix(&operation.id().0), place));
         }
         (place, first.0..self.next_slot().0)
+    }
+
+    /// Notes a seat of an author: mostly it follows the one that he took last.
+    fn own(&mut self, owner: Owner, market: MarketIndex, Slot(number): Slot) {
+        let at = owner.0 as usize;
+        if self.runs_of.len() <= at {
+            self.runs_of.resize_with(at + 1, Vec::new);
+        }
+        let runs = &mut self.runs_of[at];
+        if let Some(last) = runs.last_mut()
+            && last.market == market
+            && last.first + u32::from(last.len) == number
+            && let Some(longer) = last.len.checked_add(1)
+        {
+            last.len = longer;
+            return;
+        }
+        let run = Run {
+            first: number,
+            len: 1,
+            market,
+        };
+        tight::push(runs, run);
+    }
+
+    /// The seats of an author in a market, in the order of arrival.
+    pub(crate) fn seats_of(
+        &self,
+        owner: Owner,
+        market: MarketIndex,
+    ) -> impl DoubleEndedIterator<Item = Range<u32>> {
+        let runs = self.runs_of.get(owner.0 as usize);
+        let runs = runs.map_or(&[][..], Vec::as_slice).iter();
+        let in_market = runs.filter(move |run| run.market == market);
+        in_market.map(|run| run.first..run.first + u32::from(run.len))
     }
 
     /// Seats that follow each other, cut where the market changes.
@@ -414,6 +463,9 @@ impl OrderTable {
             let seat = self.seats.at_mut(slot.0 as usize);
             seat.is_touched = false;
             let after = *seat;
+            if after == before {
+                continue;
+            }
             let is_open = |seat: &Seat| u32::from(seat.is_taken && seat.ended.is_none());
             let owner = self.operations.author(after.operation).0 as usize;
             if self.open_of.len() <= owner {
@@ -423,13 +475,13 @@ impl OrderTable {
             self.open_of[owner] -= is_open(&before);
             self.open += u64::from(is_open(&after));
             self.open -= u64::from(is_open(&before));
-            if after.is_taken && after != before {
+            if after.is_taken {
                 let was_open = is_open(&before) == 1;
                 changes.push(Change::Order {
                     row: self.row(&after),
                     open_before: was_open.then(|| self.row(&before).remaining()),
                 });
-            } else if before.is_taken && !after.is_taken {
+            } else if before.is_taken {
                 changes.push(Change::OrderGone(self.row(&before)));
             }
         }

@@ -126,7 +126,7 @@ impl<E: Engine> Replica<E> {
         limit: usize,
     ) -> impl Iterator<Item = OrderRow> {
         self.seats_of(author).flat_map(move |seats| {
-            let seats = seats.iter().cloned().flatten().rev();
+            let seats = seats.flatten().rev();
             let orders = seats.filter_map(|seat| self.orders.get_at(Slot(seat)));
             orders.take(limit)
         })
@@ -134,16 +134,22 @@ impl<E: Engine> Replica<E> {
 
     /// The orders of an author that are not over, by market and in the order in which they came.
     pub fn open_orders_of(&self, author: AuthorKey) -> impl Iterator<Item = OrderRow> {
-        let seats = self.seats_of(author).flatten().cloned();
+        let seats = self.seats_of(author).flatten();
         let open = seats.flat_map(|seats| self.orders.open_among(seats));
         open.filter_map(|seat| self.orders.get_at(seat))
     }
 
     /// The seats of an author's orders in each market.
-    fn seats_of(&self, author: AuthorKey) -> impl Iterator<Item = &[Range<u32>]> {
+    fn seats_of(
+        &self,
+        author: AuthorKey,
+    ) -> impl Iterator<Item = impl DoubleEndedIterator<Item = Range<u32>>> {
         let owner = self.orders.operations.owner(&author);
-        let markets = owner.map(|owner| self.markets.iter().map(move |it| it.seats_of(owner)));
-        markets.into_iter().flatten()
+        let markets = (0..self.markets.len()).map(market_index);
+        owner.into_iter().flat_map(move |owner| {
+            let markets = markets.clone();
+            markets.map(move |market| self.orders.seats_of(owner, market))
+        })
     }
 
     /// How many orders there have been.
@@ -210,10 +216,9 @@ impl<E: Engine> Replica<E> {
             _ => None,
         });
         self.orders.prepare(cancelled);
-        for (market, seats) in self.orders.runs(seats.clone()) {
+        for (market, _) in self.orders.runs(seats.clone()) {
             let market = &mut self.markets[usize::from(market.0)];
             market.reserve(body.actions.len());
-            market.add_seats(owner, seats);
         }
         let mut turns = Vec::new();
         self.live(operation, (owner, place), seats.clone(), &mut turns);

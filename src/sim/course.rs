@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 
+use bitfitech_core::market_log::SLOW_LANE_MS;
 use bitfitech_core::types::AuthorKey;
 
 use crate::event::{MS, Micros};
@@ -24,8 +25,8 @@ use crate::world::World;
 const LOOK_US: Micros = 500 * MS;
 
 /// For how long nothing may be unsettled. What follows from a refusal may show only after the slow
-/// lane of whoever refuses next, his hold-down, and the slow lane here, a second each.
-const SETTLED_US: Micros = 6_000 * MS;
+/// lane of whoever refuses next, his hold-down of a second, and the slow lane here.
+const SETTLED_US: Micros = 2 * (2 * SLOW_LANE_MS + 1_000) * MS;
 
 /// For how long, where there are liars. What they withhold for each other is given back when one of
 /// them writes next, and that moves trades of others: within a third of a lease everybody who has

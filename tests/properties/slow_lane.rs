@@ -160,7 +160,7 @@ fn what_belongs_far_back_is_merged_at_most_once_in_a_while_and_never_lost() {
     let second = filled.stage_early(3);
     let late = filled.stage_late(4);
     filled.replica.merge(5_001);
-    assert!(!filled.shows(second), "merged twice within a second");
+    assert!(!filled.shows(second), "merged twice in little time");
     assert!(
         filled.shows(late),
         "held up by another that belongs far back"

@@ -24,12 +24,6 @@ pub(super) struct PairNumber {
 }
 
 impl PairNumber {
-    /// Where a search begins.
-    pub(super) const LEAST: Self = Self {
-        own: OrderNumber::LEAST,
-        other: OrderNumber::LEAST,
-    };
-
     /// Two orders that are both known.
     fn known((own, other): (&OrderId, &OrderId), dag: &Dag) -> Self {
         let [own, other] = [own, other].map(|order| {

@@ -257,7 +257,7 @@ impl<E: Engine> Replica<E> {
     /// An author's orders that are not over, in the order of their ids: every node ends them in
     /// the same one.
     fn resting_of(&self, index: usize, owner: Owner) -> Vec<Slot> {
-        let seats = self.markets[index].seats_of(owner).iter().cloned();
+        let seats = self.orders.seats_of(owner, market_index(index));
         let resting = seats.flat_map(|seats| self.orders.open_among(seats));
         let mut resting: Vec<Slot> = resting.collect();
         resting.sort_unstable_by_key(|seat| self.orders.id(*seat));

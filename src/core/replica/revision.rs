@@ -52,12 +52,22 @@ impl Revision {
     }
 }
 
-/// An order's action, and where it is.
+/// Where an order's action is.
 #[derive(Clone, Copy)]
-struct Standing {
-    entry: LogEntry,
-    /// Its place in the log, unless it comes with this merge.
-    at: Option<usize>,
+enum Standing {
+    /// In the log, at this position. Its place is looked for only if it matters.
+    Log(Position),
+    /// It comes with this merge.
+    Coming(LogEntry),
+}
+
+impl Standing {
+    fn position(&self) -> Position {
+        match self {
+            Self::Log(position) => *position,
+            Self::Coming(entry) => entry.position(),
+        }
+    }
 }
 
 impl<E: Engine> Replica<E> {
@@ -83,14 +93,13 @@ impl<E: Engine> Replica<E> {
                 waiting.insert(pair, new);
                 continue;
             };
-            let operations = &self.orders.operations;
-            let low_first = first.entry.is_before(&second.entry, operations);
-            let (maker, taker) = if low_first {
-                ((low, first), (high, second))
-            } else {
-                ((high, second), (low, first))
+            let (low, high) = ((low, first), (high, second));
+            let (maker, taker) = match self.compare(index, low, high) {
+                Ordering::Less => (low, high),
+                Ordering::Equal | Ordering::Greater => (high, low),
             };
-            let back_to = self.back_to(index, &new.terms, maker, taker);
+            let taker_at = self.place_in_log(index, taker);
+            let back_to = self.back_to(index, &new.terms, maker, (taker.0, taker_at));
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
             let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
@@ -102,7 +111,7 @@ impl<E: Engine> Replica<E> {
             revisions.push(Revision {
                 maker: maker.0,
                 taker: taker.0,
-                taker_at: taker.1.at,
+                taker_at,
                 terms: new.terms,
                 cause: new.cause,
                 back_to,
@@ -111,22 +120,46 @@ impl<E: Engine> Replica<E> {
         revisions
     }
 
-    /// The action that makes an order, in the log or in what comes.
+    /// Where the action that makes an order is, in the log or in what comes.
     fn standing(&self, index: usize, order: Slot, incoming: &[LogEntry]) -> Option<Standing> {
         let position = self.position_of_order(order);
-        let market = &self.markets[index];
-        if let Some(at) = market.place_of(order, position) {
-            let entry = *market.log.at(at);
-            return Some(Standing {
-                entry,
-                at: Some(at),
-            });
+        let is_there = self.orders.order(order).is_some();
+        if is_there || self.markets[index].place_of(order, position).is_some() {
+            return Some(Standing::Log(position));
         }
         let from = incoming.partition_point(|entry| entry.position() < position);
         let there = incoming[from..].iter();
         let mut there = there.take_while(|entry| entry.position() == position);
-        let entry = there.find(|entry| entry.own == order).copied();
-        entry.map(|entry| Standing { entry, at: None })
+        let entry = there.find(|entry| entry.own == order);
+        entry.copied().map(Standing::Coming)
+    }
+
+    /// The place of an order's action, if it is in the log.
+    fn place_in_log(&self, index: usize, (order, standing): (Slot, Standing)) -> Option<usize> {
+        match standing {
+            Standing::Log(position) => self.markets[index].place_of(order, position),
+            Standing::Coming(_) => None,
+        }
+    }
+
+    /// The action that makes an order.
+    fn action_of(&self, index: usize, (order, standing): (Slot, Standing)) -> LogEntry {
+        match standing {
+            Standing::Log(_) => {
+                let at = self.place_in_log(index, (order, standing));
+                *self.markets[index].log.at(at.expect("it is in the log"))
+            }
+            Standing::Coming(entry) => entry,
+        }
+    }
+
+    /// Which of two orders stands first. Mostly their positions tell.
+    fn compare(&self, index: usize, first: (Slot, Standing), second: (Slot, Standing)) -> Ordering {
+        let positions = first.1.position().cmp(&second.1.position());
+        positions.then_with(|| {
+            let [first, second] = [first, second].map(|order| self.action_of(index, order));
+            first.order(&second, &self.orders.operations)
+        })
     }
 
     pub(super) fn position_of_order(&self, order: Slot) -> Position {
@@ -145,16 +178,19 @@ impl<E: Engine> Replica<E> {
         index: usize,
         terms: &PairTerms,
         (maker, maker_standing): (Slot, Standing),
-        (taker, taker_standing): (Slot, Standing),
+        (taker, taker_at): (Slot, Option<usize>),
     ) -> Option<LogEntry> {
-        maker_standing.at?;
+        let Standing::Log(_) = maker_standing else {
+            return None;
+        };
         let market = &self.markets[index];
+        let action_of_maker = || self.action_of(index, (maker, maker_standing));
         if maker == taker {
             let is_new = market.terms.is_abandoned(maker) != terms.declined;
-            return is_new.then_some(maker_standing.entry);
+            return is_new.then(action_of_maker);
         }
         let old = market.terms.get(maker, taker).unwrap_or_default();
-        let pieces: Vec<(u32, u64)> = taker_standing.at.map_or_else(Vec::new, |at| {
+        let pieces: Vec<(u32, u64)> = taker_at.map_or_else(Vec::new, |at| {
             let fills = market.fills_of(at);
             let met = fills.filter(|fill| fill.order == maker);
             met.map(|fill| (fill.piece, fill.value())).collect()
@@ -168,9 +204,9 @@ impl<E: Engine> Replica<E> {
         };
         if weighs(maker, taker) || (old.completed() != terms.completed() && self.is_unplaced(maker))
         {
-            return Some(maker_standing.entry);
+            return Some(action_of_maker());
         }
-        taker_standing.at?;
+        let taker_at = taker_at?;
         let mut expected: Vec<(u32, u64)> = (0..)
             .zip(terms.complete.iter().map(|quantity| quantity.0))
             .collect();
@@ -182,7 +218,7 @@ impl<E: Engine> Replica<E> {
         let declines = old.declined != terms.declined;
         let declines = declines && (!pieces.is_empty() || self.stays_aside(taker));
         let differs = expected != pieces || declines || weighs(taker, maker);
-        differs.then_some(taker_standing.entry)
+        differs.then(|| *market.log.at(taker_at))
     }
 
     /// Whether an order may have stayed out of the book for another that it did not trade with.
