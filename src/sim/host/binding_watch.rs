@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bitfitech_core::market_log::SLOW_LANE_MS;
 use bitfitech_core::settlement::SettlementConfig;
-use bitfitech_core::types::{OrderId, TradeId};
+use bitfitech_core::types::TradeId;
 use bitfitech_core::view::{Change, TradeChange, TradeStatus};
 
 use super::{Host, Step};
@@ -36,11 +36,14 @@ impl Host {
             let Change::Trade { trade, change, .. } = change else {
                 continue;
             };
+            if ![trade.buyer, trade.seller].contains(&self.local.key) {
+                continue;
+            }
             let row = trade.row();
             let is_over = trade.status == TradeStatus::Final || *change == TradeChange::Busted;
             if is_over {
                 self.bindings.until_us.remove(&row.trade);
-            } else if [row.buy, row.sell].iter().any(|it| self.is_own(it)) {
+            } else {
                 let release_ms = SettlementConfig::default().release_ms;
                 let until_us = step.now_us + release_ms * MS + REFUSAL_US;
                 self.bindings.until_us.entry(row.trade).or_insert(until_us);
@@ -70,12 +73,5 @@ impl Host {
             step.tally.note_violation(text);
         }
         self.bindings.next_us = self.bindings.until_us.values().min().copied();
-    }
-
-    /// Whether an order is of this host.
-    fn is_own(&self, order: &OrderId) -> bool {
-        self.node.as_ref().is_some_and(|node| {
-            node.exchange().dag().author_of_order(order) == Some(self.local.key)
-        })
     }
 }
