@@ -25,7 +25,7 @@ use crate::world::World;
 const LOOK_US: Micros = 500 * MS;
 
 /// For how long nothing may be unsettled. What follows from a refusal may show only after the slow
-/// lane of whoever refuses next, his hold-down of a second, and the slow lane here.
+/// lane of whoever refuses next, his hold-down of a second, and the slow lane here; twice that.
 const SETTLED_US: Micros = 2 * (2 * SLOW_LANE_MS + 1_000) * MS;
 
 /// For how long, where there are liars. What they withhold for each other is given back when one of

@@ -27,7 +27,7 @@ pub const UNDONE_PER_MS: u64 = 100;
 /// The slow lane merges at most once in this time, in milliseconds. So authors who keep sending
 /// what belongs far back cost everyone a bounded share of the time, and a refusal, which mostly
 /// reaches far back and may lead to the next, still shows soon.
-pub const SLOW_LANE_MS: u64 = 2_000;
+pub const SLOW_LANE_MS: u64 = 1_000;
 
 /// How far back something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
