@@ -28,7 +28,7 @@ mod final_trades;
 mod ledger;
 mod pair;
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -132,7 +132,7 @@ struct Heard {
     /// is seldom in the caches.
     awaited_ms: u64,
     /// Halves that an operation of his dated later gives back; what is answered first comes first.
-    awaited: VecDeque<Awaited>,
+    awaited: Vec<Awaited>,
 }
 
 impl Heard {
@@ -141,7 +141,7 @@ impl Heard {
         Self {
             latest_ms: 0,
             awaited_ms: u64::MAX,
-            awaited: VecDeque::new(),
+            awaited: Vec::new(),
         }
     }
 

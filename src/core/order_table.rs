@@ -33,6 +33,10 @@ mod seat;
 
 pub(crate) use self::seat::Seat;
 
+/// So many operations come into the tree of ids at a time: its upper nodes are fetched from memory
+/// once for all of them.
+const UNSORTED_MAX: usize = 64;
+
 /// Seats of one author in one market that follow each other.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -46,6 +50,8 @@ pub(crate) struct OrderTable {
     pub(crate) operations: Dag,
     /// Those that may have made orders, by the first bytes of their ids.
     by_id: BTreeSet<(u32, OpIndex)>,
+    /// The latest of them, which come into the tree together: fewer than [`UNSORTED_MAX`].
+    unsorted: Vec<(u32, OpIndex)>,
     seats: History<Seat>,
     /// Quantities before the first reduction of those orders that have ever been reduced.
     originals: BTreeMap<Slot, Lots>,
@@ -68,6 +74,7 @@ impl OrderTable {
         Self {
             operations,
             by_id: BTreeSet::new(),
+            unsorted: Vec::new(),
             seats: History::new(),
             originals: BTreeMap::new(),
             runs_of: Vec::new(),
@@ -109,7 +116,10 @@ impl OrderTable {
             self.seats.push(seat);
         }
         if first != self.next_slot() {
-            self.by_id.insert((prefix(&operation.id().0), place));
+            self.unsorted.push((prefix(&operation.id().0), place));
+            if self.unsorted.len() == UNSORTED_MAX {
+                self.by_id.extend(self.unsorted.drain(..));
+            }
         }
         (place, first.0..self.next_slot().0)
     }
@@ -316,7 +326,9 @@ impl OrderTable {
         let found = self
             .by_id
             .range((low, OpIndex(0))..=(high, OpIndex(u32::MAX)));
-        let mut places: Vec<OpIndex> = found.map(|(_, place)| *place).collect();
+        let latest = self.unsorted.iter();
+        let latest = latest.filter(|(prefix, _)| (low..=high).contains(prefix));
+        let mut places: Vec<OpIndex> = found.chain(latest).map(|(_, place)| *place).collect();
         // Sorted but for those that have their first bytes in common.
         places.sort_by_key(|place| self.operations.id(*place));
         places
@@ -556,10 +568,10 @@ mod tests {
     }
 
     /// A table with orders of some operations; each leaves one seat empty.
-    fn filled() -> (OrderTable, Vec<OrderId>) {
+    fn filled(operations: u8) -> (OrderTable, Vec<OrderId>) {
         let mut table = OrderTable::new(Dag::new(50, &[1; 32]));
         let mut ids = Vec::new();
-        for author in 1..=5 {
+        for author in 1..=operations {
             let operation = operation(author);
             let (_, seats) = table.add(&operation, 0);
             assert_eq!(seats.len(), 4);
@@ -577,7 +589,8 @@ mod tests {
 
     #[test]
     fn orders_come_by_id_within_any_bounds() {
-        let (table, ids) = filled();
+        // Most of them are in the tree, the latest are not yet.
+        let (table, ids) = filled(UNSORTED_MAX as u8 + 5);
         assert_eq!(table.len(), ids.len());
         for (low, first) in ids.iter().enumerate() {
             for (high, last) in ids.iter().enumerate().skip(low) {
@@ -590,7 +603,7 @@ mod tests {
 
     #[test]
     fn what_is_undone_and_done_again_is_no_news() {
-        let (mut table, ids) = filled();
+        let (mut table, ids) = filled(5);
         let mut changes = Vec::new();
         table.report(&mut changes);
         let mut reported: Vec<OrderId> = changes
@@ -615,7 +628,7 @@ mod tests {
 
     #[test]
     fn what_is_folded_can_be_unfolded() {
-        let (mut table, ids) = filled();
+        let (mut table, ids) = filled(5);
         let [order, own] = [ids[0], ids[1]].map(|id| table.find(&id).expect("it is seated"));
         let traces = [
             Trace::new(TraceKind::Fill, order, 1),
