@@ -154,15 +154,16 @@ impl Heard {
         self.awaited_ms = self.awaited_ms.min(half.0);
     }
 
-    /// The pairs of those that could be answered only before this time.
+    /// The pairs of those that could be answered only before this time. What there is no half for
+    /// takes no memory: most authors are awaited now and then.
     fn give_back(&mut self, time_ms: u64) -> impl Iterator<Item = (MarketIndex, PairNumber)> {
         let over = self
             .awaited
             .partition_point(|(until_ms, ..)| *until_ms < time_ms);
-        let next = self.awaited.get(over);
-        self.awaited_ms = next.map_or(u64::MAX, |(until_ms, ..)| *until_ms);
-        let over = self.awaited.drain(..over);
-        over.map(|(_, market, pair)| (market, pair))
+        let rest = self.awaited.split_off(over);
+        self.awaited_ms = rest.first().map_or(u64::MAX, |(until_ms, ..)| *until_ms);
+        let over = core::mem::replace(&mut self.awaited, rest);
+        over.into_iter().map(|(_, market, pair)| (market, pair))
     }
 }
 

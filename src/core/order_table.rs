@@ -112,7 +112,7 @@ impl OrderTable {
                 } => Seat::replacing((place, index), (*market, *side), (*price, *quantity)),
                 _ => continue,
             };
-            self.own(owner, seat.market, self.next_slot());
+            self.note_seat(owner, seat.market, self.next_slot());
             self.seats.push(seat);
         }
         if first != self.next_slot() {
@@ -125,7 +125,7 @@ impl OrderTable {
     }
 
     /// Notes a seat of an author: mostly it follows the one that he took last.
-    fn own(&mut self, owner: Owner, market: MarketIndex, Slot(number): Slot) {
+    fn note_seat(&mut self, owner: Owner, market: MarketIndex, Slot(number): Slot) {
         let at = owner.0 as usize;
         if self.runs_of.len() <= at {
             self.runs_of.resize_with(at + 1, Vec::new);

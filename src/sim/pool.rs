@@ -13,8 +13,8 @@ use crate::shard::Shard;
 use crate::world::World;
 
 /// Shards of each thread: with more the threads wait less for each other, and each shard has
-/// memory for the events of its windows. With four a thousand nodes keep two processors busy for 93 %
-/// of the time, with sixteen for 95 % (measured).
+/// memory for the events of its windows. With four a thousand nodes keep two processors busy for
+/// 93 % of the time, with sixteen for 95 % (measured).
 const SHARDS_PER_THREAD: usize = 16;
 
 /// How many shards are made for so many threads.
