@@ -18,7 +18,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::confirmation::PairTerms;
+use crate::confirmation::{OrderPair, PairTerms};
 use crate::dag::{Arrival, Dag, OpIndex};
 use crate::effect_log::{Trace, TraceKind};
 use crate::history::{History, Value};
@@ -159,20 +159,11 @@ impl OrderTable {
         in_market.map(|run| run.first..run.first + u32::from(run.len))
     }
 
-    /// Seats that follow each other, cut where the market changes.
-    pub(crate) fn runs(
-        &self,
-        seats: Range<u32>,
-    ) -> impl Iterator<Item = (MarketIndex, Range<u32>)> {
-        let Range { mut start, end } = seats;
-        core::iter::from_fn(move || {
-            let market = (start < end).then(|| self.seat(Slot(start)).market)?;
-            let differs = |number: &u32| self.seat(Slot(*number)).market != market;
-            let cut = (start..end).find(differs).unwrap_or(end);
-            let run = start..cut;
-            start = cut;
-            Some((market, run))
-        })
+    /// The markets of seats that follow each other, once for each change of market.
+    pub(crate) fn markets(&self, seats: Range<u32>) -> impl Iterator<Item = MarketIndex> {
+        let mut last = None;
+        let markets = seats.map(|number| self.seat(Slot(number)).market);
+        markets.filter(move |market| last.replace(*market) != Some(*market))
     }
 
     fn next_slot(&self) -> Slot {
@@ -225,11 +216,11 @@ impl OrderTable {
     /// What an order's owner withholds for another order, for the piece that is not complete.
     /// Terms tell it by the ids of the orders, which mostly need not be looked up.
     pub(crate) fn half_of(&self, terms: &PairTerms, own: Slot, other: Slot) -> Lots {
-        if terms.low_half == terms.high_half || self.id(own) < self.id(other) {
-            terms.low_half
-        } else {
-            terms.high_half
+        if terms.low_half == terms.high_half {
+            return terms.low_half;
         }
+        let id = self.id(own);
+        terms.half_of(&OrderPair::new(id, self.id(other)), &id)
     }
 
     /// All that an order's owner withholds for another order.

@@ -216,7 +216,7 @@ impl<E: Engine> Replica<E> {
             _ => None,
         });
         self.orders.prepare(cancelled);
-        for (market, _) in self.orders.runs(seats.clone()) {
+        for market in self.orders.markets(seats.clone()) {
             let market = &mut self.markets[usize::from(market.0)];
             market.reserve(body.actions.len());
         }
@@ -315,7 +315,7 @@ impl<E: Engine> Replica<E> {
         turns: &mut Vec<Turn>,
     ) {
         let body = operation.body();
-        let made = self.orders.runs(seats.clone()).map(|(market, _)| market);
+        let made = self.orders.markets(seats.clone());
         let sign = Sign {
             owner,
             operation: place,
