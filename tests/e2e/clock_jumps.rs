@@ -42,8 +42,12 @@ impl FakeClock {
         self.folder.path().join("clock")
     }
 
+    /// In one step: who reads a file while it is written anew gets the start of the old text and
+    /// the rest of the new one, which is a third clock.
     fn set(&self, offset: &str) {
-        fs::write(self.file(), offset).expect("the clock can be set");
+        let written = self.folder.path().join("next");
+        fs::write(&written, offset).expect("the clock can be written");
+        fs::rename(&written, self.file()).expect("the clock can be set");
     }
 
     /// A node that lives by this clock.
