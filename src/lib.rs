@@ -9,6 +9,7 @@ mod commands;
 mod exit;
 mod grape_command;
 mod grenache;
+mod huge_pages;
 mod load_command;
 mod replay_command;
 mod run;

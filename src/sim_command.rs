@@ -15,6 +15,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{Options, Output, SimCommand, SimSettings};
 use crate::exit::Failure;
+use crate::huge_pages;
+
+/// From so many nodes on a simulation is better off with huge pages. With 300 the difference is
+/// small (`docs/PERFORMANCE.md`).
+const LARGE_NODES: u32 = 500;
 
 /// Runs a simulation, or lists names.
 ///
@@ -36,6 +41,9 @@ fn lines(names: &[&str]) -> String {
 
 fn simulate(output: Output, settings: &SimSettings) -> Result<String, Failure> {
     let config = configure(settings)?;
+    if config.nodes >= LARGE_NODES {
+        huge_pages::start_with();
+    }
     let bar = bar();
     let mut progress = |progress| show(&bar, progress);
     let report = match &settings.trace {

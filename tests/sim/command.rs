@@ -1,6 +1,9 @@
 //! `bitfitech sim` as its users meet it.
 
+use std::fs;
 use std::process::{Command, Output};
+
+use crate::waiting::wait_until;
 
 /// The fields of the report, as the documents promise them.
 const FIELDS: [&str; 21] = [
@@ -89,4 +92,44 @@ fn unknown_names_are_wrong_usage() {
         assert_eq!(run.status.code(), Some(2), "{arguments}");
         assert!(text(&run.stderr).contains("take one of"), "{arguments}");
     }
+}
+
+/// What tells the allocator how to ask for memory.
+const ALLOCATOR: &str = "_RJEM_MALLOC_CONF";
+
+/// What the program's allocator was told, once that has this beginning.
+fn told_allocator(process: u32, beginning: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
+    let environment = text(&environment);
+    let of_allocator = |pair: &str| Some(pair.strip_prefix(ALLOCATOR)?.strip_prefix('=')?.into());
+    let told: Option<String> = environment.split('\0').find_map(of_allocator);
+    told.filter(|told| told.starts_with(beginning))
+}
+
+#[test]
+fn a_large_simulation_has_huge_pages_unless_the_user_has_decided() {
+    for (decided, expected) in [(None, "thp:always"), (Some("narenas:2"), "narenas:2")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bitfitech"));
+        command.env_remove(ALLOCATOR);
+        command.args(["sim", "--nodes", "500", "--duration", "9s"]);
+        let decided = decided.map(|decided| (ALLOCATOR, decided));
+        let mut running = command.envs(decided).spawn().expect("the program starts");
+        wait_until("the allocator was told", || {
+            told_allocator(running.id(), expected).is_some()
+        });
+        running.kill().expect("it runs");
+        running.wait().expect("it ends");
+    }
+}
+
+#[test]
+fn a_large_simulation_reports_what_it_finds() {
+    let run = sim("--nodes 500 --duration 1s --rate 5 --seed 3 --output json");
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&run.stdout).expect("JSON");
+    assert_eq!(report["converged"], true);
+    assert_eq!(
+        (&report["nodes"], &report["seed"]),
+        (&500.into(), &3.into())
+    );
 }

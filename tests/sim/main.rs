@@ -12,6 +12,8 @@ mod mixtures;
 mod scenarios;
 mod shrinking;
 mod trace;
+#[path = "../support/waiting.rs"]
+mod waiting;
 
 use bitfitech_sim::config::Config;
 use bitfitech_sim::event::MS;
