@@ -78,10 +78,10 @@ impl GatingClock {
     /// tolerated. Of the two in the middle of an even number the one nearer to the local clock
     /// counts, so that half of the peers cannot move it.
     pub fn off_by_ms(&self, now: Now) -> Option<i64> {
-        let middle = self.middle.filter(|_| !self.is_refuted(now))?;
-        let ahead_ms = middle.map(|clock| clock.ahead_ms(now));
+        let ahead_ms = self.middle?.map(|clock| clock.ahead_ms(now));
         let nearest_ms = ahead_ms.into_iter().min_by_key(|it| it.unsigned_abs());
-        nearest_ms.filter(|ahead_ms| ahead_ms.unsigned_abs() > CLOCK_TOLERANCE_MS)
+        let off_by_ms = nearest_ms.filter(|it| it.unsigned_abs() > CLOCK_TOLERANCE_MS);
+        off_by_ms.filter(|_| !self.is_refuted(now))
     }
 
     /// Whether one of few peers agrees with the local clock.

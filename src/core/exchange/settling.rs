@@ -24,7 +24,8 @@ impl<E: Engine> Exchange<E> {
 
     /// From when on the node may settle.
     pub(super) fn settle_from_ms(&self, now: Now) -> u64 {
-        if self.settlement_backlog(now, ACTIONS_OF_ONE) < ACTIONS_OF_ONE {
+        let is_past = self.settle_from_ms <= now.monotonic_ms;
+        if is_past || self.settlement_backlog(now, ACTIONS_OF_ONE) < ACTIONS_OF_ONE {
             self.settle_from_ms
         } else {
             0

@@ -3,6 +3,8 @@
 //! A link that is up has a *slot*, a number below 64, so that a set of links is one word. Links
 //! beyond have none: they get everything pushed and may get copies.
 
+use core::iter;
+
 use super::GossipConfig;
 use crate::types::Now;
 
@@ -30,9 +32,14 @@ impl Slots {
         self.0 == 0
     }
 
-    /// The slots of the set.
+    /// The slots of the set, the lowest first.
     pub(super) fn iter(self) -> impl Iterator<Item = u32> {
-        (0..SLOTS_MAX).filter(move |slot| self.has(Some(*slot)))
+        let mut rest = self.0;
+        iter::from_fn(move || {
+            let slot = rest.trailing_zeros();
+            rest &= rest.wrapping_sub(1);
+            (slot < SLOTS_MAX).then_some(slot)
+        })
     }
 }
 
