@@ -1,10 +1,10 @@
 //! Huge pages for a program that needs gigabytes.
 //!
 //! A large simulation waits for memory, and with pages of 4 KiB the processor waits for the
-//! addresses of pages too: with pages of 2 MiB, none of which is given back before the end, it is
-//! over in less time (`docs/PERFORMANCE.md`). A node at rest would need twice its memory, so this
-//! is not for all that the program does. The allocator decides it once, before `main`, by a
-//! variable of the environment; so the program sets that and starts itself anew.
+//! addresses of pages too: with pages of 2 MiB it is over in less time (`docs/PERFORMANCE.md`). A
+//! node at rest would need nearly twice its memory, so this is not for all that the program does.
+//! The allocator decides it once, before `main`, by a variable of the environment; so the program
+//! sets that and starts itself anew.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use std::process::Command;
 const VARIABLE: &str = "_RJEM_MALLOC_CONF";
 
 /// What it shall do (jemalloc(3), "TUNING"): ask for huge pages, also for what it notes itself, and
-/// keep what is free.
+/// keep what is free, for to give a part of a huge page back is to break it up.
 const HUGE_PAGES: &str = "thp:always,metadata_thp:always,dirty_decay_ms:-1";
 
 /// Starts the program anew with huge pages, unless the user has told the allocator what to do, or

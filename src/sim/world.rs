@@ -304,8 +304,8 @@ impl World {
     }
 }
 
-/// As real nodes, but that copies are remembered for a shorter time: within it every copy has come
-/// over every link, and a thousand nodes share one memory.
+/// As real nodes, but that books are merged less often, and copies are remembered for a shorter
+/// time: within it every copy has come over every link, and a thousand nodes share one memory.
 fn node_config() -> NodeConfig {
     NodeConfig {
         gossip: GossipConfig {
