@@ -111,11 +111,24 @@ fn a_large_simulation_has_huge_pages_unless_the_user_has_decided() {
     for (decided, expected) in [(None, "thp:always"), (Some("narenas:2"), "narenas:2")] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitfitech"));
         command.env_remove(ALLOCATOR);
-        command.args(["sim", "--nodes", "500", "--duration", "9s"]);
+        command.args([
+            "sim",
+            "--nodes",
+            "500",
+            "--duration",
+            "9s",
+            "--threads",
+            "2",
+        ]);
         let decided = decided.map(|decided| (ALLOCATOR, decided));
         let mut running = command.envs(decided).spawn().expect("the program starts");
-        wait_until("the allocator was told", || {
-            told_allocator(running.id(), expected).is_some()
+        // With its second thread the simulation has begun, and starts nothing anew any more.
+        let has_begun = |process| {
+            let threads = fs::read_dir(format!("/proc/{process}/task"));
+            threads.is_ok_and(|threads| threads.count() > 1)
+        };
+        wait_until("it simulates, and the allocator was told", || {
+            has_begun(running.id()) && told_allocator(running.id(), expected).is_some()
         });
         running.kill().expect("it runs");
         running.wait().expect("it ends");
