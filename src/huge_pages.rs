@@ -7,7 +7,6 @@
 //! sets that and starts itself anew.
 
 use std::env;
-use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -20,20 +19,15 @@ const HUGE_PAGES: &str = "thp:always,metadata_thp:always,dirty_decay_ms:-1";
 
 /// Starts the program anew with huge pages, unless the user has told the allocator what to do, or
 /// this was done before. If that cannot be, everything goes on as it is, and takes longer.
-pub fn start_with() {
+pub fn start_anew() {
     if env::var_os(VARIABLE).is_some() {
         return;
     }
     let Ok(program) = env::current_exe() else {
         return;
     };
-    let mut arguments = env::args_os();
-    let name = arguments.next();
-    let mut again = Command::new(&program);
-    again
-        .arg0(name.as_deref().unwrap_or(OsStr::new("bitfitech")))
-        .args(arguments)
-        .env(VARIABLE, HUGE_PAGES);
+    let mut again = Command::new(program);
+    again.args(env::args_os().skip(1)).env(VARIABLE, HUGE_PAGES);
     // It returns only if it failed.
     drop(again.exec());
 }

@@ -42,7 +42,7 @@ fn lines(names: &[&str]) -> String {
 fn simulate(output: Output, settings: &SimSettings) -> Result<String, Failure> {
     let config = configure(settings)?;
     if config.nodes >= LARGE_NODES {
-        huge_pages::start_with();
+        huge_pages::start_anew();
     }
     let bar = bar();
     let mut progress = |progress| show(&bar, progress);

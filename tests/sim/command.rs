@@ -30,12 +30,15 @@ const FIELDS: [&str; 21] = [
     "wall_s",
 ];
 
+fn command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bitfitech"));
+    command.arg("sim").args(arguments.split_whitespace());
+    command
+}
+
 fn sim(arguments: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bitfitech"))
-        .arg("sim")
-        .args(arguments.split_whitespace())
-        .output()
-        .expect("the program starts")
+    let output = command(arguments).output();
+    output.expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -97,29 +100,21 @@ fn unknown_names_are_wrong_usage() {
 /// What tells the allocator how to ask for memory.
 const ALLOCATOR: &str = "_RJEM_MALLOC_CONF";
 
-/// What the program's allocator was told, once that has this beginning.
-fn told_allocator(process: u32, beginning: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
+/// Whether the program's allocator was told something with this beginning.
+fn was_told(process: u32, beginning: &str) -> bool {
+    let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+    let wanted = format!("{ALLOCATOR}={beginning}");
     let environment = text(&environment);
-    let of_allocator = |pair: &str| Some(pair.strip_prefix(ALLOCATOR)?.strip_prefix('=')?.into());
-    let told: Option<String> = environment.split('\0').find_map(of_allocator);
-    told.filter(|told| told.starts_with(beginning))
+    environment
+        .split('\0')
+        .any(|pair| pair.starts_with(&wanted))
 }
 
 #[test]
 fn a_large_simulation_has_huge_pages_unless_the_user_has_decided() {
     for (decided, expected) in [(None, "thp:always"), (Some("narenas:2"), "narenas:2")] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bitfitech"));
+        let mut command = command("--nodes 500 --duration 9s --threads 2");
         command.env_remove(ALLOCATOR);
-        command.args([
-            "sim",
-            "--nodes",
-            "500",
-            "--duration",
-            "9s",
-            "--threads",
-            "2",
-        ]);
         let decided = decided.map(|decided| (ALLOCATOR, decided));
         let mut running = command.envs(decided).spawn().expect("the program starts");
         // With its second thread the simulation has begun, and starts nothing anew any more.
@@ -128,7 +123,7 @@ fn a_large_simulation_has_huge_pages_unless_the_user_has_decided() {
             threads.is_ok_and(|threads| threads.count() > 1)
         };
         wait_until("it simulates, and the allocator was told", || {
-            has_begun(running.id()) && told_allocator(running.id(), expected).is_some()
+            has_begun(running.id()) && was_told(running.id(), expected)
         });
         running.kill().expect("it runs");
         running.wait().expect("it ends");
