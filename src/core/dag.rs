@@ -24,7 +24,7 @@ use crate::prefetch::prefetch;
 use crate::tight;
 use crate::types::{AuthorKey, Digest, HybridTime, OpId, OpStem, OrderId};
 use crate::vector_clock::VectorClock;
-use crate::wire::{Branch, BranchDigest, BranchPath, Head, LOCATOR_MAX, WantEntry};
+use crate::wire::{Branch, BranchDigest, BranchPath, CHILDREN_MAX, Head, LOCATOR_MAX, WantEntry};
 
 mod missing;
 
@@ -590,6 +590,13 @@ impl Dag {
         let look_up = |at: OpIndex| head_at(entries, chains, at);
         let digest = self.heads.digest(&path, &look_up);
         BranchDigest { path, digest }
+    }
+
+    /// The digests of the sixteen parts of a branch of heads, by their digits.
+    pub fn digests_below(&mut self, path: &BranchPath) -> [Digest; CHILDREN_MAX] {
+        let (entries, chains) = (&self.entries, &self.chains);
+        let look_up = |at: OpIndex| head_at(entries, chains, at);
+        self.heads.digests_below(path, &look_up)
     }
 
     /// Those of a peer's branches that are different here, as they are here.

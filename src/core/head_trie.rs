@@ -27,7 +27,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::Digest;
-use crate::wire::{Branch, BranchPath, ChildDigest, Head, LEAF_HEADS_MAX};
+use crate::wire::{Branch, BranchPath, CHILDREN_MAX, ChildDigest, Head, LEAF_HEADS_MAX};
 
 /// The digest of a branch without heads.
 const NOTHING: Digest = Digest([0; 32]);
@@ -110,18 +110,48 @@ impl<I: Copy + Eq> HeadTrie<I> {
 
     /// The digest of a branch.
     pub fn digest(&mut self, path: &BranchPath, look_up: &impl Fn(I) -> Head) -> Digest {
-        let Some((node, common)) = self.root.find(path, 0, look_up) else {
+        let Some((node, known)) = self.root.find(path, 0, look_up) else {
             return NOTHING;
         };
-        if let Below::Heads(items) = &node.below {
+        if let Below::Heads(items) = &node.below
+            && known < path.digits().len()
+        {
             // They are sorted, so what lies between two heads of a branch belongs to it too.
-            let last = items.last().filter(|_| path.digits().len() > common);
-            let ends = items.first().into_iter().chain(last);
+            let ends = items.first().into_iter().chain(items.last());
             if !ends.map(|end| look_up(*end)).all(|end| path.has(&end)) {
                 return leaf_digest(within(items, path, look_up));
             }
         }
         node.digest(look_up)
+    }
+
+    /// The digests of the sixteen parts of a branch, by their digits.
+    pub fn digests_below(
+        &mut self,
+        path: &BranchPath,
+        look_up: &impl Fn(I) -> Head,
+    ) -> [Digest; CHILDREN_MAX] {
+        let mut digests = [NOTHING; CHILDREN_MAX];
+        match self.root.find(path, 0, look_up) {
+            None => {}
+            Some((
+                Node {
+                    below: Below::Split(split),
+                    ..
+                },
+                _,
+            )) if split.depth == path.digits().len() => {
+                for child in split.digests(look_up) {
+                    digests[usize::from(child.digit)] = child.digest;
+                }
+            }
+            Some(_) => {
+                for (digit, digest) in (0..).zip(&mut digests) {
+                    *digest = self.digest(&path.child(digit), look_up);
+                }
+            }
+        }
+        digests
     }
 
     /// A branch as a peer is told of it.
@@ -261,25 +291,29 @@ impl<I: Copy + Eq> Node<I> {
     }
 
     /// The lowest node that has all heads of a branch: either these alone, or few heads that others
-    /// may be among; `None` if there are none. Also how many digits all heads there have in common
-    /// at least, as all here have `common`.
+    /// may be among; `None` if there are none. Also how many of the first digits of its path all
+    /// heads there are known to have, as all here have `known`.
     fn find(
         &mut self,
         path: &BranchPath,
-        common: usize,
+        known: usize,
         look_up: &impl Fn(I) -> Head,
     ) -> Option<(&mut Self, usize)> {
         let Below::Split(split) = &self.below else {
-            return Some((self, common));
+            return Some((self, known));
         };
         let depth = split.depth;
         let Some(digit) = path.digits().get(depth) else {
-            let first = self.first()?;
-            return path.has(&look_up(first)).then_some((self, depth));
+            if known < path.digits().len() && !path.has(&look_up(self.first()?)) {
+                return None;
+            }
+            return Some((self, path.digits().len()));
         };
         let at = split.child(*digit).ok()?;
+        // Digits between two divisions were not compared.
+        let known = if known == depth { depth + 1 } else { known };
         match &mut self.below {
-            Below::Split(split) => split.children[at].find(path, depth + 1, look_up),
+            Below::Split(split) => split.children[at].find(path, known, look_up),
             Below::Heads(_) => None,
         }
     }

@@ -49,8 +49,8 @@ mod page_room;
 mod peers;
 
 pub use branches::{
-    BRANCHES_MAX, Branch, BranchDigest, BranchPath, Branches, ChildDigest, GetBranches, Head,
-    LEAF_HEADS_MAX, PATH_MAX,
+    BRANCHES_MAX, Branch, BranchDigest, BranchPath, Branches, CHILDREN_MAX, ChildDigest,
+    GetBranches, Head, LEAF_HEADS_MAX, PATH_MAX,
 };
 pub use broadcast::{Announce, Graft, NAMED_MAX, Ops, Prefix, Prune};
 pub use page_room::PageRoom;

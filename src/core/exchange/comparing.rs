@@ -36,15 +36,18 @@ impl<E: Engine> Exchange<E> {
             let unknown = branch.heads.iter();
             let unknown = unknown.filter(|head| self.dag().find(&head.id).is_none());
             comparison.heads.extend(unknown);
+            if branch.children.is_empty() {
+                continue;
+            }
+            let own = self.replica.dag_mut().digests_below(&branch.path);
             for child in &branch.children {
-                let own = self
-                    .replica
-                    .dag_mut()
-                    .branch_digest(branch.path.child(child.digit));
-                if own.digest == child.digest {
-                    self.handle_equal(&own.path);
+                let path = branch.path.child(child.digit);
+                let digest = own.get(usize::from(child.digit)).copied();
+                let digest = digest.unwrap_or_default();
+                if digest == child.digest {
+                    self.handle_equal(&path);
                 } else {
-                    comparison.branches.push(own);
+                    comparison.branches.push(BranchDigest { path, digest });
                 }
             }
         }

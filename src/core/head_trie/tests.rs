@@ -70,6 +70,11 @@ impl Pair {
         self.trie.digest(path, &|at| all[at])
     }
 
+    fn digests_below(&mut self, path: &BranchPath) -> [Digest; CHILDREN_MAX] {
+        let all = &self.all;
+        self.trie.digests_below(path, &|at| all[at])
+    }
+
     fn branch(&mut self, path: &BranchPath) -> Branch {
         let all = &self.all;
         self.trie.branch(path, &|at| all[at])
@@ -130,6 +135,12 @@ proptest! {
         for path in paths.chain([BranchPath::default()]) {
             let within = pair.within(&path);
             prop_assert_eq!(pair.digest(&path), naive_digest(&within));
+            if path.digits().len() < PATH_MAX {
+                for (digit, digest) in (0..).zip(pair.digests_below(&path)) {
+                    let part = pair.within(&path.child(digit));
+                    prop_assert_eq!(digest, naive_digest(&part));
+                }
+            }
             let branch = pair.branch(&path);
             prop_assert!(branch.path.is_within(&path));
             if within.len() <= LEAF_HEADS_MAX {

@@ -9,11 +9,9 @@ use alloc::vec::Vec;
 
 use super::SyncViolation;
 use crate::wire::{
-    BRANCHES_MAX, Branch, BranchDigest, BranchPath, Head, LEAF_HEADS_MAX, PATH_MAX, WANTS_MAX,
+    BRANCHES_MAX, Branch, BranchDigest, BranchPath, CHILDREN_MAX, Head, LEAF_HEADS_MAX, PATH_MAX,
+    WANTS_MAX,
 };
-
-/// Children of a divided branch.
-const CHILDREN_MAX: usize = 16;
 
 /// About how many branches wait; 2,048 more where a peer's paths are as long as can be.
 pub(super) const BRANCHES_WAITING_MAX: usize = 4_096;
@@ -108,7 +106,10 @@ fn check_branch(asked: &BranchPath, branch: &Branch) -> Result<(), SyncViolation
         _ => branch.heads.is_empty() && branch.path.digits().len() < PATH_MAX,
     };
     let children_ascend = digits.is_sorted_by(|left, right| left < right);
-    let digits_exist = branch.children.iter().all(|child| child.digit < 16);
+    let digits_exist = branch
+        .children
+        .iter()
+        .all(|child| usize::from(child.digit) < CHILDREN_MAX);
     let keys = branch.heads.iter().map(Head::key);
     let heads_ascend = keys.is_sorted_by(|left, right| left < right);
     let heads_belong = branch.heads.iter().all(|head| branch.path.has(head));

@@ -18,6 +18,9 @@ pub const BRANCHES_MAX: usize = 64;
 /// Most heads of a branch that is not divided further. As many as a divided one has digests.
 pub const LEAF_HEADS_MAX: usize = 16;
 
+/// Most parts of a branch: one for each digit.
+pub const CHILDREN_MAX: usize = 16;
+
 /// The newest operation of one branch of an author's chain. Authors who never fork have one.
 ///
 /// The id is what counts: two branches can have the same length.
@@ -134,7 +137,7 @@ pub struct Branch {
     /// The asked path, or if it is divided the longest one that all heads there begin with.
     pub path: BranchPath,
     /// The parts into which the next digit divides it, ascending; none if there are few heads.
-    #[serde(deserialize_with = "bounded::list::<_, _, 16>")]
+    #[serde(deserialize_with = "bounded::list::<_, _, CHILDREN_MAX>")]
     pub children: Vec<ChildDigest>,
     /// Its heads by author, then id, if they are few.
     #[serde(deserialize_with = "bounded::list::<_, _, LEAF_HEADS_MAX>")]
