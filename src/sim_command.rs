@@ -114,6 +114,7 @@ fn configure(settings: &SimSettings) -> Result<Config, Failure> {
     config.rate = settings.rate.unwrap_or(config.rate);
     config.loss = settings.loss.unwrap_or(config.loss);
     config.degree = settings.links.unwrap_or(config.degree);
+    config.markets = settings.markets.unwrap_or(config.markets);
     config.warm_up = settings.warm_up.or(config.warm_up);
     config.duration_us = settings.duration_ms.map_or(config.duration_us, micros);
     let latency = settings.latency_ms;

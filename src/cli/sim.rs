@@ -64,6 +64,10 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..=60))]
     links: Option<u32>,
 
+    /// Markets that orders are spread over [default: as the scenario has it]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    markets: Option<u16>,
+
     /// Operations that are written before the first that counts [default: as the scenario has it]
     #[arg(long, value_name = "N")]
     warm_up: Option<u32>,
@@ -113,6 +117,8 @@ pub struct SimSettings {
     pub trace: Option<PathBuf>,
     /// Links of a node.
     pub links: Option<u32>,
+    /// Markets.
+    pub markets: Option<u16>,
     /// Operations that do not count.
     pub warm_up: Option<u32>,
     /// Threads.
@@ -145,6 +151,7 @@ impl SimOptions {
             canary: self.canary,
             trace: self.trace,
             links: self.links,
+            markets: self.markets,
             warm_up: self.warm_up,
             threads: self.threads,
         }))

@@ -34,9 +34,7 @@ mod withhold_release;
 
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{Action, Body, OPERATION_VERSION, Place, Verified};
-use bitfitech_core::types::{
-    AuthorKey, HybridTime, LinkId, Lots, MarketIndex, Now, OpId, Side, Ticks,
-};
+use bitfitech_core::types::{AuthorKey, HybridTime, LinkId, Lots, Now, OpId, Side, Ticks};
 use bitfitech_core::wire::{Frame, Ops};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
@@ -252,7 +250,7 @@ impl Liar<'_> {
             _ => Side::Sell,
         };
         Action::Place(Place {
-            market: MarketIndex(0),
+            market: self.world.any_market(self.random),
             side,
             pricing: Pricing::Limit(Ticks(2_999_900 + self.random.below(200))),
             quantity: Lots(1_000 + self.random.below(10_000)),

@@ -64,6 +64,8 @@ pub struct Config {
     pub duration_us: Micros,
     /// Operations a second, of all nodes together.
     pub rate: f64,
+    /// How many markets they are spread over, from 1 to 256.
+    pub markets: u16,
     /// Least and greatest latency.
     pub latency_us: (Micros, Micros),
     /// Share of the frames that are lost, 0 to 1.
@@ -122,7 +124,7 @@ impl Config {
         let (low_us, high_us) = self.latency_us;
         let mut command = format!(
             "bitfitech sim --scenario {} --seed {} --nodes {} --duration {}ms --rate {} \
-             --latency {}ms..{}ms --loss {} --byzantine {} --links {} --warm-up {}",
+             --latency {}ms..{}ms --loss {} --byzantine {} --links {} --markets {} --warm-up {}",
             self.scenario,
             self.seed,
             self.nodes,
@@ -133,6 +135,7 @@ impl Config {
             self.loss,
             self.byzantine_percent,
             self.degree,
+            self.markets,
             self.warm_up_operations(),
         );
         if let Some(kind) = self.adversary {

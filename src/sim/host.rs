@@ -17,7 +17,7 @@ use bitfitech_core::delivery::Delivery;
 use bitfitech_core::exchange::{Exchange, OwnChain};
 use bitfitech_core::handshake::LocalNode;
 use bitfitech_core::node::{Node, NodeOutput};
-use bitfitech_core::op::Verified;
+use bitfitech_core::op::{Action, Verified};
 use bitfitech_core::sync::{Missing, Ticket};
 use bitfitech_core::types::{AuthorKey, Now, OpId};
 use bitfitech_core::view::Digests;
@@ -326,12 +326,12 @@ impl Host {
             step.tally.unwritten += 1;
             return;
         };
-        let workload = step.world.config.workload;
-        let actions = self.user.decide(node.exchange(), workload, seed);
+        let actions = self.user.decide(node.exchange(), step.world, seed);
+        let market = actions.first().and_then(Action::market);
         let mut written = None;
         self.with_node(step, |node, now| written = node.submit(now, actions).ok());
-        match written {
-            Some(id) => self.user.note(&id),
+        match market.zip(written) {
+            Some((market, id)) => self.user.note(market, &id),
             None => step.tally.unwritten += 1,
         }
     }

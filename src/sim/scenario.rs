@@ -29,6 +29,7 @@ pub fn find(name: &str) -> Option<Config> {
         nodes: 100,
         duration_us: 20_000 * MS,
         rate: 50.0,
+        markets: 1,
         latency_us: (10 * MS, 50 * MS),
         loss: 0.0,
         byzantine_percent: 0.0,

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::gossip::GossipConfig;
+use bitfitech_core::market::{Market, MarketSpec};
 use bitfitech_core::node::NodeConfig;
 use bitfitech_core::seen::SeenLimits;
 use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::sync::SyncConfig;
-use bitfitech_core::types::{AuthorKey, Digest};
+use bitfitech_core::types::{AuthorKey, Digest, MarketIndex};
 use ed25519_zebra::SigningKey;
 
 use crate::adversaries;
@@ -67,7 +68,7 @@ impl World {
         if let Some(canary) = config.canary {
             canary.prepare(&mut config);
         }
-        let genesis = Genesis::standard("simulation");
+        let genesis = genesis(config.markets);
         let dials = topology::random_graph(config.nodes, config.degree, config.seed);
         let plans = dials.into_iter().map(|dials| Plan {
             dials,
@@ -95,6 +96,15 @@ impl World {
         world.connect_the_honest();
         world.healed_us = world.end_of_trouble_us();
         world
+    }
+
+    /// One of the markets, each as often as any other.
+    pub fn any_market(&self, random: &mut Random) -> MarketIndex {
+        match self.genesis.markets.len() {
+            // Nothing is drawn where there is no choice.
+            1 => MarketIndex(0),
+            count => MarketIndex(random.index(count) as u16),
+        }
     }
 
     /// When what is written begins to count.
@@ -304,6 +314,23 @@ impl World {
     }
 }
 
+/// What all nodes agree on: the standard market, and others like it if there are to be more.
+///
+/// # Panics
+/// If there are to be more than a network may have.
+fn genesis(markets: u16) -> Genesis {
+    let mut genesis = Genesis::standard("simulation");
+    for number in 1..markets {
+        let spec = MarketSpec {
+            pair: &format!("COIN{number}/USD"),
+            ..MarketSpec::STANDARD
+        };
+        let market = Market::new(&spec).expect("it is like the standard market");
+        genesis.markets.push(market);
+    }
+    genesis.checked().expect("the pairs differ")
+}
+
 /// As real nodes, but that books are merged less often, and copies are remembered for a shorter
 /// time: within it every copy has come over every link, and a thousand nodes share one memory.
 fn node_config() -> NodeConfig {
@@ -324,6 +351,22 @@ fn node_config() -> NodeConfig {
 mod tests {
     use super::*;
     use crate::scenario;
+
+    #[test]
+    fn orders_are_spread_over_all_markets_there_are() {
+        for markets in [1, 3, 256] {
+            let world = World::new(Config {
+                markets,
+                nodes: 2,
+                ..scenario::find("steady").expect("it is one")
+            });
+            let mut random = Random::new(1);
+            let drawn: BTreeSet<u16> = (0..10_000)
+                .map(|_| world.any_market(&mut random).0)
+                .collect();
+            assert!(drawn.into_iter().eq(0..markets), "{markets}");
+        }
+    }
 
     /// Of as many seeds as it takes for any host to be drawn as a liar who signs nothing.
     #[test]

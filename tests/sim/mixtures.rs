@@ -1,5 +1,5 @@
-//! Settings that come together by chance: a scenario, few or more nodes, loss, liars of one kind or
-//! of all. So combinations are tried that nobody has thought of.
+//! Settings that come together by chance: a scenario, few or more nodes and markets, loss, liars of
+//! one kind or of all. So combinations are tried that nobody has thought of.
 //!
 //! `SEED` and `SEEDS` decide what comes together; a failure prints the command.
 
@@ -43,6 +43,7 @@ fn mixture(seed: u64) -> Config {
         let one_kind = random.chance(0.8);
         config.adversary = one_kind.then(|| Kind::number(random.index(NAMES.len())));
     }
+    config.markets = pick(&mut random, &[1, 2, 3, 16]);
     config
 }
 

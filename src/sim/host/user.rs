@@ -7,9 +7,7 @@ use bitfitech_core::types::{Lots, MarketIndex, OpId, OrderId, Side, Ticks};
 
 use crate::config::Workload;
 use crate::random::Random;
-
-/// The market that users trade in.
-const MARKET: MarketIndex = MarketIndex(0);
+use crate::world::World;
 
 /// The price around which all orders are, in ticks.
 const REFERENCE_TICKS: u64 = 3_000_000;
@@ -20,8 +18,8 @@ const OWN_MAX: usize = 64;
 /// A user.
 #[derive(Debug, Default)]
 pub struct User {
-    /// Orders that may still be open.
-    own: Vec<OrderId>,
+    /// Orders that may still be open, and their markets.
+    own: Vec<(MarketIndex, OrderId)>,
 }
 
 impl User {
@@ -29,12 +27,14 @@ impl User {
     pub fn decide<E: Engine>(
         &mut self,
         exchange: &Exchange<E>,
-        workload: Workload,
+        world: &World,
         seed: u64,
     ) -> Vec<Action> {
         let mut random = Random::new(seed);
+        let market = world.any_market(&mut random);
+        let workload = world.config.workload;
         if workload == Workload::Fleeting {
-            return vec![Action::Place(fleeting(&mut random))];
+            return vec![Action::Place(fleeting(&mut random, market))];
         }
         let kind = random.below(100);
         let (cancels, replaces) = match workload {
@@ -42,18 +42,17 @@ impl User {
             Workload::Steady | Workload::Fleeting => (25, 10),
         };
         if kind < cancels
-            && let Some(order) = self.pick(&mut random)
+            && let Some((market, order)) = self.pick(&mut random)
         {
-            let market = MARKET;
             return vec![Action::Cancel { market, order }];
         }
         if kind < cancels + replaces
-            && let Some(order) = self.pick(&mut random)
+            && let Some((market, order)) = self.pick(&mut random)
             && let Some(row) = exchange.replica().order(&order)
         {
             let raises = random.below(2) == 0;
             return vec![Action::Replace {
-                market: MARKET,
+                market,
                 order,
                 side: row.side,
                 price: row.price.filter(|_| raises),
@@ -64,15 +63,15 @@ impl User {
                 }),
             }];
         }
-        vec![Action::Place(place(&mut random, workload))]
+        vec![Action::Place(place(&mut random, market, workload))]
     }
 
-    /// An operation was written: its first action may have made an order.
-    pub fn note(&mut self, id: &OpId) {
+    /// An operation was written: its first action, in this market, may have made an order.
+    pub fn note(&mut self, market: MarketIndex, id: &OpId) {
         if self.own.len() == OWN_MAX {
             self.own.remove(0);
         }
-        self.own.push(OrderId::new(id, 0));
+        self.own.push((market, OrderId::new(id, 0)));
     }
 
     /// The user starts anew.
@@ -80,7 +79,7 @@ impl User {
         self.own.clear();
     }
 
-    fn pick(&mut self, random: &mut Random) -> Option<OrderId> {
+    fn pick(&mut self, random: &mut Random) -> Option<(MarketIndex, OrderId)> {
         if self.own.is_empty() {
             return None;
         }
@@ -90,9 +89,9 @@ impl User {
 }
 
 /// A new order that finds an empty book and does not rest.
-fn fleeting(random: &mut Random) -> Place {
+fn fleeting(random: &mut Random, market: MarketIndex) -> Place {
     Place {
-        market: MARKET,
+        market,
         side: Side::Buy,
         pricing: Pricing::Limit(Ticks(REFERENCE_TICKS)),
         quantity: Lots((1 + random.below(100)) * 1_000),
@@ -103,7 +102,7 @@ fn fleeting(random: &mut Random) -> Place {
 }
 
 /// A new order: it rests behind the reference price, or takes across it.
-fn place(random: &mut Random, workload: Workload) -> Place {
+fn place(random: &mut Random, market: MarketIndex, workload: Workload) -> Place {
     let side = match random.below(2) {
         0 => Side::Buy,
         _ => Side::Sell,
@@ -134,7 +133,7 @@ fn place(random: &mut Random, workload: Workload) -> Place {
         _ => SelfTrade::CancelNewest,
     };
     Place {
-        market: MARKET,
+        market,
         side,
         pricing,
         quantity: Lots((1 + random.below(100)) * 1_000),
