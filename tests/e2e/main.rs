@@ -33,6 +33,7 @@ mod links;
 mod load;
 mod logs;
 mod long_history;
+mod markets;
 mod membership;
 mod readme;
 mod recovery;
