@@ -106,7 +106,7 @@ pub enum CommandError {
         /// The markets of this network.
         known: Vec<String>,
     },
-    /// Not the beginning of an order's id.
+    /// Not the name of an order.
     OrderId {
         /// What was written.
         word: String,
@@ -286,7 +286,10 @@ impl CommandError {
                     "{word} is no market of this network, which has {known}"
                 )
             }
-            Self::OrderId { word } => write_id(out, word, "order", "its id"),
+            Self::OrderId { word } => {
+                write_id(out, word, "order", "its id")?;
+                out.write_str(", with .N behind them if it has one")
+            }
             Self::TradeId { word } => write_id(out, word, "trade", "its id"),
             Self::Ttl { word, .. } => write!(
                 out,

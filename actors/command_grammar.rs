@@ -23,7 +23,7 @@ use crate::command_error::{Amount, CommandError};
 use crate::command_help::{CommandHelp, find_command, nearest_command};
 use crate::command_model::{
     BOOK_DEPTH_DEFAULT, BOOK_DEPTH_MAX, ClockQuery, Command, IdPrefix, NewOrder, ORDERS_MAX,
-    OrdersScope, Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
+    OrderName, OrdersScope, Replace, TRADES_DEFAULT, TRADES_MAX, TTL_MAX_MS,
 };
 use crate::membership::Sentence;
 
@@ -382,9 +382,9 @@ fn find_pair<'g>(
     genesis.find_market(only).ok_or_else(unknown)
 }
 
-/// The beginning of an order's id.
-fn parse_order(word: &str) -> Result<IdPrefix, CommandError> {
-    IdPrefix::parse(word).ok_or_else(|| CommandError::OrderId {
+/// The name of an order.
+fn parse_order(word: &str) -> Result<OrderName, CommandError> {
+    OrderName::parse(word).ok_or_else(|| CommandError::OrderId {
         word: word.to_string(),
     })
 }

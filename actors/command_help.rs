@@ -424,7 +424,8 @@ fn overview_text() -> String {
     format!(
         "Commands, one a line, in upper or lower case. `help COMMAND` explains one.\n\n{lines}\n\
          QTY and PRICE are plain decimals such as 0.5. ORDER, TRADE and PEER are the first 8 or\n\
-         more hexadecimal digits. [ ] may be left out, | separates choices, # starts a comment.\n"
+         more hexadecimal digits; orders that were typed together have .N behind them.\n\
+         [ ] may be left out, | separates choices, # starts a comment.\n"
     )
 }
 

@@ -11,7 +11,7 @@ use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market::Market;
 use bitfitech_core::matching::{Pricing, SelfTrade, TimeInForce};
 use bitfitech_core::op::{MemberChange, Place};
-use bitfitech_core::types::{Digest, Lots, MarketIndex, Ticks};
+use bitfitech_core::types::{Digest, Lots, MarketIndex, OrderId, Ticks};
 use bitfitech_io::config::{HostPort, LogLevel};
 
 use crate::command_dht::DhtCommand;
@@ -46,7 +46,7 @@ pub enum Command {
     /// `buy`, `sell`.
     Place(NewOrder),
     /// `cancel ORDER`.
-    Cancel(IdPrefix),
+    Cancel(OrderName),
     /// `cancel all`: every own open order.
     CancelAll,
     /// `confirm`: a trade by the beginning of its id.
@@ -56,7 +56,7 @@ pub enum Command {
     /// `replace`.
     Replace(Replace),
     /// `order`.
-    Order(IdPrefix),
+    Order(OrderName),
     /// `orders`.
     Orders {
         /// Which.
@@ -141,9 +141,9 @@ pub enum ClockQuery {
     /// The node's own clock: what its next operation would carry.
     Own,
     /// The clock of the operation that placed an order.
-    Of(IdPrefix),
+    Of(OrderName),
     /// How the clocks of two orders relate.
-    Compare(IdPrefix, IdPrefix),
+    Compare(OrderName, OrderName),
 }
 
 /// The first digits of an id of 32 bytes.
@@ -194,12 +194,69 @@ impl fmt::Display for IdPrefix {
     }
 }
 
+/// An order as people name it: the first digits of its id, and behind a point its number in its
+/// operation where that has made several. Their ids differ only in the last two digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderName {
+    id: IdPrefix,
+    index: Option<u8>,
+}
+
+impl OrderName {
+    /// Reads what [`IdPrefix::parse`] does, or that, a point and a number from 0 to 255; `None` for
+    /// anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, index) = match text.split_once('.') {
+            None => (text, None),
+            Some((digits, index)) => {
+                let is_number = index.bytes().all(|byte| byte.is_ascii_digit());
+                let index = is_number.then(|| index.parse().ok()).flatten()?;
+                (digits, Some(index))
+            }
+        };
+        let id = IdPrefix::parse(digits)?;
+        Some(Self { id, index })
+    }
+
+    /// The least id that begins with the digits.
+    pub fn low(&self) -> OrderId {
+        OrderId(self.id.low())
+    }
+
+    /// The greatest id that begins with the digits.
+    pub fn high(&self) -> OrderId {
+        OrderId(self.id.high())
+    }
+
+    /// Whether an order with such an id has the number.
+    pub fn has_number_of(&self, order: &OrderId) -> bool {
+        self.index.is_none_or(|index| index == order.index())
+    }
+
+    /// The same digits with the number of an order.
+    pub fn numbered(&self, order: &OrderId) -> Self {
+        Self {
+            index: Some(order.index()),
+            ..*self
+        }
+    }
+}
+
+impl fmt::Display for OrderName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            None => self.id.fmt(out),
+            Some(index) => write!(out, "{}.{index}", self.id),
+        }
+    }
+}
+
 /// A `replace` as it was written: its amounts are read in the order's market, by
 /// [`Replace::terms`]. At least one of them is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replace {
     /// The order to change.
-    pub order: IdPrefix,
+    pub order: OrderName,
     /// The new total quantity, filled part included.
     pub quantity: Option<String>,
     /// The new price.

@@ -18,7 +18,9 @@ use bitfitech_core::view::{BookView, Digests, OrderRow, OrderStatus, TradeStatus
 use crate::command_dht::DhtReply;
 use crate::command_error::harmless;
 use crate::command_json::market_of;
-use crate::command_table::{Align, Cell, Paint, ShortIds, Style, Table, duration_text, time_text};
+use crate::command_table::{
+    Align, Cell, Paint, ShortIds, ShortNames, Style, Table, duration_text, time_text,
+};
 use crate::messages::{
     ActorChange, ActorEvent, Answer, BreakerRow, BreakerState, Event, MemberRow, Members,
     PeerChange, PeerEvent, PeerRow, PlaceReply, Ready, Relation, Reply, ReplyError, SyncEvent,
@@ -163,7 +165,7 @@ impl Pen<'_> {
         } else {
             self.trades(&place.trades)
         };
-        format!("order {} {outcome}\n{trades}", place.order.short())
+        format!("order {} {outcome}\n{trades}", place.order.name())
     }
 
     fn cancel(&self, row: &OrderRow) -> String {
@@ -172,7 +174,7 @@ impl Pen<'_> {
             .paint(status_paint(row.status()), status_text(row.status()));
         let reason = explained(row.reason());
         let filled = self.filled(row.market, row.filled);
-        format!("order {} {status}{reason}, {filled}\n", row.order.short())
+        format!("order {} {status}{reason}, {filled}\n", row.order.name())
     }
 
     fn cancel_all(&self, rows: &[OrderRow]) -> String {
@@ -187,7 +189,7 @@ impl Pen<'_> {
         if rows.is_empty() {
             return "no orders\n".to_string();
         }
-        let ids = ShortIds::new(rows.iter().map(|row| row.order.0));
+        let names = ShortNames::new(rows.iter().map(|row| row.order));
         let mut table = Table::new(&[
             ("order", Align::Left),
             ("pair", Align::Left),
@@ -200,7 +202,7 @@ impl Pen<'_> {
         ]);
         for row in rows {
             table.push([
-                ids.short(&row.order.0).into(),
+                names.name(&row.order).into(),
                 self.market(row.market).pair().into(),
                 side_cell(row.side),
                 self.limit(row).into(),
@@ -274,7 +276,7 @@ impl Pen<'_> {
         }
         let rows = || trades.iter().map(|trade| &trade.row);
         let ids = ShortIds::new(rows().map(|row| row.trade.0));
-        let orders = ShortIds::new(rows().flat_map(|row| [row.buy.0, row.sell.0]));
+        let orders = ShortNames::new(rows().flat_map(|row| [row.buy, row.sell]));
         let mut table = Table::new(&[
             ("trade", Align::Left),
             ("time (UTC)", Align::Left),
@@ -295,8 +297,8 @@ impl Pen<'_> {
                 self.price(row.market, row.price).into(),
                 self.quantity(row.market, row.quantity).into(),
                 side_cell(row.taker),
-                orders.short(&row.buy.0).into(),
-                orders.short(&row.sell.0).into(),
+                orders.name(&row.buy).into(),
+                orders.name(&row.sell).into(),
                 Cell::new(trade_paint(trade), trade_status_text(trade)),
             ]);
         }
@@ -461,7 +463,7 @@ impl Pen<'_> {
         let status = self
             .style
             .paint(trade_paint(trade), &trade_status_text(trade));
-        let orders = ShortIds::new([row.buy.0, row.sell.0]);
+        let orders = ShortNames::new([row.buy, row.sell]);
         let cause = event.cause.map_or(String::new(), |cause| {
             format!(" (operation {})", cause.short())
         });
@@ -476,8 +478,8 @@ impl Pen<'_> {
             self.market(row.market).pair(),
             self.price(row.market, row.price),
             row.taker.name(),
-            orders.short(&row.buy.0),
-            orders.short(&row.sell.0),
+            orders.name(&row.buy),
+            orders.name(&row.sell),
         )
     }
 
@@ -494,7 +496,7 @@ impl Pen<'_> {
         };
         format!(
             "order {} {status}{}, {} {} {} {limit}, {} filled{late}\n",
-            row.order.short(),
+            row.order.name(),
             explained(row.reason()),
             row.side.name(),
             self.quantity(row.market, row.quantity),

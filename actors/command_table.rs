@@ -3,7 +3,9 @@
 //! A table is filled first and written afterwards, because a column is as wide as its widest
 //! cell. Colours are put around a cell after its width is known, so they move nothing.
 
-use bitfitech_core::types::{Digest, HybridTime};
+use std::collections::BTreeSet;
+
+use bitfitech_core::types::{Digest, HybridTime, OpStem, OrderId};
 
 /// How text for people is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,6 +240,43 @@ impl ShortIds {
     }
 }
 
+/// Orders that are shown together, each with the shortest name that tells it from the others: that
+/// of its operation, and its number where the operation made several.
+pub struct ShortNames {
+    operations: ShortIds,
+    /// Those of which an order is shown that is not the first.
+    crowded: BTreeSet<OpStem>,
+}
+
+impl ShortNames {
+    /// Orders in any order; the same one may come twice.
+    pub fn new(orders: impl IntoIterator<Item = OrderId>) -> Self {
+        let orders: Vec<OrderId> = orders.into_iter().collect();
+        let later = orders.iter().filter(|order| order.index() > 0);
+        Self {
+            operations: ShortIds::new(orders.iter().map(Self::operation)),
+            crowded: later.map(OrderId::stem).collect(),
+        }
+    }
+
+    /// The name of one of them.
+    pub fn name(&self, order: &OrderId) -> String {
+        let operation = self.operations.short(&Self::operation(order));
+        if self.crowded.contains(&order.stem()) {
+            format!("{operation}.{}", order.index())
+        } else {
+            operation
+        }
+    }
+
+    /// What all orders of an operation have in common.
+    fn operation(order: &OrderId) -> [u8; 32] {
+        let mut operation = order.0;
+        operation[31] = 0;
+        operation
+    }
+}
+
 /// How many hexadecimal digits two ids have in common from the left.
 fn shared_digits(one: &[u8; 32], other: &[u8; 32]) -> usize {
     let differs = one
@@ -273,8 +312,11 @@ pub(crate) fn time_text(time: HybridTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use bitfitech_core::types::OpId;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::command_model::OrderName;
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_blanks_at_their_end() {
@@ -329,6 +371,29 @@ long name    5      7
         other[31] = 8;
         let ids = ShortIds::new([[7; 32], other]);
         assert_eq!(ids.short(&[7; 32]), "07".repeat(32));
+    }
+
+    proptest! {
+        #[test]
+        fn each_order_shown_has_a_name_by_which_it_alone_is_found(
+            orders in prop::collection::vec((0..4_u8, 0..3_u8), 1..12),
+        ) {
+            let order = |(operation, index): &(u8, u8)| {
+                // Two of these operations differ in one late digit.
+                let mut id = [operation / 2; 32];
+                id[20] = *operation;
+                OrderId::new(&OpId(id), *index)
+            };
+            let orders: BTreeSet<OrderId> = orders.iter().map(order).collect();
+            let names = ShortNames::new(orders.iter().copied());
+            for order in &orders {
+                let text = names.name(order);
+                let name = OrderName::parse(&text).expect("it can be typed");
+                let found = orders.range(name.low()..=name.high());
+                let found: Vec<&OrderId> = found.filter(|it| name.has_number_of(it)).collect();
+                prop_assert_eq!(found, [order], "{}", text);
+            }
+        }
     }
 
     proptest! {

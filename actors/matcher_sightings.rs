@@ -10,7 +10,7 @@ use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
 use bitfitech_core::types::{AuthorKey, OpId, OrderId, Source, Via};
 
-use crate::command_model::IdPrefix;
+use crate::command_model::OrderName;
 use crate::matcher::MatcherActor;
 use crate::matcher_submission::any_order;
 use crate::messages::ReplyError;
@@ -21,7 +21,7 @@ const SIGHTINGS_MAX: usize = 4_096;
 /// A query: how an order came to this node.
 #[derive(Message)]
 #[rtype(result = "Result<OrderPath, ReplyError>")]
-pub struct AskPath(pub IdPrefix);
+pub struct AskPath(pub OrderName);
 
 /// A query: whether the own chain has been asked for, so that orders can be written.
 #[derive(Message)]
@@ -84,9 +84,9 @@ impl Sightings {
     pub(crate) fn path<E: Engine>(
         &self,
         exchange: &Exchange<E>,
-        prefix: IdPrefix,
+        name: OrderName,
     ) -> Result<OrderPath, ReplyError> {
-        let row = any_order(exchange, prefix)?;
+        let row = any_order(exchange, name)?;
         let dag = exchange.dag();
         let index = dag.find_order(&row.order);
         let index = index.expect("an order's operation is applied");

@@ -12,7 +12,7 @@ use bitfitech_core::types::{AuthorKey, Now, OpId, OrderId};
 use bitfitech_core::view::OrderRow;
 use tokio::sync::oneshot;
 
-use crate::command_model::{ClockQuery, IdPrefix, NewOrder, Replace};
+use crate::command_model::{ClockQuery, IdPrefix, NewOrder, OrderName, Replace};
 use crate::matcher_confirmation::{confirming, release, releasing, trade_of, views};
 use crate::membership::Sentence;
 use crate::messages::{Answer, ErrorCode, MemberRow, PlaceReply, Reply, ReplyError};
@@ -34,7 +34,7 @@ pub enum Submit {
     /// Refuses an own trade and takes back what was confirmed of it.
     Release(IdPrefix),
     /// Cancels an own order.
-    Cancel(IdPrefix),
+    Cancel(OrderName),
     /// Cancels own open orders, as many as one operation can. Empty answer: none was left.
     CancelAll,
     /// Changes an own order.
@@ -295,16 +295,16 @@ fn own_open_orders<E: Engine>(exchange: &Exchange<E>) -> Vec<OrderRow> {
     open.take(ACTIONS_MAX).collect()
 }
 
-/// The one own order in the book that a prefix names.
+/// The one own order in the book of this name.
 fn own_open_order<E: Engine>(
     exchange: &Exchange<E>,
-    prefix: IdPrefix,
+    name: OrderName,
 ) -> Result<OrderRow, ReplyError> {
-    let row = any_order(exchange, prefix)?;
+    let row = any_order(exchange, name)?;
     if row.author != exchange.author() {
         let text = format!(
             "order {} belongs to {}",
-            row.order.short(),
+            row.order.name(),
             row.author.short()
         );
         return Err(ReplyError::new(ErrorCode::NotOwner, text));
@@ -312,7 +312,7 @@ fn own_open_order<E: Engine>(
     if row.ended.is_some() {
         let text = format!(
             "order {} is over: {}",
-            row.order.short(),
+            row.order.name(),
             row.status().name()
         );
         return Err(ReplyError::new(ErrorCode::OrderClosed, text));
@@ -320,14 +320,14 @@ fn own_open_order<E: Engine>(
     Ok(row)
 }
 
-/// The one order that a prefix names.
+/// The one order of this name.
 pub(crate) fn any_order<E: Engine>(
     exchange: &Exchange<E>,
-    prefix: IdPrefix,
+    name: OrderName,
 ) -> Result<OrderRow, ReplyError> {
-    let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
-    let found = exchange.replica().orders_between(low, high);
-    only_one(found).map_err(|error| find_error(prefix, &error))
+    let found = exchange.replica().orders_between(name.low(), name.high());
+    let found = found.filter(|row| name.has_number_of(&row.order));
+    only_one(found).map_err(|error| find_error(name, &error))
 }
 
 impl Acknowledgement {

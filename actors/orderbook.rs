@@ -16,12 +16,12 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, ResponseFuture};
 use bitfitech_core::board::{Board, FindError};
-use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, OrderId, TradeId};
+use bitfitech_core::types::{AuthorKey, Digest, Lots, MarketIndex, TradeId};
 use bitfitech_core::view::{Change, OrderRow, TradeChange, TradeRow, TradeStatus};
 use tokio::sync::oneshot;
 
 use crate::child::{Child, Started};
-use crate::command_model::{IdPrefix, OrdersScope};
+use crate::command_model::{IdPrefix, OrderName, OrdersScope};
 use crate::context::NodeContext;
 use crate::mailbox::Data;
 use crate::matcher::{Snapshot, SnapshotReply, TellDigest};
@@ -95,7 +95,7 @@ pub enum Ask {
         limit: usize,
     },
     /// One order of anybody.
-    Order(IdPrefix),
+    Order(OrderName),
 }
 
 /// The actor.
@@ -283,7 +283,7 @@ impl OrderbookActor {
         tracing::debug!(
             target: "orderbook",
             "order {} ({} {} {}) is {}, {} filled",
-            row.order.short(),
+            row.order.name(),
             row.side.name(),
             quantity(row.quantity),
             price,
@@ -304,8 +304,8 @@ impl OrderbookActor {
             row.status.name(),
             market.quantity_text(u128::from(row.quantity.0)),
             market.price_text(row.price),
-            row.buy.short(),
-            row.sell.short()
+            row.buy.name(),
+            row.sell.name()
         );
     }
 
@@ -323,10 +323,12 @@ impl OrderbookActor {
                 };
                 Ok(Reply::Orders(rows))
             }
-            Ask::Order(prefix) => {
-                let (low, high) = (OrderId(prefix.low()), OrderId(prefix.high()));
-                let found = self.board.find_order(low, high)?;
-                let found = found.map_err(|error| find_error(prefix, &error));
+            Ask::Order(name) => {
+                let ids = (name.low(), name.high());
+                let found = self
+                    .board
+                    .find_order(ids, |order| name.has_number_of(order))?;
+                let found = found.map_err(|error| find_error(name, &error));
                 found.cloned().map(Reply::Order)
             }
         })
@@ -347,18 +349,23 @@ fn unavailable() -> ReplyError {
     )
 }
 
-/// An id that names no order, in words.
-pub(crate) fn find_error(prefix: IdPrefix, error: &FindError) -> ReplyError {
+/// A name that is not that of one order, in words.
+pub(crate) fn find_error(name: OrderName, error: &FindError) -> ReplyError {
     match error {
         FindError::Unknown => ReplyError::new(
             ErrorCode::UnknownOrder,
-            format!("no order begins with {prefix}: `orders all` lists your orders"),
+            format!("no order begins with {name}: `orders all` lists your orders"),
         ),
+        FindError::Ambiguous(first, second) if first.stem() == second.stem() => {
+            let [first, second] = [first, second].map(|order| name.numbered(order));
+            let text = format!(
+                "{name} begins several orders, such as {first} and {second}: type the number too"
+            );
+            ReplyError::new(ErrorCode::AmbiguousOrder, text)
+        }
         FindError::Ambiguous(first, second) => ReplyError::new(
             ErrorCode::AmbiguousOrder,
-            format!(
-                "{prefix} begins several orders, such as {first} and {second}: type more of it"
-            ),
+            format!("{name} begins several orders, such as {first} and {second}: type more of it"),
         ),
     }
 }

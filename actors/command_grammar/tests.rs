@@ -1,7 +1,7 @@
 //! The grammar against the examples of the interface, against arbitrary text, and against its
 //! own printer.
 
-use bitfitech_core::types::{Lots, OrderId, Ticks};
+use bitfitech_core::types::{Lots, OpId, OrderId, Ticks};
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +42,10 @@ fn limit_buy(price: u64, quantity: u64) -> Place {
         self_trade: SelfTrade::CancelNewest,
         expires_ms: None,
     }
+}
+
+fn name(text: &str) -> OrderName {
+    OrderName::parse(text).expect("a name")
 }
 
 fn prefix(text: &str) -> IdPrefix {
@@ -220,11 +224,11 @@ fn orders_are_named_by_8_to_64_digits_of_either_case() {
     let full = "ab".repeat(32);
     assert_eq!(
         command("cancel DEADbeef"),
-        Command::Cancel(prefix("deadbeef"))
+        Command::Cancel(name("deadbeef"))
     );
     assert_eq!(
         command(&format!("order {full}")),
-        Command::Order(prefix(&full))
+        Command::Order(name(&full))
     );
     assert_eq!(command("cancel ALL"), Command::CancelAll);
     let orders = |scope, limit| Command::Orders { scope, limit };
@@ -232,9 +236,20 @@ fn orders_are_named_by_8_to_64_digits_of_either_case() {
     assert_eq!(command("orders all"), orders(OrdersScope::All, None));
     assert_eq!(command("orders 7"), orders(OrdersScope::Open, Some(7)));
     assert_eq!(command("orders ALL 9"), orders(OrdersScope::All, Some(9)));
-    let compare = ClockQuery::Compare(prefix("01234567"), prefix("89abcdef0"));
-    assert_eq!(command("clock 01234567 89abcdef0"), Command::Clock(compare));
-    for word in ["deadbee", "deadbeeg", "deadbéef", &"a".repeat(65), "all"] {
+    let compare = ClockQuery::Compare(name("01234567"), name("89abcdef0.17"));
+    assert_eq!(
+        command("clock 01234567 89abcdef0.17"),
+        Command::Clock(compare)
+    );
+    let digits = ["deadbee", "deadbeeg", "deadbéef", &"a".repeat(65), "all"];
+    let numbers = [
+        "deadbeef.",
+        "deadbeef.256",
+        "deadbeef.+1",
+        "deadbeef.1.2",
+        "dead.beef0",
+    ];
+    for word in digits.into_iter().chain(numbers) {
         assert_eq!(
             refusal(&format!("order {word}")).0,
             ErrorCode::BadOrderId,
@@ -242,6 +257,23 @@ fn orders_are_named_by_8_to_64_digits_of_either_case() {
         );
     }
     assert_eq!(refusal("disconnect 123").0, ErrorCode::BadPeerId);
+    assert_eq!(refusal("disconnect deadbeef.1").0, ErrorCode::BadPeerId);
+    assert_eq!(refusal("confirm deadbeef.1").0, ErrorCode::BadTradeId);
+}
+
+#[test]
+fn orders_of_one_operation_are_named_by_their_numbers() {
+    let order = |index| OrderId::new(&OpId([0xab; 32]), index);
+    assert_eq!(order(0).name(), "abababab");
+    assert_eq!(order(7).name(), "abababab.7");
+    let any = name("abababab");
+    assert!(any.has_number_of(&order(0)) && any.has_number_of(&order(7)));
+    let seventh = name(&order(7).name());
+    assert!(seventh.has_number_of(&order(7)) && !seventh.has_number_of(&order(0)));
+    assert_eq!(any.numbered(&order(0)).to_string(), "abababab.0");
+    for name in [any, seventh] {
+        assert!((name.low()..=name.high()).contains(&order(7)), "{name}");
+    }
 }
 
 #[test]
@@ -273,7 +305,7 @@ fn a_replace_is_read_in_the_market_of_its_order() {
         let owned = |text: Option<&str>| text.map(str::to_string);
         let (quantity, price) = (owned(quantity), owned(price));
         let expected = Replace {
-            order: prefix("deadbeef"),
+            order: name("deadbeef"),
             quantity,
             price,
         };
@@ -518,6 +550,10 @@ fn line() -> impl Strategy<Value = String> {
         .prop_map(|(first, rest)| format!("{first} {}", rest.join(" ")))
 }
 
+fn order_name() -> impl Strategy<Value = OrderName> {
+    r"[0-9a-fA-F]{8,64}(\.(25[0-5]|[1-9]?[0-9]))?".prop_map(|text| name(&text))
+}
+
 fn id_prefix() -> impl Strategy<Value = IdPrefix> {
     "[0-9a-fA-F]{8,64}".prop_map(|text| prefix(&text))
 }
@@ -574,18 +610,18 @@ fn place() -> impl Strategy<Value = Command> {
 
 fn other_command() -> impl Strategy<Value = Command> {
     let amount = || "[1-9][0-9]{0,4}(\\.[1-9])?";
-    let replace = (id_prefix(), prop::option::of(amount()), amount());
+    let replace = (order_name(), prop::option::of(amount()), amount());
     let host = "([a-z0-9]{1,9}\\.){0,2}[a-z][a-z0-9]{0,9}|\\[::[1-9a-f]{1,4}\\]";
     let levels = prop::sample::select(LogLevel::ALL.to_vec());
     let topics: Vec<_> = COMMANDS.iter().map(|command| command.word).collect();
     prop_oneof![
-        id_prefix().prop_map(Command::Cancel),
-        id_prefix().prop_map(Command::Order),
+        order_name().prop_map(Command::Cancel),
+        order_name().prop_map(Command::Order),
         id_prefix().prop_map(Command::Confirm),
         id_prefix().prop_map(Command::Release),
         id_prefix().prop_map(Command::Disconnect),
-        id_prefix().prop_map(|one| Command::Clock(ClockQuery::Of(one))),
-        (id_prefix(), id_prefix())
+        order_name().prop_map(|one| Command::Clock(ClockQuery::Of(one))),
+        (order_name(), order_name())
             .prop_map(|(one, other)| Command::Clock(ClockQuery::Compare(one, other))),
         replace.prop_map(|(order, quantity, price)| {
             Command::Replace(Replace {

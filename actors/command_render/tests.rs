@@ -32,38 +32,38 @@ fn placing_says_what_became_of_the_order() {
     for (row, text) in [
         (
             fixtures::order_row(),
-            "order 3f3f3f3f open, 0.3 filled, 0.2 left\n",
+            "order 3f3f3f3f.63 open, 0.3 filled, 0.2 left\n",
         ),
         (
             OrderRow {
                 filled: Lots(0),
                 ..fixtures::order_row()
             },
-            "order 3f3f3f3f open, 0.5 to trade\n",
+            "order 3f3f3f3f.63 open, 0.5 to trade\n",
         ),
         (
             ended(EndReason::Filled, 50_000_000),
-            "order 3f3f3f3f filled, 0.5\n",
+            "order 3f3f3f3f.63 filled, 0.5\n",
         ),
         (
             ended(EndReason::Unfilled, 30_000_000),
-            "order 3f3f3f3f cancelled (nothing more to take), 0.3 filled before\n",
+            "order 3f3f3f3f.63 cancelled (nothing more to take), 0.3 filled before\n",
         ),
         (
             ended(EndReason::SelfTrade, 0),
-            "order 3f3f3f3f cancelled (it met an own order), nothing filled before\n",
+            "order 3f3f3f3f.63 cancelled (it met an own order), nothing filled before\n",
         ),
         (
             ended(EndReason::WouldTake, 0),
-            "order 3f3f3f3f rejected (it would have taken), nothing filled before\n",
+            "order 3f3f3f3f.63 rejected (it would have taken), nothing filled before\n",
         ),
         (
             ended(EndReason::Expired, 1),
-            "order 3f3f3f3f expired: its time was over, 0.00000001 filled before\n",
+            "order 3f3f3f3f.63 expired: its time was over, 0.00000001 filled before\n",
         ),
         (
             ended(EndReason::Lapsed, 0),
-            "order 3f3f3f3f lapsed: its owner fell silent, nothing filled before\n",
+            "order 3f3f3f3f.63 lapsed: its owner fell silent, nothing filled before\n",
         ),
     ] {
         assert_eq!(
@@ -77,9 +77,9 @@ fn placing_says_what_became_of_the_order() {
 fn placing_shows_the_trades_made_at_once() {
     let place = PlaceReply::new(&fixtures::order_row(), vec![fixtures::trade()]);
     let expected = "\
-order 3f3f3f3f open, 0.3 filled, 0.2 left
-trade     time (UTC)    pair     price  quantity  taker  buy order  sell order  status
-77777777  12:34:56.789  BTC/USD  30000       0.3  buy    3f3f3f3f   41414141    tentative
+order 3f3f3f3f.63 open, 0.3 filled, 0.2 left
+trade     time (UTC)    pair     price  quantity  taker  buy order    sell order   status
+77777777  12:34:56.789  BTC/USD  30000       0.3  buy    3f3f3f3f.63  41414141.65  tentative
 ";
     assert_eq!(answered(Reply::Place(place)), expected);
     assert_eq!(answered(Reply::Trades(Vec::new())), "no trades\n");
@@ -125,7 +125,7 @@ fn a_trade_says_how_sure_it_is_and_why_it_changed() {
             Some(TradeReason::Confirmation),
             ": an order is confirmed for another trade (operation cccccccc)\n",
         ),
-        (None, "sell order 41414141\n"),
+        (None, "sell order 41414141.65\n"),
     ] {
         let event = Event::Trade(TradeEvent {
             trade: view(TradeStatus::Busted, false),
@@ -140,12 +140,12 @@ fn a_trade_says_how_sure_it_is_and_why_it_changed() {
 #[test]
 fn cancelling_says_what_had_traded_before() {
     let row = ended(EndReason::Cancelled, 30_000_000);
-    let expected = "order 3f3f3f3f cancelled, 0.3 filled before\n";
+    let expected = "order 3f3f3f3f.63 cancelled, 0.3 filled before\n";
     assert_eq!(answered(Reply::Cancel(row.clone())), expected);
     let expected = "\
 1 order cancelled
-order     pair     side     price  quantity  filled  status     late
-3f3f3f3f  BTC/USD  buy   30000.01       0.5     0.3  cancelled
+order        pair     side     price  quantity  filled  status     late
+3f3f3f3f.63  BTC/USD  buy   30000.01       0.5     0.3  cancelled
 ";
     assert_eq!(answered(Reply::CancelAll(vec![row])), expected);
     assert_eq!(answered(Reply::CancelAll(Vec::new())), "no open orders\n");
@@ -158,10 +158,10 @@ fn orders_are_a_table_with_ids_as_short_as_they_can_be() {
     twin.order.0[4] = 0x30;
     let rows = vec![fixtures::order_row(), twin, fixtures::ended_row()];
     let expected = "\
-order       pair     side      price  quantity  filled  status                late
-3f3f3f3f3f  BTC/USD  buy    30000.01       0.5     0.3  open
-3f3f3f3f30  BTC/USD  buy    30000.01       0.5     0.3  open
-40404040    ETH/USD  sell  market          2       0    cancelled (unfilled)  1500 ms
+order          pair     side      price  quantity  filled  status                late
+3f3f3f3f3f.63  BTC/USD  buy    30000.01       0.5     0.3  open
+3f3f3f3f30.63  BTC/USD  buy    30000.01       0.5     0.3  open
+40404040.64    ETH/USD  sell  market          2       0    cancelled (unfilled)  1500 ms
 ";
     assert_eq!(answered(Reply::Orders(rows)), expected);
     assert_eq!(answered(Reply::Orders(Vec::new())), "no orders\n");
@@ -363,21 +363,21 @@ fn events_are_sentences() {
     for (event, expected) in [
         (
             fixtures::busted(),
-            "trade 77777777 busted, 0.3 BTC/USD @ 30000, taker buy, buy order 3f3f3f3f, \
-             sell order 41414141: an operation came late (operation cccccccc)\n",
+            "trade 77777777 busted, 0.3 BTC/USD @ 30000, taker buy, buy order 3f3f3f3f.63, \
+             sell order 41414141.65: an operation came late (operation cccccccc)\n",
         ),
         (
             confirmed,
             "trade 77777777 final: confirmed by both, 0.3 BTC/USD @ 30000, taker buy, \
-             buy order 3f3f3f3f, sell order 41414141\n",
+             buy order 3f3f3f3f.63, sell order 41414141.65\n",
         ),
         (
             Event::Order(fixtures::order_row()),
-            "order 3f3f3f3f open, buy 0.5 BTC/USD @ 30000.01, 0.3 filled\n",
+            "order 3f3f3f3f.63 open, buy 0.5 BTC/USD @ 30000.01, 0.3 filled\n",
         ),
         (
             Event::Order(fixtures::ended_row()),
-            "order 40404040 cancelled (nothing more to take), sell 2 ETH/USD market, 0 filled, \
+            "order 40404040.64 cancelled (nothing more to take), sell 2 ETH/USD market, 0 filled, \
              1500 ms late\n",
         ),
         (

@@ -359,7 +359,7 @@ fn a_second_piece_of_two_orders_is_confirmed_with_the_proof_of_the_first() {
     taker.receive(placed);
     taker.receive(std::mem::take(&mut maker.written));
     third.pass(100);
-    let cancel = IdPrefix::parse(&between.order.to_hex()).expect("an id is a prefix");
+    let cancel = OrderName::parse(&between.order.to_hex()).expect("an id is a prefix");
     third.ask_one(Submit::Cancel(cancel)).expect("cancelled");
     taker.pass(200);
     maker.pass(200);
@@ -396,7 +396,7 @@ fn who_cancels_does_not_wait_for_orders_that_wait() {
         let Ok(Reply::Place(PlaceReply { order, .. })) = placed else {
             panic!("{placed:?}");
         };
-        IdPrefix::parse(&order.to_hex()).expect("it is one")
+        OrderName::parse(&order.to_hex()).expect("it is one")
     };
     let (first, second) = (place(10), place(11));
     let (mut queue, mut answers) = queue_of(vec![

@@ -355,14 +355,19 @@ impl Board {
         self.orders.get(id).map(|known| &known.row)
     }
 
-    /// The one order whose id lies between these, both included; `None` if that cannot be told,
-    /// for orders were forgotten.
-    pub fn find_order(&self, low: OrderId, high: OrderId) -> Option<Result<&OrderRow, FindError>> {
+    /// The one order whose id lies between these, both included, and that is meant; `None` if that
+    /// cannot be told, for orders were forgotten.
+    pub fn find_order(
+        &self,
+        (low, high): (OrderId, OrderId),
+        is_meant: impl Fn(&OrderId) -> bool,
+    ) -> Option<Result<&OrderRow, FindError>> {
         let named = self.orders.get(&low).filter(|_| low == high);
         if named.is_none() && self.has_forgotten_orders {
             return None;
         }
         let found = self.orders.range(low..=high);
+        let found = found.filter(|(order, _)| is_meant(order));
         Some(only_one(found.map(|(_, known)| &known.row)))
     }
 

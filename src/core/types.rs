@@ -108,6 +108,15 @@ impl OrderId {
     pub fn index(&self) -> u8 {
         self.0[31]
     }
+
+    /// A short name for people: the first 8 digits, and behind a point the index if it is not 0,
+    /// for orders of one operation differ only there.
+    pub fn name(&self) -> String {
+        match self.index() {
+            0 => self.short(),
+            index => alloc::format!("{}.{index}", self.short()),
+        }
+    }
 }
 
 impl OpId {

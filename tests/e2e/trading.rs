@@ -1,5 +1,6 @@
 //! Three nodes, one book: orders typed anywhere are the same everywhere.
 
+use bitfitech_core::types::OrderId;
 use serde_json::{Value, json};
 
 use crate::support::agreement::{check_books, wait_for_agreement};
@@ -94,6 +95,41 @@ fn a_cancel_travels_and_is_over_for_good() {
     assert_eq!(again["code"], "ORDER_CLOSED", "{again}");
     let foreign = first.command(&format!("cancel {order}"));
     assert_eq!(foreign["ok"], false, "{foreign}");
+}
+
+#[test]
+fn orders_that_were_typed_together_are_cancelled_one_by_one_by_their_short_names() {
+    let mut node = Node::start(Plan::named("alone"));
+    node.send("sell 1 @ 101\nsell 2 @ 102\nsell 3 @ 103");
+    let orders: Vec<OrderId> = (0..3)
+        .map(|_| OrderId::from_hex(&text(&node.reply(), "order")).expect("an id"))
+        .collect();
+    let name = |order: &OrderId| format!("{}.{}", order.short(), order.index());
+    for order in &orders {
+        let row = node.ok(&format!("order {}", name(order)));
+        assert_eq!(row["order"], order.to_hex(), "{row}");
+    }
+    let digits = orders[1].short();
+    let alike = orders
+        .iter()
+        .filter(|order| order.short() == digits)
+        .count();
+    let asked = node.command(&format!("cancel {digits}"));
+    if alike > 1 {
+        assert_eq!(asked["code"], "AMBIGUOUS_ORDER", "{asked}");
+        assert!(
+            text(&asked, "error").contains(&format!("{digits}.0")),
+            "{asked}"
+        );
+        node.ok(&format!("cancel {}", name(&orders[1])));
+    }
+    node.wait_for("book", "one is cancelled", |book| {
+        list(book, "asks").len() == 2
+    });
+    assert_eq!(
+        node.ok(&format!("order {}", orders[1].to_hex()))["status"],
+        "cancelled"
+    );
 }
 
 #[test]

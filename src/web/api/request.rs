@@ -9,7 +9,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Query;
-use bitfitech_actors::command_model::IdPrefix;
+use bitfitech_actors::command_model::{IdPrefix, OrderName};
 use bitfitech_actors::context::NodeContext;
 use bitfitech_actors::mailbox::QueryError;
 use bitfitech_actors::matcher::AskPath;
@@ -267,9 +267,9 @@ pub(super) async fn path_of(
     node: &Arc<NodeContext>,
     arguments: &Arguments,
 ) -> Result<Value, Problem> {
-    let prefix = IdPrefix::parse(arguments.get("order").unwrap_or_default());
-    let prefix = prefix.ok_or_else(|| Problem::bad("order must be an id"))?;
-    let answer = node.refs.matcher.query(AskPath(prefix), QUERY_MS).await;
+    let name = OrderName::parse(arguments.get("order").unwrap_or_default());
+    let name = name.ok_or_else(|| Problem::bad("order must be an id"))?;
+    let answer = node.refs.matcher.query(AskPath(name), QUERY_MS).await;
     let path = answer.map_err(|error| unanswered(&error))??;
     let from = path.sighting.map(|sighting| match sighting.from {
         Some((peer, via)) => json!({"node": peer.to_hex(), "via": via.name()}),
