@@ -73,7 +73,12 @@ fn body(arguments: &[Value]) -> Result<&Map<String, Value>, String> {
 /// The one argument that is the id of an order.
 fn id(arguments: &[Value]) -> Result<String, String> {
     let first = arguments.first().unwrap_or(&Value::Null);
-    word("the order", first, |byte| byte.is_ascii_hexdigit())
+    word("the order", first, is_of_order_name)
+}
+
+/// Whether the name of an order may have this byte.
+fn is_of_order_name(byte: u8) -> bool {
+    byte.is_ascii_hexdigit() || byte == b'.'
 }
 
 /// A text that is one word of these bytes.
@@ -233,9 +238,7 @@ pub(crate) fn new_order(body: &Map<String, Value>) -> Result<Action, String> {
 /// What was expected, as `CODE: text`.
 pub(crate) fn replace(body: &Map<String, Value>) -> Result<Action, String> {
     check_fields(body, &["order", "quantity", "price", "client_id"])?;
-    let order = word("order", required(body, "order")?, |byte| {
-        byte.is_ascii_hexdigit()
-    })?;
+    let order = word("order", required(body, "order")?, is_of_order_name)?;
     let mut line = format!("replace {order}");
     if let Some(quantity) = body.get("quantity") {
         line += &format!(" {}", decimal("quantity", quantity)?);

@@ -69,6 +69,10 @@ fn parameter(parameter: &Parameter) -> Value {
         }),
         Kind::Number => json!({"type": "integer", "minimum": 0, "maximum": u64::MAX}),
         Kind::Id => json!({"type": "string", "pattern": "^[0-9a-fA-F]{8,64}$"}),
+        Kind::Order => {
+            let number = r"(\.(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9]))?";
+            json!({"type": "string", "pattern": format!("^[0-9a-fA-F]{{8,64}}{number}$")})
+        }
         Kind::Choice(words) => json!({"type": "string", "enum": words, "default": words[0]}),
         Kind::Name => json!({"type": "string", "pattern": "^[!-~]{1,128}$"}),
         Kind::File => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),

@@ -151,6 +151,11 @@ fn check(parameter: &Parameter, value: &str) -> Result<(), Problem> {
             IdPrefix::parse(value).is_some(),
             "the first 8 to 64 hexadecimal digits of an id".to_owned(),
         ),
+        Kind::Order => (
+            OrderName::parse(value).is_some(),
+            "the first 8 to 64 hexadecimal digits of an id, with .N behind them if it has one"
+                .to_owned(),
+        ),
         Kind::Choice(words) => (
             words.contains(&value),
             format!("one of {}", words.join(", ")),

@@ -108,6 +108,8 @@ pub(super) enum Kind {
     Number,
     /// 8 to 64 hexadecimal digits.
     Id,
+    /// The same, and behind a point the number of an order in its operation, if it is needed.
+    Order,
     /// One of these words, the first if none is given.
     Choice(&'static [&'static str]),
     /// 1 to 128 visible characters of ASCII.
@@ -158,8 +160,9 @@ const PAIR: Parameter = query("pair", Kind::Pair, "The market; the first one by 
 const ORDER: Parameter = parameter(
     Place::Path,
     "order",
-    Kind::Id,
-    "The order: the first 8 to 64 hexadecimal digits of its id",
+    Kind::Order,
+    "The order: the first 8 to 64 hexadecimal digits of its id, with .N behind them where orders \
+     of one operation differ only there",
 );
 
 const TRADE: Parameter = parameter(
@@ -212,13 +215,13 @@ const SCOPE: Parameter = query(
 
 const CLOCK_OF: Parameter = query(
     "order",
-    Kind::Id,
+    Kind::Order,
     "The order whose clock is wanted; without it the node's own",
 );
 
 const CLOCK_OTHER: Parameter = query(
     "other",
-    Kind::Id,
+    Kind::Order,
     "Another order: the answer is how the clocks of both relate",
 );
 

@@ -63,9 +63,10 @@ export function short(id) {
   return id ? id.slice(0, 8) : "–";
 }
 
-/** The name of an order: those of one operation differ in the last two digits alone. */
+/** The name of an order, as the console has it: those of one operation differ in their number. */
 export function orderName(id) {
-  return id ? `${short(id)}…${id.slice(-2)}` : "–";
+  const index = id ? parseInt(id.slice(-2), 16) : 0;
+  return index ? `${short(id)}.${index}` : short(id);
 }
 
 // Made once: to make one for each text would cost more than all the rest of a row.
