@@ -87,6 +87,7 @@ pub const COMMANDS: &[CommandHelp] = &[
                   that is over already cannot be cancelled.",
         examples: &[
             ("cancel 3f9ac1d2", "cancel the order whose id begins so"),
+            ("cancel 3f9ac1d2.1", "the second of orders typed together"),
             ("cancel all", "cancel every own open order"),
         ],
         read: grammar::read_cancel,
