@@ -254,26 +254,20 @@ impl ShortNames {
         let orders: Vec<OrderId> = orders.into_iter().collect();
         let later = orders.iter().filter(|order| order.index() > 0);
         Self {
-            operations: ShortIds::new(orders.iter().map(Self::operation)),
+            operations: ShortIds::new(orders.iter().map(|order| order.stem().padded().0)),
             crowded: later.map(OrderId::stem).collect(),
         }
     }
 
     /// The name of one of them.
     pub fn name(&self, order: &OrderId) -> String {
-        let operation = self.operations.short(&Self::operation(order));
-        if self.crowded.contains(&order.stem()) {
+        let stem = order.stem();
+        let operation = self.operations.short(&stem.padded().0);
+        if self.crowded.contains(&stem) {
             format!("{operation}.{}", order.index())
         } else {
             operation
         }
-    }
-
-    /// What all orders of an operation have in common.
-    fn operation(order: &OrderId) -> [u8; 32] {
-        let mut operation = order.0;
-        operation[31] = 0;
-        operation
     }
 }
 

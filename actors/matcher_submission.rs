@@ -221,8 +221,8 @@ fn prepare<E: Engine>(
             let half = releasing(exchange, *prefix).map_err(refuse)?;
             Ok((Intent::Release(half), vec![release(&half)]))
         }
-        Submit::Cancel(prefix) => {
-            let row = own_open_order(exchange, *prefix).map_err(refuse)?;
+        Submit::Cancel(name) => {
+            let row = own_open_order(exchange, *name).map_err(refuse)?;
             let (market, order) = (row.market, row.order);
             Ok((
                 Intent::Cancel(order),
@@ -374,8 +374,8 @@ impl Acknowledgement {
 /// Vector clocks, for users.
 pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Answer {
     let dag = exchange.dag();
-    let operation = |prefix| -> Result<OpIndex, ReplyError> {
-        let row = any_order(exchange, prefix)?;
+    let operation = |name| -> Result<OpIndex, ReplyError> {
+        let row = any_order(exchange, name)?;
         Ok(dag
             .find_order(&row.order)
             .expect("an order's operation is applied"))
@@ -389,8 +389,8 @@ pub(crate) fn clock<E: Engine>(exchange: &Exchange<E>, query: ClockQuery) -> Ans
             }
             Ok(Reply::Clock(known))
         }
-        ClockQuery::Of(prefix) => {
-            let clock = dag.vector_clock(operation(prefix)?);
+        ClockQuery::Of(name) => {
+            let clock = dag.vector_clock(operation(name)?);
             let counts = clock.iter().map(|(author, count)| (*author, count));
             Ok(Reply::Clock(counts.collect()))
         }

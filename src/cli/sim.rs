@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bitfitech_core::genesis::MARKETS_MAX;
 use clap::{Args, value_parser};
 
 /// The scenario that runs when none is named.
@@ -65,7 +66,7 @@ pub(super) struct SimOptions {
     links: Option<u32>,
 
     /// Markets that orders are spread over [default: as the scenario has it]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MARKETS_MAX as i64))]
     markets: Option<u16>,
 
     /// Operations that are written before the first that counts [default: as the scenario has it]
@@ -73,7 +74,7 @@ pub(super) struct SimOptions {
     warm_up: Option<u32>,
 
     /// Threads; they change nothing but the time that it takes [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MARKETS_MAX as i64))]
     threads: Option<u16>,
 }
 

@@ -132,24 +132,19 @@ impl<I: Copy + Eq> HeadTrie<I> {
         look_up: &impl Fn(I) -> Head,
     ) -> [Digest; CHILDREN_MAX] {
         let mut digests = [NOTHING; CHILDREN_MAX];
-        match self.root.find(path, 0, look_up) {
-            None => {}
-            Some((
-                Node {
-                    below: Below::Split(split),
-                    ..
-                },
-                _,
-            )) if split.depth == path.digits().len() => {
-                for child in split.digests(look_up) {
-                    digests[usize::from(child.digit)] = child.digest;
-                }
+        let Some((node, _)) = self.root.find(path, 0, look_up) else {
+            return digests;
+        };
+        if let Below::Split(split) = &mut node.below
+            && split.depth == path.digits().len()
+        {
+            for child in split.digests(look_up) {
+                digests[usize::from(child.digit)] = child.digest;
             }
-            Some(_) => {
-                for (digit, digest) in (0..).zip(&mut digests) {
-                    *digest = self.digest(&path.child(digit), look_up);
-                }
-            }
+            return digests;
+        }
+        for (digit, digest) in (0..).zip(&mut digests) {
+            *digest = self.digest(&path.child(digit), look_up);
         }
         digests
     }

@@ -137,7 +137,7 @@ impl OpStem {
     }
 
     /// These bytes and a zero, where an id is asked for.
-    pub(crate) fn padded(&self) -> OrderId {
+    pub fn padded(&self) -> OrderId {
         let mut bytes = [0; 32];
         bytes[..31].copy_from_slice(&self.0);
         OrderId(bytes)

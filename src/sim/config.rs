@@ -64,7 +64,8 @@ pub struct Config {
     pub duration_us: Micros,
     /// Operations a second, of all nodes together.
     pub rate: f64,
-    /// How many markets they are spread over, from 1 to 256.
+    /// How many markets they are spread over, from 1 to
+    /// [`MARKETS_MAX`](bitfitech_core::genesis::MARKETS_MAX).
     pub markets: u16,
     /// Least and greatest latency.
     pub latency_us: (Micros, Micros),

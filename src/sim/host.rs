@@ -328,10 +328,11 @@ impl Host {
         };
         let actions = self.user.decide(node.exchange(), step.world, seed);
         let market = actions.first().and_then(Action::market);
+        let market = market.expect("users act in a market");
         let mut written = None;
         self.with_node(step, |node, now| written = node.submit(now, actions).ok());
-        match market.zip(written) {
-            Some((market, id)) => self.user.note(market, &id),
+        match written {
+            Some(id) => self.user.note(market, &id),
             None => step.tally.unwritten += 1,
         }
     }
