@@ -11,7 +11,7 @@ use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
 use bitfitech_core::op::{Action, Half};
 use bitfitech_core::settlement::WaitingTrade;
-use bitfitech_core::types::{AuthorKey, OrderId, Side, TradeId};
+use bitfitech_core::types::{AuthorKey, Side, TradeId};
 use bitfitech_core::view::{TradeRow, TradeStatus};
 
 use crate::command_model::IdPrefix;
@@ -116,11 +116,7 @@ pub(crate) fn trade_of<E: Engine>(exchange: &Exchange<E>, half: &Half) -> Option
     let replica = exchange.replica();
     let id = TradeId::new(&half.own, &half.other, half.piece);
     let own = replica.order(&half.own)?;
-    let key = |order: &OrderId| {
-        let placement = replica.placement(half.market, order);
-        placement.map(|placement| placement.key)
-    };
-    let other_is_later = key(&half.own)? < key(&half.other)?;
+    let other_is_later = replica.key(&half.own)? < replica.key(&half.other)?;
     let later = if other_is_later { half.other } else { half.own };
     let standing = replica.trades_on_entry(&later);
     let standing = standing.into_iter().find(|row| row.trade == id);

@@ -25,6 +25,7 @@
 mod abandonment;
 mod branch;
 mod final_trades;
+mod heard;
 mod ledger;
 mod pair;
 
@@ -35,14 +36,16 @@ use core::fmt;
 use self::abandonment::Abandonment;
 use self::branch::Branch;
 use self::final_trades::FinalTrades;
-use self::ledger::{Ledger, PairNumber};
+use self::heard::{Awaited, Heard};
+use self::ledger::{Ledger, PairNumber, Signed};
 pub use self::pair::{OrderPair, PairTerms};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
 use crate::genesis::Genesis;
 use crate::matching::Owner;
 use crate::op::{Action, Body, Half, Operation};
-use crate::order_log::LogKey;
+use crate::order_log::{LogKey, Position};
+use crate::order_number::OrderNumber;
 use crate::types::{Digest, HybridTime, Lots, MarketIndex, OrderId, Side, Ticks};
 
 /// How many operations of his chain an author's refs are looked up in, counted back from the one
@@ -57,8 +60,8 @@ pub const NAMED_OF_ONE_MAX: usize = 16;
 /// What an order is by the action that makes it, whatever became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// Where it stands in the total order.
-    pub key: LogKey,
+    /// Where its operation stands in the total order.
+    pub position: Position,
     /// Buy or sell.
     pub side: Side,
     /// The worst price at which it trades, if there is one.
@@ -71,6 +74,9 @@ pub struct Placement {
 pub trait Placements {
     /// The order with this id in this market, if an applied operation makes it.
     fn placement(&self, market: MarketIndex, order: &OrderId) -> Option<Placement>;
+
+    /// Where the action that makes an order stands in the total order, if there is one.
+    fn key(&self, order: &OrderId) -> Option<LogKey>;
 }
 
 /// Why a half or a refusal is invalid, for ever and everywhere.
@@ -121,52 +127,6 @@ pub struct SignedHalf {
     pub price: Ticks,
 }
 
-/// Until when a half can be answered, and the pair that it is of.
-type Awaited = (u64, MarketIndex, PairNumber);
-
-/// What was heard of an author, and is awaited of him.
-struct Heard {
-    /// The latest time of his operations, in Unix milliseconds.
-    latest_ms: u64,
-    /// No half awaits his answer until an earlier time. Every operation asks, and what is awaited
-    /// is seldom in the caches.
-    awaited_ms: u64,
-    /// Halves that an operation of his dated later gives back; what is answered first comes first.
-    awaited: Vec<Awaited>,
-}
-
-impl Heard {
-    /// Nothing yet.
-    fn nothing() -> Self {
-        Self {
-            latest_ms: 0,
-            awaited_ms: u64::MAX,
-            awaited: Vec::new(),
-        }
-    }
-
-    /// A half awaits an answer. Mostly it is the newest.
-    fn wait(&mut self, half: Awaited) {
-        let at = self
-            .awaited
-            .partition_point(|(until_ms, ..)| *until_ms <= half.0);
-        self.awaited.insert(at, half);
-        self.awaited_ms = self.awaited_ms.min(half.0);
-    }
-
-    /// The pairs of those that could be answered only before this time. What there is no half for
-    /// takes no memory: most authors are awaited now and then.
-    fn give_back(&mut self, time_ms: u64) -> impl Iterator<Item = (MarketIndex, PairNumber)> {
-        let over = self
-            .awaited
-            .partition_point(|(until_ms, ..)| *until_ms < time_ms);
-        let rest = self.awaited.split_off(over);
-        self.awaited_ms = rest.first().map_or(u64::MAX, |(until_ms, ..)| *until_ms);
-        let over = core::mem::replace(&mut self.awaited, rest);
-        over.into_iter().map(|(_, market, pair)| (market, pair))
-    }
-}
-
 /// All halves and refusals of the set.
 pub struct Confirmations {
     answer_ms: u64,
@@ -203,19 +163,24 @@ impl Confirmations {
 
     /// The halves that the owner of `own` has signed for `other`.
     pub fn halves(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Few<SignedHalf> {
-        let signed = self.signed.get(own, other, dag);
+        let signed = self.signed_about(own, other, dag);
         signed.unwrap_or_default().halves
+    }
+
+    /// What the owner of `own` has signed about `other`, if anything was signed of the two.
+    fn signed_about(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Signed> {
+        self.signed.get(PairNumber::find(own, other, dag)?, dag)
     }
 
     /// Whether the owner of `own` has refused `other`.
     pub fn has_refused(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let signed = self.signed.get(own, other, dag);
+        let signed = self.signed_about(own, other, dag);
         signed.is_some_and(|signed| !signed.refusals.is_empty())
     }
 
     /// Whether the owner of `own` has released what he withheld for `other`.
     pub fn has_released(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let signed = self.signed.get(own, other, dag);
+        let signed = self.signed_about(own, other, dag);
         signed.is_some_and(|signed| !signed.releases.is_empty())
     }
 
@@ -259,13 +224,20 @@ impl Confirmations {
     /// What counts for a pair in the whole set. An order and itself no longer meet if it is
     /// abandoned.
     pub fn terms(&self, pair: &OrderPair, dag: &Dag) -> PairTerms {
-        if let Some(order) = pair.alone() {
+        let number = PairNumber::find(&pair.low, &pair.high, dag);
+        number.map_or_else(PairTerms::default, |pair| self.terms_of(pair, dag))
+    }
+
+    /// The same by the number of the pair.
+    fn terms_of(&self, pair: PairNumber, dag: &Dag) -> PairTerms {
+        if pair.is_alone() {
             return PairTerms {
-                declined: self.abandonment.is_abandoned(&order, dag),
+                declined: self.abandonment.is_abandoned(&pair.own.id(dag), dag),
                 ..PairTerms::default()
             };
         }
-        let Some([of_low, of_high]) = self.signed.both(&pair.low, &pair.high, dag) else {
+        let pair = pair.low_first(dag);
+        let Some([of_low, of_high]) = self.signed.both(pair, dag) else {
             return PairTerms::default();
         };
         let (low, high) = (&*of_low.halves, &*of_high.halves);
@@ -275,8 +247,8 @@ impl Confirmations {
             (!of_low.refusals.is_empty(), !of_high.refusals.is_empty());
         let low_frees = high_refused || !of_low.releases.is_empty();
         let high_frees = low_refused || !of_high.releases.is_empty();
-        let low_latest_ms = self.latest_of_order(&pair.low, dag);
-        let high_latest_ms = self.latest_of_order(&pair.high, dag);
+        let owners = pair.owners(dag);
+        let [low_latest_ms, high_latest_ms] = owners.map(|owner| self.latest_of(owner));
         let first = low.iter().chain(high).next();
         PairTerms {
             low_half: self.open_half(low, piece, high_latest_ms, low_frees),
@@ -339,46 +311,54 @@ impl Confirmations {
         heard.map_or(0, |heard| heard.latest_ms)
     }
 
-    /// Takes an applied operation in; the pairs whose terms it may have changed.
+    /// Takes an applied operation in; the pairs whose terms it may have changed, each once, with
+    /// what counts for them now.
     pub fn insert(
         &mut self,
         operation: &Operation,
         index: OpIndex,
         dag: &Dag,
-    ) -> BTreeSet<(MarketIndex, OrderPair)> {
+    ) -> Vec<(MarketIndex, OrderPair, PairTerms)> {
         let body = operation.body();
         let author = dag.author(index);
         let time_ms = body.time.unix_ms();
         let mut touched = self.give_back(author, time_ms, dag);
         let heard = self.abandonment.hear(index, dag).into_iter();
-        touched.extend(heard.map(|(market, order)| (market, OrderPair::new(order, order))));
+        let heard = heard.filter_map(|(market, order)| {
+            let order = OrderNumber::find(&order, dag)?;
+            Some((market, PairNumber::alone(order)))
+        });
+        touched.extend(heard);
         for action in &body.actions {
+            let Some((market, (own, other))) = action.market().zip(action.pair()) else {
+                continue;
+            };
+            let pair = PairNumber::find(&own, &other, dag);
+            let pair = pair.expect("what is signed about is an ancestor");
             match action {
-                Action::Confirm(half) => self.sign(half, index, dag),
-                Action::Decline { own, other, .. } => {
-                    self.signed.refuse((own, other), index, dag);
-                }
-                Action::Release { own, other, .. } => {
-                    self.signed.release((own, other), index, dag);
-                }
+                Action::Confirm(half) => self.sign(half, pair, index, dag),
+                Action::Decline { .. } => self.signed.refuse(pair, index, dag),
+                Action::Release { .. } => self.signed.release(pair, index, dag),
                 Action::Place(_)
                 | Action::Cancel { .. }
                 | Action::Replace { .. }
-                | Action::Member { .. } => continue,
+                | Action::Member { .. } => unreachable!("they name no pair"),
             }
-            let (own, other) = action.pair().expect("both kinds name a pair");
-            let market = action.market().expect("both kinds name a market");
-            touched.insert((market, OrderPair::new(own, other)));
+            touched.insert((market, pair.sorted()));
             let is_refusal = action.half().is_none();
             if is_refusal && self.abandonment.refuse((market, other), time_ms, dag) {
-                touched.insert((market, OrderPair::new(other, other)));
+                touched.insert((market, PairNumber::alone(pair.other)));
             }
         }
-        touched
+        let touched = touched.into_iter();
+        let with_terms = |(market, pair): (MarketIndex, PairNumber)| {
+            (market, pair.orders(dag), self.terms_of(pair, dag))
+        };
+        touched.map(with_terms).collect()
     }
 
-    /// Notes a half.
-    fn sign(&mut self, half: &Half, operation: OpIndex, dag: &Dag) {
+    /// Notes a half of a pair, seen from its own order.
+    fn sign(&mut self, half: &Half, pair: PairNumber, operation: OpIndex, dag: &Dag) {
         let signed_half = SignedHalf {
             operation,
             time: dag.time(operation),
@@ -386,21 +366,19 @@ impl Confirmations {
             quantity: half.quantity,
             price: half.price,
         };
-        let pair = (&half.own, &half.other);
-        let [mut mine, theirs] = self.signed.both(pair.0, pair.1, dag).unwrap_or_default();
+        let [mut mine, theirs] = self.signed.both(pair, dag).unwrap_or_default();
         let before = self.complete(&mine.halves, &theirs.halves);
         mine.halves.push(signed_half);
         let after = self.complete(&mine.halves, &theirs.halves);
         let orders = OrderPair::new(half.own, half.other);
         self.final_trades
             .replace(&orders, half.price, (&before, &after));
-        let pair = self.signed.sign(pair, signed_half, dag);
-        let partner = dag.owner_of_order(&half.other);
-        let partner = partner.expect("the other order is an ancestor");
+        self.signed.sign(pair, signed_half, dag);
+        let [_, partner] = pair.owners(dag);
         let until_ms = self.answer_until_ms(&signed_half);
         if self.latest_of(partner) <= until_ms {
             let heard = self.heard_mut(partner, dag);
-            heard.wait((until_ms, half.market, pair));
+            heard.wait((until_ms, half.market, pair.sorted()));
         }
     }
 
@@ -419,16 +397,13 @@ impl Confirmations {
         author: Owner,
         time_ms: u64,
         dag: &Dag,
-    ) -> BTreeSet<(MarketIndex, OrderPair)> {
+    ) -> BTreeSet<(MarketIndex, PairNumber)> {
         let heard = self.heard_mut(author, dag);
         heard.latest_ms = heard.latest_ms.max(time_ms);
         if heard.awaited_ms >= time_ms {
             return BTreeSet::new();
         }
-        let given_back = heard.give_back(time_ms);
-        given_back
-            .map(|(market, pair)| (market, pair.orders(dag)))
-            .collect()
+        heard.give_back(time_ms).collect()
     }
 
     /// Checks the halves and refusals of an operation whose ancestors have all been applied.
@@ -461,9 +436,14 @@ impl Confirmations {
         Ok(())
     }
 
+    /// What each owner of two orders has signed about the other, if anything was signed.
+    fn signed_by_both(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Option<[Signed; 2]> {
+        self.signed.both(PairNumber::find(own, other, dag)?, dag)
+    }
+
     /// Whether two orders have a final trade.
     pub fn is_complete(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let signed = self.signed.both(own, other, dag);
+        let signed = self.signed_by_both(own, other, dag);
         signed.is_some_and(|[mine, theirs]| {
             let complete = self.complete_piece(&mine.halves, &theirs.halves, 0);
             complete.is_some()
@@ -472,7 +452,7 @@ impl Confirmations {
 
     /// Whether a half is neither part of a final trade nor given back.
     pub fn is_open(&self, half: &SignedHalf, own: &OrderId, other: &OrderId, dag: &Dag) -> bool {
-        let signed = self.signed.both(own, other, dag);
+        let signed = self.signed_by_both(own, other, dag);
         let [mine, theirs] = signed.unwrap_or_default();
         let mut answers = theirs.halves.iter();
         let is_answered = answers.any(|theirs| self.match_up(half, theirs));
@@ -517,7 +497,7 @@ impl Confirmations {
                     // An answer frees what goes beyond it.
                     Some((answer, quantity)) => (quantity < signed.quantity).then_some(answer),
                     None => {
-                        let refusals = self.signed.get(&other, own, dag);
+                        let refusals = self.signed_about(&other, own, dag);
                         let refusal = refusals.and_then(|it| it.refusals.first().copied());
                         refusal.or_else(|| self.silence(&signed, &other, dag))
                     }
@@ -561,11 +541,10 @@ impl Confirmations {
     ) -> Result<(), ConfirmationError> {
         let Half { own, other, .. } = half;
         let (mine, theirs) = branch.placed_pair(half.market, own, other, placements)?;
-        let maker = if mine.key < theirs.key {
-            &mine
-        } else {
-            &theirs
-        };
+        // Mostly the positions tell, for which nothing has to be looked for.
+        let positions = mine.position.cmp(&theirs.position);
+        let order = positions.then_with(|| placements.key(own).cmp(&placements.key(other)));
+        let maker = if order.is_lt() { &mine } else { &theirs };
         let within = |order: &Placement| {
             let limit = order.limit;
             limit.is_none_or(|limit| order.side.accepts(limit, half.price))
@@ -575,7 +554,9 @@ impl Confirmations {
         }
         let is_same = |action: &Action| action.pair() == Some((*own, *other));
         let same_operation = earlier.iter().filter(|action| is_same(action));
-        let signed = self.signed.get(own, other, branch.dag).unwrap_or_default();
+        let pair = PairNumber::find(own, other, branch.dag);
+        let pair = pair.expect("both were placed");
+        let signed = self.signed.get(pair, branch.dag).unwrap_or_default();
         let before = signed.halves.iter();
         let before = before.filter(|signed| branch.holds(signed.operation));
         let pieces = same_operation.clone().filter_map(Action::half);
@@ -622,7 +603,8 @@ impl Confirmations {
         let of_order = of_order.filter(|earlier| earlier.own == half.own);
         let in_operation = of_order.map(|earlier| u128::from(earlier.quantity.0));
         let new = in_operation.sum::<u128>() + u128::from(half.quantity.0);
-        let promised = self.signed.promised(&half.own, branch.dag);
+        let own = OrderNumber::find(&half.own, branch.dag);
+        let promised = own.map_or(0, |own| self.signed.promised(own));
         // Whatever was given back can only make it less.
         if u128::from(promised) + new <= u128::from(quantity.0) {
             return Ok(());
@@ -654,7 +636,7 @@ impl Confirmations {
         if let Some(answer) = self.named_answer(half, own, other, branch) {
             return half.quantity.0.min(answer.0);
         }
-        let signed = self.signed.both(own, other, branch.dag);
+        let signed = self.signed_by_both(own, other, branch.dag);
         let [mine, theirs] = signed.unwrap_or_default();
         let mut releases = mine.releases.iter();
         if releases.any(|release| branch.holds(*release)) {

@@ -411,8 +411,7 @@ impl<E: Engine> Exchange<E> {
         let touched = self
             .confirmations
             .insert(operation, index, self.replica.dag());
-        for (market, pair) in touched {
-            let terms = self.confirmations.terms(&pair, self.replica.dag());
+        for (market, pair, terms) in touched {
             let cause = operation.id();
             self.replica.stage_terms(market, pair, terms, cause);
         }

@@ -25,7 +25,8 @@ impl OrderNumber {
         Some(Self::new(dag.find_order(order)?, order.index()))
     }
 
-    fn operation(self) -> OpIndex {
+    /// The operation that makes the order.
+    pub(crate) fn operation(self) -> OpIndex {
         // It was of this width.
         OpIndex((self.0 >> 8) as u32)
     }

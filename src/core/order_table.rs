@@ -31,7 +31,7 @@ use crate::view::{Change, OrderRow};
 
 mod seat;
 
-pub(crate) use self::seat::Seat;
+pub(crate) use self::seat::{Origin, Seat};
 
 /// So many operations come into the tree of ids at a time: its upper nodes are fetched from memory
 /// once for all of them.

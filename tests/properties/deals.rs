@@ -178,11 +178,9 @@ impl Signer<'_> {
         let mut theirs =
             newest_first().filter(|order| order.0 != self.author && (order.1, order.2) == opposite);
         let (_, _, _, other) = theirs.nth(usize::from(other))?;
-        let placements = [own, other].map(|id| self.exchange.replica().placement(*market, id));
-        let maker = placements
-            .into_iter()
-            .flatten()
-            .min_by_key(|placement| placement.key);
+        let replica = self.exchange.replica();
+        let maker = [own, other].into_iter().min_by_key(|id| replica.key(id));
+        let maker = maker.and_then(|id| replica.placement(*market, id));
         let price = maker.and_then(|maker| maker.limit);
         Some(Half {
             market: *market,

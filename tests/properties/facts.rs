@@ -52,7 +52,8 @@ impl Facts {
         let mut pairs = BTreeSet::new();
         for operation in operations {
             let index = replica.insert(operation, 0);
-            pairs.extend(confirmations.insert(operation, index, replica.dag()));
+            let touched = confirmations.insert(operation, index, replica.dag());
+            pairs.extend(touched.into_iter().map(|(market, pair, _)| (market, pair)));
         }
         for (market, pair) in pairs {
             let terms = confirmations.terms(&pair, replica.dag());

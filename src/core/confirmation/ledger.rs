@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::{OrderPair, SignedHalf};
 use crate::dag::{Dag, OpIndex};
 use crate::few::Few;
+use crate::matching::Owner;
 use crate::order_number::OrderNumber;
 use crate::packed::Row;
 use crate::packed_map::PackedMap;
@@ -19,29 +20,34 @@ use crate::types::{Lots, OrderId, Ticks};
 /// Two orders: one and another that its owner may have signed about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PairNumber {
-    own: OrderNumber,
-    other: OrderNumber,
+    pub(super) own: OrderNumber,
+    pub(super) other: OrderNumber,
 }
 
 impl PairNumber {
-    /// Two orders that are both known.
-    fn known((own, other): (&OrderId, &OrderId), dag: &Dag) -> Self {
-        let [own, other] = [own, other].map(|order| {
-            let number = OrderNumber::find(order, dag);
-            number.expect("what is signed about is an ancestor")
-        });
-        Self { own, other }
-    }
-
-    fn find(own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Self> {
+    /// An order and another, if both are known.
+    pub(super) fn find(own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Self> {
         Some(Self {
             own: OrderNumber::find(own, dag)?,
             other: OrderNumber::find(other, dag)?,
         })
     }
 
+    /// An order with itself.
+    pub(super) fn alone(order: OrderNumber) -> Self {
+        Self {
+            own: order,
+            other: order,
+        }
+    }
+
+    /// Whether it is an order with itself.
+    pub(super) fn is_alone(self) -> bool {
+        self.own == self.other
+    }
+
     /// The same from the other side.
-    fn turned(self) -> Self {
+    pub(super) fn turned(self) -> Self {
         Self {
             own: self.other,
             other: self.own,
@@ -49,13 +55,27 @@ impl PairNumber {
     }
 
     /// The same, from whichever side it was.
-    fn sorted(self) -> Self {
+    pub(super) fn sorted(self) -> Self {
         self.min(self.turned())
+    }
+
+    /// The same from the side of the order with the smaller id.
+    pub(super) fn low_first(self, dag: &Dag) -> Self {
+        if self.own.id(dag) < self.other.id(dag) {
+            self
+        } else {
+            self.turned()
+        }
     }
 
     /// The orders of the pair.
     pub(super) fn orders(self, dag: &Dag) -> OrderPair {
         OrderPair::new(self.own.id(dag), self.other.id(dag))
+    }
+
+    /// Whose each of the two is.
+    pub(super) fn owners(self, dag: &Dag) -> [Owner; 2] {
+        [self.own, self.other].map(|order| dag.author(order.operation()))
     }
 }
 
@@ -80,8 +100,8 @@ impl Row for PairNumber {
 pub(super) struct Signed {
     pub(super) halves: Few<SignedHalf>,
     /// Refusals and releases.
-    pub(super) refusals: Vec<OpIndex>,
-    pub(super) releases: Vec<OpIndex>,
+    pub(super) refusals: Few<OpIndex>,
+    pub(super) releases: Few<OpIndex>,
 }
 
 /// What a line tells.
@@ -187,19 +207,14 @@ impl Ledger {
         }
     }
 
+    /// What the owner of each of two orders has signed about the other, if anything was signed.
+    pub(super) fn both(&self, pair: PairNumber, dag: &Dag) -> Option<[Signed; 2]> {
+        Some([self.get(pair, dag)?, self.get(pair.turned(), dag)?])
+    }
+
     /// What the owner of the first order has signed about the second, if anything was signed of
     /// the two.
-    pub(super) fn get(&self, own: &OrderId, other: &OrderId, dag: &Dag) -> Option<Signed> {
-        self.signed(PairNumber::find(own, other, dag)?, dag)
-    }
-
-    /// What the owner of each of two orders has signed about the other, if anything was signed.
-    pub(super) fn both(&self, first: &OrderId, second: &OrderId, dag: &Dag) -> Option<[Signed; 2]> {
-        let pair = PairNumber::find(first, second, dag)?;
-        Some([self.signed(pair, dag)?, self.signed(pair.turned(), dag)?])
-    }
-
-    fn signed(&self, pair: PairNumber, dag: &Dag) -> Option<Signed> {
+    pub(super) fn get(&self, pair: PairNumber, dag: &Dag) -> Option<Signed> {
         let line = self.lines.get(&pair)?;
         Some(match line.told {
             Told::Nothing => Signed::default(),
@@ -220,15 +235,8 @@ impl Ledger {
         })
     }
 
-    /// Notes a half, and that so much more is promised of the own order. The number of the pair
-    /// does not depend on which of the two is named first.
-    pub(super) fn sign(
-        &mut self,
-        orders: (&OrderId, &OrderId),
-        half: SignedHalf,
-        dag: &Dag,
-    ) -> PairNumber {
-        let pair = PairNumber::known(orders, dag);
+    /// Notes a half, and that so much more is promised of the own order.
+    pub(super) fn sign(&mut self, pair: PairNumber, half: SignedHalf, dag: &Dag) {
         if self.line(pair).told == Told::Nothing {
             self.lines.insert(pair, Line::of_half(&half));
         } else {
@@ -237,14 +245,13 @@ impl Ledger {
         let Lots(promised) = self.promised.get(&pair.own).unwrap_or_default();
         let promised = promised.saturating_add(half.quantity.0);
         self.promised.insert(pair.own, Lots(promised));
-        pair.sorted()
     }
 
     /// What is kept apart for a pair, from now on if it was not.
     fn more_of(&mut self, pair: PairNumber, dag: &Dag) -> &mut Signed {
         let line = self.line(pair);
         if line.told != Told::More {
-            let signed = self.signed(pair, dag).unwrap_or_default();
+            let signed = self.get(pair, dag).unwrap_or_default();
             self.more.insert(pair, signed);
             let told = Told::More;
             self.lines.insert(pair, Line { told, ..line });
@@ -253,24 +260,20 @@ impl Ledger {
     }
 
     /// Notes a refusal.
-    pub(super) fn refuse(&mut self, orders: (&OrderId, &OrderId), refusal: OpIndex, dag: &Dag) {
-        let pair = PairNumber::known(orders, dag);
+    pub(super) fn refuse(&mut self, pair: PairNumber, refusal: OpIndex, dag: &Dag) {
         self.more_of(pair, dag).refusals.push(refusal);
     }
 
     /// Notes a release, which is a refusal too.
-    pub(super) fn release(&mut self, orders: (&OrderId, &OrderId), release: OpIndex, dag: &Dag) {
-        let pair = PairNumber::known(orders, dag);
+    pub(super) fn release(&mut self, pair: PairNumber, release: OpIndex, dag: &Dag) {
         let signed = self.more_of(pair, dag);
         signed.refusals.push(release);
         signed.releases.push(release);
     }
 
     /// All that was ever promised of an order.
-    pub(super) fn promised(&self, order: &OrderId, dag: &Dag) -> u64 {
-        let number = OrderNumber::find(order, dag);
-        let promised = number.and_then(|number| self.promised.get(&number));
-        promised.unwrap_or_default().0
+    pub(super) fn promised(&self, order: OrderNumber) -> u64 {
+        self.promised.get(&order).unwrap_or_default().0
     }
 
     /// The orders about which anything was signed together with this one, in no order.
@@ -369,16 +372,21 @@ mod tests {
     fn what_was_signed_is_found_from_both_sides() {
         let (dag, orders) = orders(6);
         let order = |number: u32| &orders[number as usize];
+        let number = |order| OrderNumber::find(order, &dag).expect("it is there");
+        let pair = |own, other| PairNumber {
+            own: number(order(own)),
+            other: number(order(other)),
+        };
         let mut ledger = Ledger::new();
         for (own, other) in [(1, 2), (3, 1), (2, 1), (1, 4)] {
             for number in 0..own {
-                ledger.sign((order(own), order(other)), half(number), &dag);
+                ledger.sign(pair(own, other), half(number), &dag);
             }
         }
-        ledger.refuse((order(2), order(1)), OpIndex(4), &dag);
-        ledger.release((order(1), order(2)), OpIndex(5), &dag);
+        ledger.refuse(pair(2, 1), OpIndex(4), &dag);
+        ledger.release(pair(1, 2), OpIndex(5), &dag);
         let halves = |own, other| {
-            let signed = ledger.get(order(own), order(other), &dag);
+            let signed = ledger.get(pair(own, other), &dag);
             signed.map(|signed| signed.halves.to_vec())
         };
         assert_eq!(halves(1, 2), Some(alloc::vec![half(0)]));
@@ -386,14 +394,14 @@ mod tests {
         assert_eq!(halves(3, 1), Some((0..3).map(half).collect()));
         assert_eq!((halves(1, 3), halves(2, 3)), (Some(Vec::new()), None));
         let unknown = OrderId([7; 32]);
-        assert!(ledger.get(&unknown, order(1), &dag).is_none());
-        let both = ledger.both(order(1), order(2), &dag);
+        assert_eq!(PairNumber::find(&unknown, order(1), &dag), None);
+        let both = ledger.both(pair(1, 2), &dag);
         let counts =
             both.map(|both| both.map(|it| (it.halves.len(), it.refusals.len(), it.releases.len())));
         assert_eq!(counts, Some([(1, 1, 1), (2, 1, 0)]));
-        assert!(ledger.both(order(2), order(3), &dag).is_none());
-        assert_eq!(ledger.promised(order(3), &dag), 3);
-        assert_eq!(ledger.promised(order(4), &dag), 0);
+        assert!(ledger.both(pair(2, 3), &dag).is_none());
+        assert_eq!(ledger.promised(number(order(3))), 3);
+        assert_eq!(ledger.promised(number(order(4))), 0);
         let mut partners: Vec<OrderId> = ledger.partners(order(1), &dag).collect();
         partners.sort_unstable();
         let mut expected = [2, 3, 4].map(|number| *order(number));

@@ -24,11 +24,6 @@ impl OrderPair {
         }
     }
 
-    /// The order, if it is the pair of an order with itself.
-    pub(crate) fn alone(&self) -> Option<OrderId> {
-        (self.low == self.high).then_some(self.low)
-    }
-
     /// The other one of the two.
     pub fn other(&self, order: &OrderId) -> OrderId {
         if *order == self.low {

@@ -19,6 +19,16 @@ pub(super) enum PriceKind {
     None,
 }
 
+/// Which action a seat is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A new order.
+    Place,
+    /// One that replaces another: the rest of its terms, and how much is left for it, it has from
+    /// that when it comes.
+    Replace,
+}
+
 /// One order, or room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seat {
@@ -31,6 +41,7 @@ pub(crate) struct Seat {
     /// The action that makes the order, by its place in the operation.
     pub(super) index: u8,
     pub(crate) side: Side,
+    pub(crate) origin: Origin,
     pub(super) price_kind: PriceKind,
     pub(crate) time_in_force: TimeInForce,
     pub(super) self_trade: SelfTrade,
@@ -52,6 +63,7 @@ impl Seat {
             market,
             index,
             side: Side::Buy,
+            origin: Origin::Place,
             price_kind: PriceKind::None,
             time_in_force: TimeInForce::GoodTillCancel,
             self_trade: SelfTrade::CancelNewest,
@@ -79,7 +91,7 @@ impl Seat {
         }
     }
 
-    /// Room for an order that replaces another: the rest it has from that.
+    /// Room for an order that replaces another.
     pub(super) fn replacing(
         (operation, index): (OpIndex, u8),
         (market, side): (MarketIndex, Side),
@@ -89,6 +101,7 @@ impl Seat {
             price,
             price_kind: PriceKind::Limit,
             side,
+            origin: Origin::Replace,
             quantity,
             ..Self::reserved(operation, index, market)
         }
@@ -127,6 +140,7 @@ mod shift {
     /// 0 if the order is not over, or one more than the reason.
     pub(super) const ENDED: u32 = 9;
     pub(super) const MARKET: u32 = 13;
+    pub(super) const ORIGIN: u32 = 29;
 }
 
 impl Row for Seat {
@@ -142,7 +156,8 @@ impl Row for Seat {
             | (self.time_in_force as u64) << shift::TIME_IN_FORCE
             | (self.self_trade as u64) << shift::SELF_TRADE
             | self.ended.map_or(0, |reason| reason as u64 + 1) << shift::ENDED
-            | u64::from(self.market.0) << shift::MARKET;
+            | u64::from(self.market.0) << shift::MARKET
+            | (self.origin as u64) << shift::ORIGIN;
         [
             self.price.0,
             self.quantity.0,
@@ -167,6 +182,7 @@ impl Row for Seat {
             market: MarketIndex(part(shift::MARKET, 16) as u16),
             index: index as u8,
             side: [Side::Buy, Side::Sell][part(shift::SIDE, 1)],
+            origin: [Origin::Place, Origin::Replace][part(shift::ORIGIN, 1)],
             price_kind: PriceKind::ALL[part(shift::PRICE_KIND, 2)],
             time_in_force: TimeInForce::ALL[part(shift::TIME_IN_FORCE, 2)],
             self_trade: SelfTrade::ALL[part(shift::SELF_TRADE, 2)],
@@ -216,6 +232,7 @@ mod tests {
                         market: MarketIndex(u16::MAX),
                         index: u8::MAX,
                         side: [Side::Buy, Side::Sell, Side::Buy][number as usize],
+                        origin: [Origin::Place, Origin::Place, Origin::Replace][number as usize],
                         price_kind,
                         time_in_force,
                         self_trade,

@@ -16,7 +16,8 @@ use super::tape::{FinalBefore, TapeEntry, tape_of};
 use crate::confirmation::{PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry, Reach};
 use crate::matching::{EndReason, Engine, Slot, TimeInForce};
-use crate::order_log::Position;
+use crate::order_log::{LogKey, Position};
+use crate::order_table::Origin;
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Ticks};
 use crate::view::{Change, TradeChange, TradeStatus};
 
@@ -403,25 +404,45 @@ impl<E: Engine> Replica<E> {
     }
 }
 
+impl<E: Engine> Replica<E> {
+    /// The action that makes an order, in the log of its market or on its way there.
+    fn making(&self, order: Slot) -> LogEntry {
+        let seat = self.orders.terms(order);
+        let market = &self.markets[usize::from(seat.market.0)];
+        let at = market.place_of(order, self.position_of_order(order));
+        let entry = at.map(|at| *market.log.at(at));
+        let entry = entry.or_else(|| market.waiting(order).copied());
+        entry.expect("an action with a seat was staged")
+    }
+
+    /// The quantity with which the action of an order makes it.
+    fn quantity_of(&self, order: Slot) -> Lots {
+        let seat = self.orders.terms(order);
+        if seat.origin == Origin::Place {
+            return self.orders.original_quantity(order);
+        }
+        let Deed::Replace(number) = self.making(order).deed else {
+            unreachable!("what replaces is made by a replace");
+        };
+        let market = &self.markets[usize::from(seat.market.0)];
+        market.alterations[number as usize].quantity
+    }
+}
+
 impl<E: Engine> Placements for Replica<E> {
     fn placement(&self, market: MarketIndex, order: &OrderId) -> Option<Placement> {
         let slot = self.orders.find(order)?;
         let seat = self.orders.terms(slot);
-        if seat.market != market {
-            return None;
-        }
-        let market = &self.markets[usize::from(market.0)];
-        let at = market.place_of(slot, self.position_of_order(slot));
-        let entry = at.map(|at| *market.log.at(at));
-        let entry = entry.or_else(|| market.waiting(slot).copied())?;
-        Some(Placement {
-            key: entry.key(&self.orders.operations),
+        (seat.market == market).then(|| Placement {
+            position: self.orders.operations.position(seat.operation),
             side: seat.side,
             limit: seat.price(),
-            quantity: match entry.deed {
-                Deed::Replace(number) => market.alterations[number as usize].quantity,
-                _ => self.orders.original_quantity(slot),
-            },
+            quantity: self.quantity_of(slot),
         })
+    }
+
+    fn key(&self, order: &OrderId) -> Option<LogKey> {
+        let slot = self.orders.find(order)?;
+        Some(self.making(slot).key(&self.orders.operations))
     }
 }
