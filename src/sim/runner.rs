@@ -256,7 +256,7 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         tally: &tally,
     };
     let violations = invariants::check_all(&evidence);
-    Report {
+    let report = Report {
         operations: distinct.iter().map(|it| it.operations).max().unwrap_or(0),
         trades: trades(&evidence),
         is_converged: converged_us.is_some() && distinct.len() == 1,
@@ -264,9 +264,23 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         violations,
         final_lost: invariants::final_lost(&evidence),
         converge_ms: converged_us.map(|at_us| (at_us - world.healed_us) / MS),
-        tally,
         ..Report::new(&world.config)
-    }
+    };
+    let threads = world.config.threads;
+    take_down(shards, threads);
+    Report { tally, ..report }
+}
+
+/// Gives the memory of all hosts back, with all threads: there is much of it.
+fn take_down(mut shards: Vec<Shard>, threads: usize) {
+    let part = shards.len().div_ceil(threads.max(1));
+    thread::scope(|scope| {
+        while !shards.is_empty() {
+            let rest = shards.len().saturating_sub(part);
+            let mine = shards.split_off(rest);
+            scope.spawn(move || drop(mine));
+        }
+    });
 }
 
 /// How many trades stand, as the first honest host that is up sees it.

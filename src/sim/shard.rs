@@ -30,6 +30,12 @@ impl Division {
         }
     }
 
+    /// The first host of a shard; the others follow it.
+    fn first_of(&self, shard: usize) -> HostIndex {
+        // There are fewer shards than hosts.
+        self.per_shard * shard as HostIndex
+    }
+
     /// The shard of a host.
     pub fn shard_of(&self, host: HostIndex) -> usize {
         (host / self.per_shard) as usize
@@ -110,8 +116,8 @@ impl Shard {
         let span = (window * self.window_us, (window + 1) * self.window_us);
         let mut sent = self.queue.spare();
         let mut rest = events.drain(..).peekable();
-        for at in 0..self.hosts.len() {
-            let index = self.hosts[at].index();
+        // Most hosts have nothing to do, and are not looked at: that would fetch each from memory.
+        for (at, index) in (0..self.hosts.len()).zip(self.division.first_of(self.number)..) {
             let has_events = rest.peek().is_some_and(|event| event.to == index);
             if !has_events && self.wakes_us[at] >= span.1 {
                 continue;
