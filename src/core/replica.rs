@@ -460,7 +460,11 @@ impl<E: Engine> Replica<E> {
             return undone;
         }
         let from = market.log.partition_point(is_before);
-        let mark = market.log.at(from).mark();
+        let (mark, traces_from) = (market.log.at(from).mark(), market.log.at(from).traces_from);
+        undone.entries.reserve(market.log.len() - from);
+        undone
+            .fills
+            .reserve(market.traces.len() - traces_from as usize);
         self.hashed[index].truncate(from);
         for _ in from..market.log.len() {
             let entry = self.markets[index].log.pop().expect("it is in the log");

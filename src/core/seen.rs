@@ -132,11 +132,13 @@ impl<V> Seen<V> {
     }
 
     /// Makes the young generation the old one. After a long silence even that is too old to keep.
+    /// The next one has room for half as many ids: mostly as many come, and then it grows once and
+    /// not from nothing, and is not full of nothing for long.
     fn rotate(&mut self, now: Now) {
         mem::swap(&mut self.old, &mut self.young);
-        self.young.clear();
+        self.young.clear(self.old.len() / 2);
         if self.age_ms(now) >= self.limits.generation_ms.saturating_mul(2) {
-            self.old.clear();
+            self.old.clear(0);
         }
         self.started_ms = now.monotonic_ms;
     }

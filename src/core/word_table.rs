@@ -52,11 +52,17 @@ pub(crate) struct WordTable<K, V> {
 
 impl<K: Key, V> WordTable<K, V> {
     pub(crate) fn new(secret: u64) -> Self {
+        Self::with_room(secret, 0)
+    }
+
+    /// An empty table that does not grow before it has so many entries.
+    fn with_room(secret: u64, entries: usize) -> Self {
+        let places = (entries * 2).next_power_of_two().max(1 << FIRST_BITS);
         Self {
             factor: secret | 1,
-            bits: FIRST_BITS,
-            places: vec![Place::default(); 1 << FIRST_BITS],
-            entries: Vec::new(),
+            bits: places.ilog2(),
+            places: vec![Place::default(); places],
+            entries: Vec::with_capacity(entries),
         }
     }
 
@@ -131,10 +137,9 @@ impl<K: Key, V> WordTable<K, V> {
         Some(value)
     }
 
-    /// Forgets everything, and most of the memory too.
-    pub(crate) fn clear(&mut self) {
-        let secret = self.factor;
-        *self = Self::new(secret);
+    /// Forgets everything, and has room for so many entries from now on, whatever it had before.
+    pub(crate) fn clear(&mut self, room: usize) {
+        *self = Self::with_room(self.factor, room);
     }
 
     fn tag(&self, word: &[u8; 8]) -> u32 {
@@ -249,8 +254,13 @@ mod tests {
                     prop_assert_eq!(found.is_some(), known);
                 }
             }
-            table.clear();
+            table.clear(map.len());
             prop_assert_eq!(table.len(), 0);
+            let places = table.places.len();
+            for id in map.keys() {
+                table.insert(*id, 0);
+            }
+            prop_assert_eq!((table.len(), table.places.len()), (map.len(), places));
         }
     }
 }

@@ -52,6 +52,11 @@ pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
             let ids = prefixes_bytes(announce.ids.len());
             return HEADER_BYTES + 1 + ids + bin_header(hops) + hops;
         }
+        Frame::Prune(prune) => return HEADER_BYTES + 1 + prefixes_bytes(prune.authors.len()),
+        Frame::Graft(graft) => {
+            let authors = prefixes_bytes(graft.authors.len());
+            return HEADER_BYTES + 1 + authors + prefixes_bytes(graft.ids.len());
+        }
         Frame::Page(page) => {
             let empty = Frame::Page(Page {
                 request: page.request,
@@ -71,8 +76,6 @@ pub fn frame_bytes(frame: &Frame<Parcel>) -> usize {
         Frame::GetBranches(value) => Frame::GetBranches(value.clone()),
         Frame::Branches(value) => Frame::Branches(value.clone()),
         Frame::Want(value) => Frame::Want(value.clone()),
-        Frame::Prune(value) => Frame::Prune(value.clone()),
-        Frame::Graft(value) => Frame::Graft(value.clone()),
         Frame::GetPeers(value) => Frame::GetPeers(*value),
         Frame::Peers(value) => Frame::Peers(value.clone()),
     };
@@ -86,7 +89,7 @@ fn encoded_bytes(frame: &Frame) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bitfitech_core::wire::{Announce, Ops};
+    use bitfitech_core::wire::{Announce, Graft, Ops, Prune};
 
     #[test]
     fn sizes_are_those_of_the_encoding() {
@@ -108,18 +111,31 @@ mod tests {
     }
 
     #[test]
-    fn announcements_have_the_size_of_their_encoding() {
+    fn what_links_say_about_operations_has_the_size_of_its_encoding() {
         for count in [0, 1, 15, 31, 32, 200, 256] {
+            let named = vec![Prefix([9; 8]); count];
             let announce = Announce {
-                ids: vec![Prefix([9; 8]); count],
+                ids: named.clone(),
                 hops: vec![2; count],
             };
-            let reckoned = frame_bytes(&Frame::Announce(announce.clone()));
-            assert_eq!(
-                reckoned,
-                encoded_bytes(&Frame::Announce(announce)),
-                "{count}"
-            );
+            let graft = Graft {
+                authors: named[count / 2..].to_vec(),
+                ids: named.clone(),
+            };
+            let pairs: [(Frame<Parcel>, Frame); 3] = [
+                (Frame::Announce(announce.clone()), Frame::Announce(announce)),
+                (Frame::Graft(graft.clone()), Frame::Graft(graft)),
+                (
+                    Frame::Prune(Prune {
+                        authors: named.clone(),
+                    }),
+                    Frame::Prune(Prune { authors: named }),
+                ),
+            ];
+            for (reckoned, encoded) in pairs {
+                let reckoned = frame_bytes(&reckoned);
+                assert_eq!(reckoned, encoded_bytes(&encoded), "{count}: {encoded:?}");
+            }
         }
     }
 }

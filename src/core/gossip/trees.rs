@@ -121,7 +121,7 @@ impl Trees {
             let known = self.old.remove(&author).unwrap_or_default();
             if self.young.len() >= self.generation_max {
                 mem::swap(&mut self.old, &mut self.young);
-                self.young.clear();
+                self.young.clear(0);
             }
             self.young.insert(author, known);
         }
