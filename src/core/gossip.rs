@@ -116,7 +116,7 @@ impl<O: Payload> Gossip<O> {
             seen: Seen::new(now, config.seen, config.secret),
             trees: Trees::new(config.trees_max, config.secret),
             recent: Recent::new(),
-            missing: MissingTable::default(),
+            missing: MissingTable::new(config.secret),
             batch: Vec::new(),
             batch_bytes: 0,
             announcements: Vec::new(),

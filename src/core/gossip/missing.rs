@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use crate::types::{LinkId, Now};
 use crate::wire::Prefix;
+use crate::word_table::WordTable;
 
 /// Most operations in the table. A guess: four seconds of a busy network.
 pub const MISSING_MAX: usize = 4_096;
@@ -51,9 +52,9 @@ pub(super) enum Due {
 }
 
 /// The table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct MissingTable {
-    entries: BTreeMap<Prefix, Missing>,
+    entries: WordTable<Prefix, Missing>,
     /// How many entries each link opened.
     opened: BTreeMap<LinkId, usize>,
     /// No entry is due before.
@@ -61,6 +62,15 @@ pub(super) struct MissingTable {
 }
 
 impl MissingTable {
+    /// Nothing is missing. The secret keeps peers from choosing ids that are slow to find.
+    pub(super) fn new(secret: u64) -> Self {
+        Self {
+            entries: WordTable::new(secret),
+            opened: BTreeMap::new(),
+            due_ms: None,
+        }
+    }
+
     /// A link has an operation that is not here. It is to be asked for at that time, unless it is
     /// sooner already.
     pub(super) fn note(&mut self, id: Prefix, (link, hops): (LinkId, u8), due_ms: u64) {
@@ -94,7 +104,7 @@ impl MissingTable {
     /// An operation has come, or is given up.
     pub(super) fn remove(&mut self, id: &Prefix) -> Option<Missing> {
         let entry = self.entries.remove(id)?;
-        if self.entries.is_empty() {
+        if self.entries.len() == 0 {
             self.due_ms = None;
         }
         if let Some(opened) = self.opened.get_mut(&entry.opener) {
@@ -108,12 +118,12 @@ impl MissingTable {
 
     /// A link is gone: nobody asks it any more.
     pub(super) fn forget_link(&mut self, link: LinkId) {
-        for entry in self.entries.values_mut() {
+        for (_, entry) in self.entries.iter_mut() {
             entry.announcers.retain(|it| it.link != link);
         }
     }
 
-    /// What is due. Of several announcers the one with the fewest faults is asked, then the one
+    /// What is due, by id. Of several announcers the one with the fewest faults is asked, then the one
     /// with the fewest hops.
     pub(super) fn take_due(
         &mut self,
@@ -125,7 +135,7 @@ impl MissingTable {
             return Vec::new();
         }
         let mut due = Vec::new();
-        for (id, entry) in &mut self.entries {
+        for (id, entry) in self.entries.iter_mut() {
             if entry.due_ms > now.monotonic_ms {
                 continue;
             }
@@ -148,7 +158,8 @@ impl MissingTable {
                 self.remove(id);
             }
         }
-        self.due_ms = self.entries.values().map(|entry| entry.due_ms).min();
+        self.due_ms = self.entries.iter().map(|(_, entry)| entry.due_ms).min();
+        due.sort_unstable_by_key(|(id, _)| *id);
         due
     }
 
@@ -176,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_best_announcer_is_asked_then_the_next_then_nobody() {
-        let mut missing = MissingTable::default();
+        let mut missing = MissingTable::new(1);
         missing.note(id(1), (ONE, 3), 100);
         missing.note(id(1), (TWO, 2), 150);
         missing.note(id(1), (TWO, 2), 150);
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     fn who_did_not_serve_before_is_asked_last_and_who_is_gone_never() {
-        let mut missing = MissingTable::default();
+        let mut missing = MissingTable::new(1);
         missing.note(id(1), (ONE, 1), 100);
         missing.note(id(1), (TWO, 9), 100);
         missing.note(id(1), (LinkId(3), 1), 100);
@@ -207,7 +218,7 @@ mod tests {
 
     #[test]
     fn one_link_cannot_fill_the_table_and_all_together_not_beyond_its_bound() {
-        let mut missing = MissingTable::default();
+        let mut missing = MissingTable::new(1);
         for number in 0..MISSING_MAX as u64 {
             missing.note(id(number), (ONE, 1), 100);
         }
