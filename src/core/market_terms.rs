@@ -27,13 +27,19 @@ pub(crate) struct NewTerms {
 /// The newest terms of each pair that are not yet respected.
 pub(crate) type StagedTerms = BTreeMap<OrderPair, NewTerms>;
 
-/// Terms in little memory: in the end nearly all pairs are final in one piece, or declined.
+/// Terms in little memory: nearly all pairs wait for the first piece, and in the end are final in
+/// one piece, or declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kept {
     Declined,
     Final {
         price: Ticks,
         quantity: Lots,
+    },
+    Open {
+        price: Ticks,
+        low_half: Lots,
+        high_half: Lots,
     },
     /// They are kept elsewhere.
     Other,
@@ -42,7 +48,12 @@ enum Kept {
 impl Kept {
     fn of(terms: &PairTerms) -> Self {
         let short = match &*terms.complete {
-            [] => Self::Declined,
+            [] if terms.declined => Self::Declined,
+            [] => Self::Open {
+                price: terms.price,
+                low_half: terms.low_half,
+                high_half: terms.high_half,
+            },
             [quantity, ..] => Self::Final {
                 price: terms.price,
                 quantity: *quantity,
@@ -67,28 +78,48 @@ impl Kept {
                 price,
                 ..PairTerms::default()
             }),
+            Self::Open {
+                price,
+                low_half,
+                high_half,
+            } => Some(PairTerms {
+                price,
+                low_half,
+                high_half,
+                ..PairTerms::default()
+            }),
             Self::Other => None,
         }
     }
 }
 
 impl Row for Kept {
-    type Columns = [u64; 3];
+    type Columns = [u64; 4];
 
     fn columns(&self) -> Self::Columns {
         match self {
-            Self::Declined => [0, 0, 0],
-            Self::Final { price, quantity } => [1, price.0, quantity.0],
-            Self::Other => [2, 0, 0],
+            Self::Declined => [0, 0, 0, 0],
+            Self::Final { price, quantity } => [1, price.0, quantity.0, 0],
+            Self::Open {
+                price,
+                low_half,
+                high_half,
+            } => [2, price.0, low_half.0, high_half.0],
+            Self::Other => [3, 0, 0, 0],
         }
     }
 
-    fn of([kind, price, quantity]: &Self::Columns) -> Self {
+    fn of([kind, price, first, second]: &Self::Columns) -> Self {
         match kind {
             0 => Self::Declined,
             1 => Self::Final {
                 price: Ticks(*price),
-                quantity: Lots(*quantity),
+                quantity: Lots(*first),
+            },
+            2 => Self::Open {
+                price: Ticks(*price),
+                low_half: Lots(*first),
+                high_half: Lots(*second),
             },
             _ => Self::Other,
         }
@@ -194,7 +225,7 @@ impl MarketTerms {
         }
         let pair = SlotPair(maker, taker);
         match self.pairs.get(&pair) {
-            None | Some(Kept::Declined) => 0,
+            None | Some(Kept::Declined | Kept::Open { .. }) => 0,
             Some(Kept::Final { .. }) => 1,
             Some(Kept::Other) => self.others[&pair].complete.len(),
         }
@@ -311,5 +342,39 @@ impl MarketTerms {
         let as_taker = self.makers(own).into_iter();
         let as_taker = as_taker.map(|maker| self.agreed(maker, own).completed());
         as_maker.chain(as_taker).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn terms_are_the_same_however_they_are_kept(
+            complete in prop::collection::vec(1..4_u64, 0..3),
+            numbers in prop::array::uniform3(0..2_u64),
+            declined in any::<bool>(),
+        ) {
+            let [low_half, high_half, price] = numbers;
+            let terms = PairTerms {
+                complete: complete.into_iter().map(Lots).collect(),
+                low_half: Lots(low_half),
+                high_half: Lots(high_half),
+                price: Ticks(price),
+                declined,
+            };
+            let (maker, taker) = (Slot(1), Slot(2));
+            let mut of_market = MarketTerms::new();
+            of_market.set(maker, taker, terms.clone());
+            prop_assert_eq!(of_market.get(maker, taker), Some(terms.clone()));
+            prop_assert_eq!(of_market.takers(maker), [(taker, terms.clone())]);
+            prop_assert_eq!(of_market.final_count(maker, taker), terms.complete.len());
+            let kept = Kept::of(&terms);
+            let packed = <Kept as Row>::of(&kept.columns());
+            prop_assert_eq!(packed, kept);
+        }
     }
 }

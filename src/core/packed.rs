@@ -45,6 +45,19 @@ impl Row for Lots {
     }
 }
 
+impl Row for u32 {
+    type Columns = [u64; 1];
+
+    fn columns(&self) -> Self::Columns {
+        [u64::from(*self)]
+    }
+
+    fn of([number]: &Self::Columns) -> Self {
+        // It was of this width.
+        *number as u32
+    }
+}
+
 impl Row for u64 {
     type Columns = [u64; 1];
 

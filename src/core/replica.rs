@@ -11,7 +11,7 @@
 //! Sources: Terry et al., "Managing update conflicts in Bayou" (1995); Jefferson, "Virtual time"
 //! (1985).
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -39,7 +39,7 @@ use self::expulsions::{Expulsions, Turn as MemberTurn};
 use self::log_digests::HashedLog;
 use self::revision::Revision;
 pub use self::revision::ShownTrade;
-use self::tape::{Meeting, UndoneFill};
+use self::tape::{Amendments, UndoneFill};
 
 /// What was taken back, to be compared with what comes in its place.
 #[derive(Default)]
@@ -75,8 +75,7 @@ pub struct Replica<E> {
     orders: OrderTable,
     /// Orders that expire, and those that replaced them.
     mortal: BTreeSet<Slot>,
-    /// How often a trade was reported as amended, busted, or new again, where it ever was.
-    amendments: BTreeMap<Meeting, u32>,
+    amendments: Amendments,
 }
 
 impl<E: Engine> Replica<E> {
@@ -95,7 +94,7 @@ impl<E: Engine> Replica<E> {
             hashed: genesis.markets.iter().map(|_| HashedLog::new()).collect(),
             orders: OrderTable::new(Dag::new(genesis.bucket_ms, secret)),
             mortal: BTreeSet::new(),
-            amendments: BTreeMap::new(),
+            amendments: Amendments::new(),
         }
     }
 

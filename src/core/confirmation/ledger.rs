@@ -2,8 +2,8 @@
 //! memory.
 //!
 //! Every pair of orders stands here twice, once from either side, so that all partners of an order
-//! follow each other. Nearly always an owner signs one half about another order and nothing else;
-//! the rest of what he signed about others is kept apart.
+//! follow each other. Nearly always an owner signs one half about another order, or one refusal, and
+//! nothing else; the rest of what he signed about others is kept apart.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -111,13 +111,15 @@ enum Told {
     Nothing,
     /// All there is: one half.
     Half,
+    /// All there is: one refusal, which is no release.
+    Refusal,
     /// That there is more, elsewhere.
     More,
 }
 
 impl Told {
     /// All of them, in order.
-    const ALL: [Self; 3] = [Self::Nothing, Self::Half, Self::More];
+    const ALL: [Self; 4] = [Self::Nothing, Self::Half, Self::Refusal, Self::More];
 }
 
 /// What the owner of one order has signed about another order, in short: a half without what its
@@ -148,6 +150,14 @@ impl Line {
             piece: half.piece,
             quantity: half.quantity,
             price: half.price,
+        }
+    }
+
+    fn of_refusal(operation: OpIndex) -> Self {
+        Self {
+            told: Told::Refusal,
+            operation,
+            ..Self::NOTHING
         }
     }
 
@@ -191,7 +201,7 @@ impl Row for Line {
 /// What was signed.
 pub(super) struct Ledger {
     lines: PackedMap<PairNumber, Line>,
-    /// What is more than one half.
+    /// What is more than one half or one refusal.
     more: BTreeMap<PairNumber, Signed>,
     /// All that was ever promised of an order, whatever was given back.
     promised: PackedMap<OrderNumber, Lots>,
@@ -220,6 +230,10 @@ impl Ledger {
             Told::Nothing => Signed::default(),
             Told::Half => Signed {
                 halves: Few::One(line.half(dag)),
+                ..Signed::default()
+            },
+            Told::Refusal => Signed {
+                refusals: Few::One(line.operation),
                 ..Signed::default()
             },
             Told::More => self.more[&pair].clone(),
@@ -261,7 +275,11 @@ impl Ledger {
 
     /// Notes a refusal.
     pub(super) fn refuse(&mut self, pair: PairNumber, refusal: OpIndex, dag: &Dag) {
-        self.more_of(pair, dag).refusals.push(refusal);
+        if self.line(pair).told == Told::Nothing {
+            self.lines.insert(pair, Line::of_refusal(refusal));
+        } else {
+            self.more_of(pair, dag).refusals.push(refusal);
+        }
     }
 
     /// Notes a release, which is a refusal too.
@@ -385,6 +403,9 @@ mod tests {
         }
         ledger.refuse(pair(2, 1), OpIndex(4), &dag);
         ledger.release(pair(1, 2), OpIndex(5), &dag);
+        ledger.refuse(pair(4, 1), OpIndex(6), &dag);
+        ledger.refuse(pair(1, 3), OpIndex(7), &dag);
+        ledger.refuse(pair(1, 3), OpIndex(8), &dag);
         let halves = |own, other| {
             let signed = ledger.get(pair(own, other), &dag);
             signed.map(|signed| signed.halves.to_vec())
@@ -399,6 +420,14 @@ mod tests {
         let counts =
             both.map(|both| both.map(|it| (it.halves.len(), it.refusals.len(), it.releases.len())));
         assert_eq!(counts, Some([(1, 1, 1), (2, 1, 0)]));
+        let refusals = |own, other| ledger.get(pair(own, other), &dag).map(|it| it.refusals);
+        assert_eq!(refusals(4, 1), Some(Few::One(OpIndex(6))));
+        assert_eq!(
+            refusals(1, 3),
+            Some([7, 8].map(OpIndex).into_iter().collect())
+        );
+        assert_eq!(refusals(3, 1), Some(Few::None));
+        assert_eq!(ledger.more.len(), 4, "one refusal is told by the line");
         assert!(ledger.both(pair(2, 3), &dag).is_none());
         assert_eq!(ledger.promised(number(order(3))), 3);
         assert_eq!(ledger.promised(number(order(4))), 0);

@@ -8,6 +8,8 @@ use crate::effect_log::{Trace, TraceKind};
 use crate::market_log::{LogEntry, MarketLog};
 use crate::matching::{Engine, Slot};
 use crate::order_table::OrderTable;
+use crate::packed::Row;
+use crate::packed_map::PackedMap;
 use crate::types::{Lots, MarketIndex, OpId, OrderId, Side, Ticks};
 use crate::view::{
     Change, OrderRow, TradeChange, TradeFacts, TradePosition, TradeRow, TradeStatus,
@@ -48,16 +50,37 @@ pub(super) type FinalBefore = BTreeMap<(Slot, Slot), usize>;
 pub(super) type Encounter = (Slot, Slot, u32);
 
 /// Two orders, that of the lower seat first, and how often they met before: what a trade's id says.
-pub(super) type Meeting = (Slot, Slot, u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Meeting(Slot, Slot, u32);
 
-fn meeting_of((first, second, piece): Encounter) -> Meeting {
-    (first.min(second), first.max(second), piece)
+impl Meeting {
+    fn of((first, second, piece): Encounter) -> Self {
+        Self(first.min(second), first.max(second), piece)
+    }
 }
+
+impl Row for Meeting {
+    type Columns = [u64; 3];
+
+    fn columns(&self) -> Self::Columns {
+        let Self(Slot(first), Slot(second), piece) = *self;
+        [first, second, piece].map(u64::from)
+    }
+
+    fn of(columns: &Self::Columns) -> Self {
+        // All were of this width.
+        let [first, second, piece] = columns.map(|column| column as u32);
+        Self(Slot(first), Slot(second), piece)
+    }
+}
+
+/// How often a trade was reported as amended, busted, or new again, where it ever was.
+pub(super) type Amendments = PackedMap<Meeting, u32>;
 
 /// What is reported of the trades of one market, and where to.
 pub(super) struct Reports<'a> {
     pub(super) orders: &'a OrderTable,
-    pub(super) amendments: &'a mut BTreeMap<Meeting, u32>,
+    pub(super) amendments: &'a mut Amendments,
     pub(super) changes: &'a mut Vec<Change>,
     pub(super) market: MarketIndex,
 }
@@ -72,15 +95,15 @@ impl Reports<'_> {
 
     /// Reports what happened to a trade, and by which operation.
     pub(super) fn add(&mut self, trade: &TapeEntry, change: TradeChange, cause: OpId) {
-        let meeting = meeting_of(trade.meeting);
-        self.count(meeting, change);
+        let meeting = Meeting::of(trade.meeting);
+        let amendments = self.count(meeting, change);
         let status = match change {
             TradeChange::New => TradeStatus::Tentative,
             TradeChange::Moved | TradeChange::Confirmed => trade.status,
             TradeChange::Amended => TradeStatus::Amended,
             TradeChange::Busted => TradeStatus::Busted,
         };
-        let revision = revision(status, self.amendments.get(&meeting));
+        let revision = revision(status, amendments);
         self.changes.push(Change::Trade {
             position: position(self.orders, trade),
             trade: facts(self.orders, trade, self.market, (status, revision)),
@@ -89,24 +112,28 @@ impl Reports<'_> {
         });
     }
 
-    /// Counts reports by which a trade is another than it was.
-    fn count(&mut self, trade: Meeting, change: TradeChange) {
+    /// Counts reports by which a trade is another than it was. Tells how many there were, if any.
+    fn count(&mut self, trade: Meeting, change: TradeChange) -> Option<u32> {
+        let before = self.amendments.get(&trade);
         let is_amended = match change {
             TradeChange::Amended | TradeChange::Busted => true,
             // Again, after it was busted.
-            TradeChange::New => self.amendments.contains_key(&trade),
+            TradeChange::New => before.is_some(),
             TradeChange::Moved | TradeChange::Confirmed => false,
         };
-        if is_amended {
-            *self.amendments.entry(trade).or_insert(0) += 1;
+        if !is_amended {
+            return before;
         }
+        let count = before.unwrap_or(0) + 1;
+        self.amendments.insert(trade, count);
+        Some(count)
     }
 }
 
 /// The how-manieth report of a trade shows it with this status: after the first come amendments,
 /// and at last that it is final, of nearly all trades, so that need not be counted.
-fn revision(status: TradeStatus, amendments: Option<&u32>) -> u32 {
-    1 + amendments.copied().unwrap_or(0) + u32::from(status == TradeStatus::Final)
+fn revision(status: TradeStatus, amendments: Option<u32>) -> u32 {
+    1 + amendments.unwrap_or(0) + u32::from(status == TradeStatus::Final)
 }
 
 /// Where a trade stands in its market.
@@ -207,7 +234,7 @@ impl<E: Engine> Replica<E> {
 
     /// A trade that stands in the tape, for users.
     fn standing_trade(&self, market: MarketIndex, entry: &TapeEntry) -> TradeFacts {
-        let amendments = self.amendments.get(&meeting_of(entry.meeting));
+        let amendments = self.amendments.get(&Meeting::of(entry.meeting));
         let revision = revision(entry.status, amendments);
         facts(&self.orders, entry, market, (entry.status, revision))
     }
@@ -217,7 +244,7 @@ impl<E: Engine> Replica<E> {
     pub fn revision(&self, first: &OrderId, second: &OrderId, piece: u32) -> u32 {
         let seats = self.orders.find(first).zip(self.orders.find(second));
         let amendments = seats.and_then(|(first, second)| {
-            let meeting = meeting_of((first, second, piece));
+            let meeting = Meeting::of((first, second, piece));
             self.amendments.get(&meeting)
         });
         revision(TradeStatus::Tentative, amendments)
