@@ -2,8 +2,8 @@
 //! memory.
 //!
 //! Every pair of orders stands here twice, once from either side, so that all partners of an order
-//! follow each other. Nearly always an owner signs one half about another order, or one refusal, and
-//! nothing else; the rest of what he signed about others is kept apart.
+//! follow each other. Nearly always an owner signs one half about another order, or one refusal,
+//! and nothing else; the rest of what he signed about others is kept apart.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

@@ -123,8 +123,8 @@ impl MissingTable {
         }
     }
 
-    /// What is due, by id. Of several announcers the one with the fewest faults is asked, then the one
-    /// with the fewest hops.
+    /// What is due, by id. Of several announcers the one with the fewest faults is asked, then the
+    /// one with the fewest hops.
     pub(super) fn take_due(
         &mut self,
         now: Now,
