@@ -33,10 +33,19 @@ pub const FAST_LANE_MS: u64 = 2_000;
 /// under load.
 pub const ALWAYS_FAST_ACTIONS: usize = 256;
 
+/// An order that a cancel or a replace addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addressed {
+    /// That of this seat.
+    Known(Slot),
+    /// One of which nothing was known then: its id has this number in [`MarketLog::strangers`].
+    Stranger(u32),
+}
+
 /// How a replace changes an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Alteration {
-    pub(crate) order: OrderId,
+    pub(crate) order: Addressed,
     pub(crate) side: Side,
     pub(crate) price: Option<Ticks>,
     pub(crate) quantity: Lots,
@@ -51,7 +60,7 @@ pub(crate) struct MarketLog<E> {
     pub(crate) traces: History<Trace>,
     /// What the replaces of the log change; in no order.
     pub(crate) alterations: Chunks<Alteration>,
-    /// Orders that were cancelled before they were known; in no order.
+    /// Orders that were cancelled or replaced before they were known; in no order.
     pub(crate) strangers: Chunks<OrderId>,
     /// Staged, but for what waits in a lane.
     incoming: Vec<LogEntry>,
@@ -91,16 +100,19 @@ impl<E> MarketLog<E> {
         u32::try_from(self.traces.len()).expect("2^32 traces are 80 GiB")
     }
 
-    /// The deed of cancelling an order of which nothing is known.
-    pub(crate) fn cancel_stranger(&mut self, order: OrderId) -> Deed {
+    /// Addresses an order that has this seat, if anything is known of it.
+    pub(crate) fn address(&mut self, order: OrderId, seat: Option<Slot>) -> Addressed {
+        if let Some(seat) = seat {
+            return Addressed::Known(seat);
+        }
         let number = u32::try_from(self.strangers.len()).expect("2^32 ids are 128 GiB");
         self.strangers.push(order);
-        Deed::CancelStranger(number)
+        Addressed::Stranger(number)
     }
 
     /// The deed of changing an order.
     pub(crate) fn replace(&mut self, alteration: Alteration) -> Deed {
-        let number = u32::try_from(self.alterations.len()).expect("2^32 of them are 256 GiB");
+        let number = u32::try_from(self.alterations.len()).expect("2^32 of them are 160 GiB");
         self.alterations.push(alteration);
         Deed::Replace(number)
     }

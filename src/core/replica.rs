@@ -20,7 +20,7 @@ use crate::dag::{Dag, OpIndex};
 use crate::effect_log::Trace;
 use crate::genesis::Genesis;
 use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
-use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
+use crate::market_log::{Addressed, Alteration, Deed, LogEntry, MarketLog, merge_sorted};
 use crate::market_terms::NewTerms;
 use crate::matching::{Engine, Level, Owner, Slot};
 use crate::op::{Action, Operation};
@@ -210,11 +210,11 @@ impl<E: Engine> Replica<E> {
         let body = operation.body();
         let (owner, position) = (self.dag().author(place), self.dag().position(place));
         let keys = order_log::keys(self.genesis, operation.id(), body, position);
-        let cancelled = body.actions.iter().filter_map(|action| match action {
-            Action::Cancel { order, .. } => Some(order),
+        let addressed = body.actions.iter().filter_map(|action| match action {
+            Action::Cancel { order, .. } | Action::Replace { order, .. } => Some(order),
             _ => None,
         });
-        self.orders.prepare(cancelled);
+        self.orders.prepare(addressed);
         for market in self.orders.markets(seats.clone()) {
             let market = &mut self.markets[usize::from(market.0)];
             market.reserve(body.actions.len());
@@ -231,22 +231,27 @@ impl<E: Engine> Replica<E> {
             let market = &mut self.markets[usize::from(market.0)];
             let deed = match *action {
                 Action::Place(_) => Deed::Place,
-                Action::Cancel { order, .. } => match self.orders.find(&order) {
-                    Some(seat) => Deed::Cancel(seat),
-                    None => market.cancel_stranger(order),
-                },
+                Action::Cancel { order, .. } => {
+                    match market.address(order, self.orders.find(&order)) {
+                        Addressed::Known(seat) => Deed::Cancel(seat),
+                        Addressed::Stranger(number) => Deed::CancelStranger(number),
+                    }
+                }
                 Action::Replace {
                     order,
                     side,
                     price,
                     quantity,
                     ..
-                } => market.replace(Alteration {
-                    order,
-                    side,
-                    price,
-                    quantity,
-                }),
+                } => {
+                    let order = market.address(order, self.orders.find(&order));
+                    market.replace(Alteration {
+                        order,
+                        side,
+                        price,
+                        quantity,
+                    })
+                }
                 Action::Confirm(_)
                 | Action::Decline { .. }
                 | Action::Release { .. }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{Replica, market_index};
 use crate::effect_log::{Trace, TraceKind};
-use crate::market_log::{Alteration, Deed, LogEntry, MarketLog};
+use crate::market_log::{Addressed, Alteration, Deed, LogEntry, MarketLog};
 use crate::matching::{
     self, BATCH_MAX, Claims, Effect, EndReason, Engine, IgnoredReason, Owner, Replacement, Slot,
 };
@@ -152,7 +152,10 @@ impl<E: Engine> Replica<E> {
             unreachable!("only replaces replace");
         };
         let alteration = &self.markets[index].alterations[number as usize];
-        let old = self.orders.find(&replacement.order);
+        let old = match alteration.order {
+            Addressed::Known(seat) => Some(seat),
+            Addressed::Stranger(_) => self.orders.find(&replacement.order),
+        };
         let old = old.filter(|old| self.orders.terms(*old).market == market_index(index));
         let Some(slot) = old.filter(|old| self.orders.order(*old).is_some()) else {
             return Ok(None);
@@ -292,6 +295,10 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
                 quantity,
                 ..
             } = market.alterations[number as usize];
+            let order = match order {
+                Addressed::Known(seat) => orders.id(seat),
+                Addressed::Stranger(number) => market.strangers[number as usize],
+            };
             matching::Action::Replace(Box::new(Replacement {
                 order,
                 by: by(),

@@ -7,6 +7,7 @@ use super::promises::Promise;
 use crate::matching::claims::{Claim, Claims, Meeting, Purse};
 use crate::matching::slab::Slot;
 use crate::matching::{Effect, EndReason, Engine, Life, NewOrder, Pricing, SelfTrade, TimeInForce};
+use crate::prefetch::prefetch;
 use crate::types::{Lots, OrderId, Ticks};
 
 /// How a walk went.
@@ -171,6 +172,8 @@ impl Book {
                 }
                 let order = &self.orders[slot];
                 next = (slot != self.levels[level].back).then_some(order.next);
+                // Most are passed over, faster than the next one comes from memory.
+                next.inspect(|next| prefetch(&self.orders[*next]));
                 if order.owner == taker.owner.0 && taker.self_trade != SelfTrade::Allow {
                     outcome = self.prevent(taker, slot, effects);
                     if outcome == Walk::Prevented {
