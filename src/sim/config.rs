@@ -35,8 +35,10 @@ pub enum Pace {
 pub enum Trouble {
     /// Nothing.
     None,
-    /// The network falls apart in the middle, twice: both ways, then one way.
+    /// In the middle the network falls into halves.
     Partition,
+    /// The same, and later nobody hears a fifth of the nodes, who hear the others.
+    Partitions,
     /// Links come and go.
     Flapping,
     /// Nodes stop and start again, some of them always.

@@ -7,10 +7,11 @@ use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
 
 /// Names of all scenarios.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "steady",
     "hot",
     "partition",
+    "partitions",
     "flapping",
     "churn",
     "late-join",
@@ -58,6 +59,7 @@ pub fn find(name: &str) -> Option<Config> {
             ..steady
         },
         "partition" => with(Trouble::Partition),
+        "partitions" => with(Trouble::Partitions),
         "flapping" => with(Trouble::Flapping),
         "churn" => with(Trouble::Churn),
         "late-join" => with(Trouble::LateJoin),

@@ -202,10 +202,10 @@ impl World {
         match self.config.trouble {
             Trouble::None => {}
             Trouble::Eclipse => self.surround_first(),
-            Trouble::Partition => {
-                let halves = self.cut(40, 60, 50, Direction::Both);
-                let deaf = self.cut(75, 90, 20, Direction::Outward);
-                self.network.cuts = vec![halves, deaf];
+            Trouble::Partition => self.network.cuts = vec![self.halves()],
+            Trouble::Partitions => {
+                let unheard = self.cut(75, 90, 20, Direction::Outward);
+                self.network.cuts = vec![self.halves(), unheard];
             }
             Trouble::Flapping => {
                 self.network.flapping = Some(Flapping {
@@ -253,6 +253,11 @@ impl World {
         let friend = honest.map(|(host, _)| host);
         let links = self.config.degree.saturating_sub(1) as usize;
         self.plans[0].dials = liars.into_iter().take(links).chain(friend).collect();
+    }
+
+    /// A partition into halves in the middle of the time.
+    fn halves(&self) -> Cut {
+        self.cut(40, 60, 50, Direction::Both)
     }
 
     /// A partition between two moments, in percent of the time, of a share of the hosts.
