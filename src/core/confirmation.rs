@@ -324,9 +324,10 @@ impl Confirmations {
         let time_ms = body.time.unix_ms();
         let mut touched = self.give_back(author, time_ms, dag);
         let heard = self.abandonment.hear(index, dag).into_iter();
-        let heard = heard.filter_map(|(market, order)| {
-            let order = OrderNumber::find(&order, dag)?;
-            Some((market, PairNumber::alone(order)))
+        let heard = heard.map(|(market, order)| {
+            let order = OrderNumber::find(&order, dag);
+            let order = order.expect("what was refused is an ancestor");
+            (market, PairNumber::alone(order))
         });
         touched.extend(heard);
         for action in &body.actions {
