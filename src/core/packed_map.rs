@@ -1,4 +1,4 @@
-//! A sorted map that grows for ever, whose past takes a fraction of the memory of its present.
+//! A map that grows for ever, whose past takes a fraction of the memory of its present.
 //!
 //! What came or was changed lately is in a hash table. Of the rest, rows whose keys follow each
 //! other are [packed](crate::packed) together: they can be read where they are, and to change one
