@@ -20,7 +20,7 @@ use crate::dag::{Dag, OpIndex};
 use crate::effect_log::Trace;
 use crate::genesis::Genesis;
 use crate::lifetimes::{Lifetimes, Mortal, Sign, Turn};
-use crate::market_log::{Addressed, Alteration, Deed, LogEntry, MarketLog, merge_sorted};
+use crate::market_log::{Alteration, Deed, LogEntry, MarketLog, merge_sorted};
 use crate::market_terms::NewTerms;
 use crate::matching::{Engine, Level, Owner, Slot};
 use crate::op::{Action, Operation};
@@ -232,10 +232,7 @@ impl<E: Engine> Replica<E> {
             let deed = match *action {
                 Action::Place(_) => Deed::Place,
                 Action::Cancel { order, .. } => {
-                    match market.address(order, self.orders.find(&order)) {
-                        Addressed::Known(seat) => Deed::Cancel(seat),
-                        Addressed::Stranger(number) => Deed::CancelStranger(number),
-                    }
+                    Deed::Cancel(market.address(order, self.orders.find(&order)))
                 }
                 Action::Replace {
                     order,

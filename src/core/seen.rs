@@ -132,8 +132,8 @@ impl<V> Seen<V> {
     }
 
     /// Makes the young generation the old one. After a long silence even that is too old to keep.
-    /// The next one has room for half as many ids: mostly as many come, and then it grows once and
-    /// not from nothing, and is not full of nothing for long.
+    /// The next one has room for half as many ids: mostly as many come, so that it grows once
+    /// instead of step by step from nothing, and at first no more memory than that waits for them.
     fn rotate(&mut self, now: Now) {
         mem::swap(&mut self.old, &mut self.young);
         self.young.clear(self.old.len() / 2);

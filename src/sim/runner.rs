@@ -97,7 +97,10 @@ fn run_world(
         let tallies = shards.iter_mut().map(|shard| &mut shard.tally);
         tallies.for_each(|tally| tally.trace = Some(Vec::new()));
     }
-    judge(world, live(world, shards, progress, tracer))
+    let mut outcome = live(world, shards, progress, tracer);
+    let report = judge(world, &mut outcome);
+    take_down(outcome.shards, world.config.threads);
+    report
 }
 
 /// When users want to trade, and on which hosts.
@@ -225,12 +228,9 @@ fn exchange(shards: &mut [Shard]) {
 }
 
 /// Digests of all, counts of all, and what is wrong.
-fn judge(world: &World, outcome: Outcome) -> Report {
-    let Outcome {
-        mut shards,
-        passed_us,
-        converged_us,
-    } = outcome;
+fn judge(world: &World, outcome: &mut Outcome) -> Report {
+    let (passed_us, converged_us) = (outcome.passed_us, outcome.converged_us);
+    let shards = &mut outcome.shards;
     let digests: BTreeMap<HostIndex, Digests> = thread::scope(|scope| {
         let asked = shards
             .iter_mut()
@@ -256,7 +256,7 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         tally: &tally,
     };
     let violations = invariants::check_all(&evidence);
-    let report = Report {
+    Report {
         operations: distinct.iter().map(|it| it.operations).max().unwrap_or(0),
         trades: trades(&evidence),
         is_converged: converged_us.is_some() && distinct.len() == 1,
@@ -264,11 +264,9 @@ fn judge(world: &World, outcome: Outcome) -> Report {
         violations,
         final_lost: invariants::final_lost(&evidence),
         converge_ms: converged_us.map(|at_us| (at_us - world.healed_us) / MS),
+        tally,
         ..Report::new(&world.config)
-    };
-    let threads = world.config.threads;
-    take_down(shards, threads);
-    Report { tally, ..report }
+    }
 }
 
 /// Gives the memory of all hosts back, with all threads: there is much of it.

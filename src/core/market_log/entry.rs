@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use super::Addressed;
 use crate::dag::{Dag, OpIndex};
 use crate::history::Settling;
 use crate::matching::{Mark, Owner, Slot};
@@ -17,11 +18,8 @@ use crate::packed::Row;
 pub(crate) enum Deed {
     /// Places the entry's own order.
     Place,
-    /// Cancels the order of this seat.
-    Cancel(Slot),
-    /// Cancels an order of an operation that was not known when this one came: its id has this
-    /// number in [`MarketLog::strangers`].
-    CancelStranger(u32),
+    /// Cancels this order.
+    Cancel(Addressed),
     /// Changes an order: how has this number in [`MarketLog::alterations`].
     Replace(u32),
     /// The time of the order of this seat, or of what replaced it, is over.
@@ -41,8 +39,8 @@ impl Deed {
     fn numbers(self) -> (u64, Option<u32>) {
         match self {
             Self::Place => (0, None),
-            Self::Cancel(Slot(order)) => (1, Some(order)),
-            Self::CancelStranger(number) => (2, Some(number)),
+            Self::Cancel(Addressed::Known(Slot(order))) => (1, Some(order)),
+            Self::Cancel(Addressed::Stranger(number)) => (2, Some(number)),
             Self::Replace(number) => (3, Some(number)),
             Self::Expire(Slot(order)) => (4, Some(order)),
             Self::Lapse(Owner(author)) => (5, Some(author)),
@@ -56,8 +54,8 @@ impl Deed {
     fn of(kind: u64, number: u32) -> Self {
         match kind {
             0 => Self::Place,
-            1 => Self::Cancel(Slot(number)),
-            2 => Self::CancelStranger(number),
+            1 => Self::Cancel(Addressed::Known(Slot(number))),
+            2 => Self::Cancel(Addressed::Stranger(number)),
             3 => Self::Replace(number),
             4 => Self::Expire(Slot(number)),
             5 => Self::Lapse(Owner(number)),
@@ -72,8 +70,7 @@ impl Deed {
     pub(crate) fn depends_on_orders(self) -> bool {
         match self {
             Self::Replace(_) | Self::Expire(_) | Self::Lapse(_) | Self::Expel(_) => true,
-            Self::Place | Self::Cancel(_) | Self::CancelStranger(_) => false,
-            Self::Withdraw(_) | Self::Readmit => false,
+            Self::Place | Self::Cancel(_) | Self::Withdraw(_) | Self::Readmit => false,
         }
     }
 }
@@ -295,8 +292,8 @@ mod tests {
         let (order, author) = (Slot(7), Owner(u32::MAX));
         let deeds = [
             Deed::Place,
-            Deed::Cancel(order),
-            Deed::CancelStranger(0),
+            Deed::Cancel(Addressed::Known(order)),
+            Deed::Cancel(Addressed::Stranger(0)),
             Deed::Replace(u32::MAX),
             Deed::Expire(order),
             Deed::Lapse(author),

@@ -278,14 +278,14 @@ impl<E: Engine> Replica<E> {
 /// What the engine has to do.
 fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> matching::Action {
     let by = || orders.operations.author(entry.operation);
+    let id_of = |order| match order {
+        Addressed::Known(seat) => orders.id(seat),
+        Addressed::Stranger(number) => market.strangers[number as usize],
+    };
     match entry.deed {
         Deed::Place => matching::Action::Place(orders.new_order(entry.own)),
         Deed::Cancel(order) => matching::Action::Cancel {
-            order: orders.id(order),
-            by: by(),
-        },
-        Deed::CancelStranger(number) => matching::Action::Cancel {
-            order: market.strangers[number as usize],
+            order: id_of(order),
             by: by(),
         },
         Deed::Replace(number) => {
@@ -295,12 +295,8 @@ fn action<E>(orders: &OrderTable, market: &MarketLog<E>, entry: &LogEntry) -> ma
                 quantity,
                 ..
             } = market.alterations[number as usize];
-            let order = match order {
-                Addressed::Known(seat) => orders.id(seat),
-                Addressed::Stranger(number) => market.strangers[number as usize],
-            };
             matching::Action::Replace(Box::new(Replacement {
-                order,
+                order: id_of(order),
                 by: by(),
                 new_id: orders.id(entry.own),
                 new_handle: entry.own.handle(),

@@ -12,15 +12,14 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
             continue;
         };
         let dag = node.exchange().dag();
-        let digests = evidence.digests.get(&host.index());
-        let set = digests.map(|digests| (digests.set.0, dag.len()));
-        if set.is_some_and(|set| whole.contains(&set)) {
+        let set = (evidence.digests[&host.index()].set.0, dag.len());
+        if whole.contains(&set) {
             continue;
         }
         let honest = evidence.tally.spread.keys();
         let missing = honest.filter(|id| dag.find(id).is_none()).count();
         if missing == 0 {
-            whole.extend(set);
+            whole.insert(set);
             continue;
         }
         let host = host.index();
