@@ -214,6 +214,11 @@ impl<E> MarketLog<E> {
         self.terms.incoming.insert(pair, new);
     }
 
+    /// Whether terms of a pair wait to be respected.
+    pub(crate) fn has_staged_terms(&self, pair: &OrderPair) -> bool {
+        self.terms.incoming.contains_key(pair) || self.lanes.has_terms(pair)
+    }
+
     /// How far back an action goes.
     pub(crate) fn reach(&self, entry: &LogEntry, operations: &Dag) -> Reach {
         match self.log.last() {

@@ -363,6 +363,11 @@ impl<E: Engine> Replica<E> {
         self.markets[usize::from(market.0)].stage_terms(pair, new);
     }
 
+    /// Whether terms of a pair were staged that no merge has taken yet.
+    pub fn has_staged(&self, market: MarketIndex, pair: OrderPair) -> bool {
+        self.markets[usize::from(market.0)].has_staged_terms(&pair)
+    }
+
     /// How many actions and terms of pairs were staged since the last merge.
     pub fn staged_count(&self) -> usize {
         self.markets.iter().map(MarketLog::staged_count).sum()

@@ -7,6 +7,8 @@
 //! - the maker's node answers at once, with the smaller of the half and what it shows;
 //! - after an own cancel or replace, or the expiry of an order, a node signs only trades whose
 //!   other order it had applied before, and refuses any other at once;
+//! - a half of another for a trade that this node has not shown for the hold-down is refused, for
+//!   until then it binds his order;
 //! - a pair that no half completed within `release_ms` is refused: by the maker, and by whoever
 //!   signed and got no answer;
 //! - a pair with an order whose owner was not heard for a lease is refused at once, or after the
@@ -33,7 +35,7 @@ mod ends;
 mod watched;
 
 use self::ends::Ends;
-use self::watched::{Pair, Watched};
+use self::watched::{Pair, Watch, Watched};
 
 /// An order that reaches a node this much later than its claimed time is late, in milliseconds.
 /// Guess: beyond the delay of a network that spans the world.
@@ -393,13 +395,10 @@ impl Settlement {
         let watch = self.watched.pairs.get_mut(&(own, other));
         let watch = watch.expect("it is watched");
         let trade = scene.replica.shown_trade(watch.market, &own, &other);
-        let before = watch.shown;
-        watch.shown = trade.map(|trade| match before {
-            Some((piece, price, since_ms)) if (piece, price) == (trade.piece, trade.price) => {
-                (piece, price, since_ms)
-            }
-            _ => (trade.piece, trade.price, now.monotonic_ms),
-        });
+        let shown = trade.map(|trade| (trade.piece, trade.price));
+        if watch.shown != shown {
+            (watch.shown, watch.since_ms) = (shown, now.monotonic_ms);
+        }
         let watch = watch.clone();
         let refused_own = confirmations.has_refused(&own, &other, scene.dag);
         let refused = refused_own || confirmations.has_refused(&other, &own, scene.dag);
@@ -412,18 +411,21 @@ impl Settlement {
         if appear == Step::Appear {
             return appear;
         }
-        if let (Some(trade), Some((_, _, since_ms)), false) = (trade, watch.shown, refused) {
-            let trade = (trade, since_ms, release_at_ms);
+        if let (Some(trade), false) = (trade, refused) {
+            let trade = (trade, watch.since_ms, release_at_ms);
             return self
                 .step_shown(now, scene, (own, other), trade)
                 .or_sooner(appear);
         }
+        let vain_at_ms = self.vain_at_ms(now, scene, (own, other), &watch);
         let waits_for_answer = Self::open_half(scene, &own, &other).is_some();
-        if waits_for_answer && !refused {
-            return if now.monotonic_ms >= release_at_ms {
+        let unanswered_at_ms = waits_for_answer.then_some(release_at_ms);
+        let refuse_at_ms = vain_at_ms.into_iter().chain(unanswered_at_ms).min();
+        if let (Some(at_ms), false) = (refuse_at_ms, refused) {
+            return if now.monotonic_ms >= at_ms {
                 Step::Refuse
             } else {
-                Step::Wait(Some(release_at_ms)).or_sooner(appear)
+                Step::Wait(Some(at_ms)).or_sooner(appear)
             };
         }
         let is_done = refused || scene.confirmations.is_complete(&own, &other, scene.dag);
@@ -503,6 +505,25 @@ impl Settlement {
         let until_ms = latest_ms.saturating_add(scene.lease_ms);
         let in_ms = (until_ms + 1).saturating_sub(now.unix_ms);
         now.monotonic_ms.saturating_add(in_ms)
+    }
+
+    /// From when on the other owner's half, if there is one, binds his order in vain: he signed it
+    /// before he knew all that this node did when it came, and with that the two do not trade. His
+    /// order is refused then, for he cannot take the half back himself.
+    fn vain_at_ms<E: Engine>(
+        &self,
+        now: Now,
+        scene: &Scene<'_, E>,
+        (own, other): Pair,
+        watch: &Watch,
+    ) -> Option<u64> {
+        Self::open_half(scene, &other, &own)?;
+        let pair = OrderPair::new(own, other);
+        if scene.replica.has_staged(watch.market, pair) {
+            return Some(now.monotonic_ms.saturating_add(RETRY_MS));
+        }
+        let hold_down_ms = self.config.settle_ms.min(self.config.release_ms);
+        Some(watch.since_ms.saturating_add(hold_down_ms))
     }
 
     /// An own half that was neither answered nor given back.

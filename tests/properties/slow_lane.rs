@@ -4,6 +4,7 @@
 //! The log is filled with immediate orders into an empty book: cheap, and they leave no orders at
 //! rest.
 
+use bitfitech_core::confirmation::{OrderPair, PairTerms};
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::market_log::{
     ALWAYS_FAST_ACTIONS, FAST_LANE_ACTIONS, FAST_LANE_MS, SLOW_LANE_MS, UNDONE_PER_MS,
@@ -254,6 +255,29 @@ fn after_a_merge_that_took_much_back_the_next_one_waits_and_the_end_of_the_log_d
 
     let scratch = Facts::from_scratch(&filled.operations, &filled.genesis);
     assert_eq!(Facts::of(&filled.replica), scratch);
+}
+
+#[test]
+fn terms_of_orders_that_wait_count_as_staged_until_they_are_merged() {
+    let mut filled = Filled::new();
+    filled.stage_early(2);
+    filled.replica.merge(5_000);
+    let orders = [3, 4].map(|author| OrderId::new(&filled.stage_early(author), 0));
+    let pair = OrderPair::new(orders[0], orders[1]);
+    let market = MarketIndex(0);
+    assert!(!filled.replica.has_staged(market, pair));
+    let terms = PairTerms {
+        declined: true,
+        ..PairTerms::default()
+    };
+    filled
+        .replica
+        .stage_terms(market, pair, terms, OpId::default());
+    assert!(filled.replica.has_staged(market, pair), "just now");
+    filled.replica.merge(5_001);
+    assert!(filled.replica.has_staged(market, pair), "they wait");
+    filled.replica.merge(5_000 + SLOW_LANE_MS);
+    assert!(!filled.replica.has_staged(market, pair), "respected");
 }
 
 #[test]

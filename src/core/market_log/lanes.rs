@@ -16,6 +16,7 @@
 use alloc::vec::Vec;
 
 use super::LogEntry;
+use crate::confirmation::OrderPair;
 use crate::market_terms::StagedTerms;
 use crate::matching::Slot;
 
@@ -138,6 +139,12 @@ impl Lanes {
             let found = entries.find(|entry| entry.own == own);
             found.map(|entry| (entry, reach))
         })
+    }
+
+    /// Whether terms of a pair wait.
+    pub(super) fn has_terms(&self, pair: &OrderPair) -> bool {
+        let lanes = [&self.near, &self.far];
+        lanes.iter().any(|waiting| waiting.terms.contains_key(pair))
     }
 
     /// How many actions there is room for.

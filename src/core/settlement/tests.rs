@@ -235,6 +235,30 @@ fn a_lost_answer_is_found_after_healing_and_never_fills_twice() {
 }
 
 #[test]
+fn a_half_for_what_was_sold_to_another_is_refused_soon_after_it_came() {
+    let mut world = World::new(3);
+    let sold = world.place(0, Side::Sell, 5);
+    world.pass(20);
+    world.cut = vec![(0, 1), (1, 2)];
+    world.place(2, Side::Buy, 5);
+    world.pass(10);
+    let bound = world.place(1, Side::Buy, 5);
+    world.pass(3_000);
+    assert_eq!(world.statuses(0), [TradeStatus::Final]);
+    assert_eq!(world.statuses(1), [TradeStatus::Tentative]);
+    world.cut.clear();
+    let offered = world.place(2, Side::Sell, 5);
+    world.pass(900);
+    assert_eq!(world.trades(1).len(), 1, "what was promised is withheld");
+    // The hold-down, and two for a trade with a late order.
+    world.pass(2_500);
+    assert_eq!(world.statuses(1), [TradeStatus::Final; 2]);
+    let has_traded = |order| world.ended(1, order) == Some(EndReason::Filled);
+    assert!([sold, bound, offered].iter().all(has_traded));
+    world.assert_equal();
+}
+
+#[test]
 fn after_its_own_cancel_a_node_refuses_what_it_did_not_know() {
     let mut world = World::new(3);
     let sold = world.place(0, Side::Sell, 5);

@@ -14,8 +14,10 @@ pub(super) struct Watch {
     pub(super) market: MarketIndex,
     /// Since when this node has known of the pair.
     pub(super) first_shown_ms: u64,
-    /// The piece and price of the trade that is shown, and since when.
-    pub(super) shown: Option<(u32, Ticks, u64)>,
+    /// The piece and price of the trade that is shown, if one is.
+    pub(super) shown: Option<(u32, Ticks)>,
+    /// Since when just that is shown, or nothing.
+    pub(super) since_ms: u64,
     /// When to look at it again, on the monotonic clock; not without news if it is `None`.
     due_ms: Option<u64>,
 }
@@ -39,6 +41,7 @@ impl Watched {
                 market,
                 first_shown_ms: now.monotonic_ms,
                 shown: None,
+                since_ms: now.monotonic_ms,
                 due_ms: None,
             });
             self.look_at(now, pair);
