@@ -174,6 +174,13 @@ impl<E> MarketLog<E> {
         (self.log.at(at).traces_from as usize..end).map(|number| *self.traces.at(number))
     }
 
+    /// The place of the action that did the thing with this number.
+    pub(crate) fn action_of_trace(&self, number: usize) -> usize {
+        let from = |entry: &LogEntry| entry.traces_from as usize;
+        let behind = self.log.partition_point(|entry| from(entry) <= number);
+        behind.checked_sub(1).expect("an action did it")
+    }
+
     /// What the order of the action at `at` took, in order.
     pub(crate) fn fills_of(&self, at: usize) -> impl Iterator<Item = Trace> {
         let traces = self.traces_of(at);

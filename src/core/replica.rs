@@ -32,6 +32,7 @@ use crate::view::{Change, OrderRow};
 mod execution;
 mod expulsions;
 mod log_digests;
+mod promises;
 mod revision;
 mod tape;
 

@@ -37,3 +37,4 @@ mod scenario;
 mod slow_lane;
 mod sync;
 mod table;
+mod terms;

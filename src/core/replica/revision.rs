@@ -8,13 +8,15 @@
 //! orders; then what lies behind is undone anyway, and the promises of makers before that place are
 //! renewed before it is done again ([`Replica::renew_promises`]).
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::Replica;
 use super::tape::{FinalBefore, TapeEntry, tape_of};
-use crate::confirmation::{PairTerms, Placement, Placements};
+use crate::confirmation::{OrderPair, PairTerms, Placement, Placements};
 use crate::market_log::{Deed, LogEntry, Reach};
+use crate::market_terms::{NewTerms, StagedTerms};
 use crate::matching::{EndReason, Engine, Slot, TimeInForce};
 use crate::order_log::{LogKey, Position};
 use crate::order_table::Origin;
@@ -53,6 +55,49 @@ impl Revision {
     }
 }
 
+/// An order and where its action is.
+type Placed = (Slot, Standing);
+
+/// Two orders of which something was signed, the one that stands first and the other.
+struct Meeting {
+    pair: OrderPair,
+    maker: Placed,
+    taker: Placed,
+    new: NewTerms,
+}
+
+/// How what an order withholds for another changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// Not, or so that the two trade as much as before.
+    Same,
+    Less,
+    /// To more than they traded.
+    More,
+}
+
+impl Weight {
+    /// Of what is withheld before and now, for an order with which so much was traded.
+    fn of([before, now]: [u64; 2], traded: u64) -> Self {
+        if now < before {
+            Self::Less
+        } else if now > before && now > traded {
+            Self::More
+        } else {
+            Self::Same
+        }
+    }
+}
+
+/// The trades of two orders if matching under these terms does the same: the final ones, then what
+/// remains of what they traded.
+fn expected_pieces(terms: &PairTerms, traded: u64) -> Vec<(u32, u64)> {
+    let complete = terms.complete.iter().map(|quantity| quantity.0);
+    let rest = traded.saturating_sub(terms.completed());
+    let rest = Some(rest).filter(|rest| *rest > 0);
+    (0..).zip(complete.chain(rest)).collect()
+}
+
 /// Where an order's action is.
 #[derive(Clone, Copy)]
 enum Standing {
@@ -80,27 +125,18 @@ impl<E: Engine> Replica<E> {
         now_ms: Option<u64>,
     ) -> Vec<Revision> {
         let staged = self.markets[index].take_terms(now_ms);
+        let (meetings, raised) = self.meetings(index, staged, incoming);
         let mut revisions = Vec::new();
-        for (pair, new) in staged {
-            let [low, high] = new.orders;
-            let standing = |slot| self.standing(index, slot, incoming);
-            let (Some(first), Some(second)) = (standing(low), standing(high)) else {
-                // One of them waits in a lane.
-                let market = &mut self.markets[index];
-                let lane = |order| market.lanes.find(order).map(|(_, reach)| reach);
-                let is_far = [low, high].map(lane).contains(&Some(Reach::Far));
-                let lane = if is_far { Reach::Far } else { Reach::Near };
-                let waiting = market.lanes.terms_mut(lane);
-                waiting.insert(pair, new);
-                continue;
-            };
-            let (low, high) = ((low, first), (high, second));
-            let (maker, taker) = match self.compare(index, low, high) {
-                Ordering::Less => (low, high),
-                Ordering::Equal | Ordering::Greater => (high, low),
-            };
+        for Meeting {
+            pair,
+            maker,
+            taker,
+            new,
+        } in meetings
+        {
             let taker_at = self.place_in_log(index, taker);
-            let back_to = self.back_to(index, &new.terms, maker, (taker.0, taker_at));
+            let raised = raised.get(&maker.0).copied().unwrap_or(0);
+            let back_to = self.back_to(index, &new.terms, (maker, raised), taker);
             let market = &mut self.markets[index];
             let operations = &self.orders.operations;
             let reach = back_to.map_or(Reach::End, |back_to| market.reach(&back_to, operations));
@@ -121,6 +157,52 @@ impl<E: Engine> Replica<E> {
         revisions
     }
 
+    /// Which of each pair of orders stands first, if both are there; else the terms wait. And how
+    /// much more than before each maker promises by all of it.
+    fn meetings(
+        &mut self,
+        index: usize,
+        staged: StagedTerms,
+        incoming: &[LogEntry],
+    ) -> (Vec<Meeting>, BTreeMap<Slot, u64>) {
+        let mut meetings = Vec::new();
+        let mut raised: BTreeMap<Slot, u64> = BTreeMap::new();
+        for (pair, new) in staged {
+            let [low, high] = new.orders;
+            let standing = |slot| self.standing(index, slot, incoming);
+            let (Some(first), Some(second)) = (standing(low), standing(high)) else {
+                // One of them waits in a lane.
+                let market = &mut self.markets[index];
+                let lane = |order| market.lanes.find(order).map(|(_, reach)| reach);
+                let is_far = [low, high].map(lane).contains(&Some(Reach::Far));
+                let lane = if is_far { Reach::Far } else { Reach::Near };
+                let waiting = market.lanes.terms_mut(lane);
+                waiting.insert(pair, new);
+                continue;
+            };
+            let (low, high) = ((low, first), (high, second));
+            let (maker, taker) = match self.compare(index, low, high) {
+                Ordering::Less => (low, high),
+                Ordering::Equal | Ordering::Greater => (high, low),
+            };
+            let withheld = |terms: &PairTerms| self.orders.withheld_of(terms, maker.0, taker.0);
+            let old = self.markets[index].terms.get(maker.0, taker.0);
+            let before = old.as_ref().map_or(0, withheld);
+            let more = withheld(&new.terms).saturating_sub(before);
+            if more > 0 {
+                let of_maker = raised.entry(maker.0).or_default();
+                *of_maker = of_maker.saturating_add(more);
+            }
+            meetings.push(Meeting {
+                pair,
+                maker,
+                taker,
+                new,
+            });
+        }
+        (meetings, raised)
+    }
+
     /// Where the action that makes an order is, in the log or in what comes.
     fn standing(&self, index: usize, order: Slot, incoming: &[LogEntry]) -> Option<Standing> {
         let position = self.position_of_order(order);
@@ -136,26 +218,41 @@ impl<E: Engine> Replica<E> {
     }
 
     /// The place of an order's action, if it is in the log.
-    fn place_in_log(&self, index: usize, (order, standing): (Slot, Standing)) -> Option<usize> {
+    fn place_in_log(&self, index: usize, (order, standing): Placed) -> Option<usize> {
         match standing {
             Standing::Log(position) => self.markets[index].place_of(order, position),
             Standing::Coming(_) => None,
         }
     }
 
-    /// The action that makes an order.
-    fn action_of(&self, index: usize, (order, standing): (Slot, Standing)) -> LogEntry {
+    /// The place that an order's action has in the log, or will have if nothing else comes.
+    fn place_to_be(&self, index: usize, (order, standing): Placed) -> usize {
         match standing {
             Standing::Log(_) => {
                 let at = self.place_in_log(index, (order, standing));
-                *self.markets[index].log.at(at.expect("it is in the log"))
+                at.expect("it is in the log")
+            }
+            Standing::Coming(entry) => {
+                let operations = &self.orders.operations;
+                let log = &self.markets[index].log;
+                log.partition_point(|other| other.is_before(&entry, operations))
+            }
+        }
+    }
+
+    /// The action that makes an order.
+    fn action_of(&self, index: usize, (order, standing): Placed) -> LogEntry {
+        match standing {
+            Standing::Log(_) => {
+                let at = self.place_to_be(index, (order, standing));
+                *self.markets[index].log.at(at)
             }
             Standing::Coming(entry) => entry,
         }
     }
 
     /// Which of two orders stands first. Mostly their positions tell.
-    fn compare(&self, index: usize, first: (Slot, Standing), second: (Slot, Standing)) -> Ordering {
+    fn compare(&self, index: usize, first: Placed, second: Placed) -> Ordering {
         let positions = first.1.position().cmp(&second.1.position());
         positions.then_with(|| {
             let [first, second] = [first, second].map(|order| self.action_of(index, order));
@@ -171,25 +268,27 @@ impl<E: Engine> Replica<E> {
     /// From where on matching under new terms may differ from what was done.
     ///
     /// What a maker promises binds it from its beginning, so a promise of more than it traded with
-    /// that taker reaches back to the maker. So does a promise that became less: it may have kept
-    /// others from the maker, or the maker in the book. A maker that never came to be is shown by
-    /// its final trades, from its own action on. Everything else shows first when the taker comes.
+    /// that taker reaches back to where the maker had not so much free ([`Replica::short_from`]). A promise that became less reaches back to the maker too: it may have kept
+    /// others from it, or the maker in the book. A maker that never came to be is shown by its
+    /// final trades, from its own action on. Everything else shows first when the taker comes.
     fn back_to(
         &self,
         index: usize,
         terms: &PairTerms,
-        (maker, maker_standing): (Slot, Standing),
-        (taker, taker_at): (Slot, Option<usize>),
+        (maker, raised): (Placed, u64),
+        taker: Placed,
     ) -> Option<LogEntry> {
-        let Standing::Log(_) = maker_standing else {
+        let (maker_placed, taker_placed) = (maker, taker);
+        let ((maker, Standing::Log(_)), (taker, _)) = (maker, taker) else {
             return None;
         };
         let market = &self.markets[index];
-        let action_of_maker = || self.action_of(index, (maker, maker_standing));
+        let action_of_maker = || self.action_of(index, maker_placed);
         if maker == taker {
             let is_new = market.terms.is_abandoned(maker) != terms.declined;
             return is_new.then(action_of_maker);
         }
+        let taker_at = self.place_in_log(index, taker_placed);
         let old = market.terms.get(maker, taker).unwrap_or_default();
         let pieces: Vec<(u32, u64)> = taker_at.map_or_else(Vec::new, |at| {
             let fills = market.fills_of(at);
@@ -198,27 +297,30 @@ impl<E: Engine> Replica<E> {
         });
         let traded = pieces.iter().map(|(_, quantity)| *quantity);
         let traded = traded.fold(0, u64::saturating_add);
-        let weighs = |own: Slot, other: Slot| {
+        let weight = |own: Slot, other: Slot| {
             let withheld = |terms| self.orders.withheld_of(terms, own, other);
-            let [before, now] = [&old, terms].map(withheld);
-            now < before || (now > before && now > traded)
+            Weight::of([&old, terms].map(withheld), traded)
         };
-        if weighs(maker, taker) || (old.completed() != terms.completed() && self.is_unplaced(maker))
-        {
-            return Some(action_of_maker());
+        let places_maker = old.completed() != terms.completed() && self.is_unplaced(maker);
+        match weight(maker, taker) {
+            _ if places_maker => return Some(action_of_maker()),
+            Weight::Less => return Some(action_of_maker()),
+            Weight::More => {
+                let taker_at = self.place_to_be(index, taker_placed);
+                let short_from = self.short_from(index, (maker, raised), taker_at);
+                return short_from.map_or_else(
+                    || Some(action_of_maker()),
+                    |at| market.log.get(at).map(|entry| *entry),
+                );
+            }
+            Weight::Same => {}
         }
         let taker_at = taker_at?;
-        let mut expected: Vec<(u32, u64)> = (0..)
-            .zip(terms.complete.iter().map(|quantity| quantity.0))
-            .collect();
-        let rest = traded.saturating_sub(terms.completed());
-        if rest > 0 {
-            let next = u32::try_from(expected.len()).expect("pieces are numbered by 32 bits");
-            expected.push((next, rest));
-        }
         let declines = old.declined != terms.declined;
         let declines = declines && (!pieces.is_empty() || self.stays_aside(taker));
-        let differs = expected != pieces || declines || weighs(taker, maker);
+        let differs = pieces != expected_pieces(terms, traded)
+            || declines
+            || weight(taker, maker) != Weight::Same;
         differs.then(|| *market.log.at(taker_at))
     }
 
@@ -276,56 +378,9 @@ impl<E: Engine> Replica<E> {
     }
 
     /// The trades that the action at this place made with a maker.
-    fn trades_between(&self, index: usize, at: usize, maker: Slot) -> Vec<TapeEntry> {
+    pub(super) fn trades_between(&self, index: usize, at: usize, maker: Slot) -> Vec<TapeEntry> {
         let trades = tape_of(&self.orders, &self.markets[index], at);
         trades.filter(|trade| trade.meeting.0 == maker).collect()
-    }
-
-    /// Tells the engine what is promised of makers before `first` to takers behind it, which are
-    /// done again now.
-    pub(super) fn renew_promises(&mut self, index: usize, first: usize) {
-        let market = &self.markets[index];
-        let own = |at: usize| market.log.at(at).own;
-        let takers = (first..market.log.len()).map(own);
-        let takers = takers.filter(|taker| market.terms.is_taker(*taker));
-        let mut makers: Vec<Slot> = takers
-            .flat_map(|taker| market.terms.makers(taker))
-            .collect();
-        makers.sort_unstable();
-        makers.dedup();
-        for maker in makers {
-            if !self.is_behind(index, maker, first) {
-                continue;
-            }
-            let mut promised = 0_u64;
-            for (taker, terms) in self.markets[index].terms.takers(maker) {
-                let withheld = self.orders.withheld_of(&terms, maker, taker);
-                let withheld = if withheld > 0 && self.is_behind(index, taker, first) {
-                    let half = self.orders.half_of(&terms, maker, taker);
-                    self.left_of_half(index, (maker, taker), half)
-                } else {
-                    withheld
-                };
-                promised = promised.saturating_add(withheld);
-            }
-            promised = promised.saturating_add(self.left_on_entry(index, maker));
-            let id = self.orders.id(maker);
-            let engine = &mut self.markets[index].engine;
-            engine.set_promised(&id, Lots(promised));
-        }
-    }
-
-    /// Whether an order of the log stands before this place. Mostly its position tells.
-    fn is_behind(&self, index: usize, order: Slot, first: usize) -> bool {
-        let market = &self.markets[index];
-        let position = self.position_of_order(order);
-        match position.cmp(&market.log.at(first).position()) {
-            Ordering::Less => true,
-            Ordering::Equal => market
-                .place_of(order, position)
-                .is_some_and(|at| at < first),
-            Ordering::Greater => false,
-        }
     }
 
     /// The trade of two orders of a market that is shown and not final.
@@ -373,34 +428,6 @@ impl<E: Engine> Replica<E> {
         };
         let bucket = self.lifetimes.next_end(has_open, is_open)?;
         Some((bucket + 1) * u64::from(self.bucket_ms))
-    }
-
-    /// What an order promised to those before it and did not trade with them when it came.
-    fn left_on_entry(&self, index: usize, own: Slot) -> u64 {
-        let makers = self.markets[index].terms.makers(own).into_iter();
-        let left = makers.map(|maker| {
-            let terms = self.markets[index].terms.get(maker, own);
-            let half = terms.map(|terms| self.orders.half_of(&terms, own, maker));
-            self.left_of_half(index, (maker, own), half.unwrap_or_default())
-        });
-        left.fold(0, u64::saturating_add)
-    }
-
-    /// What of the half of either was left when a taker, which has come, had met a maker.
-    fn left_of_half(&self, index: usize, (maker, taker): (Slot, Slot), half: Lots) -> u64 {
-        if half == Lots(0) {
-            return 0;
-        }
-        let position = self.position_of_order(taker);
-        let Some(at) = self.markets[index].place_of(taker, position) else {
-            return 0;
-        };
-        let trades = self.trades_between(index, at, maker);
-        let tentative = trades
-            .iter()
-            .filter(|trade| trade.status != TradeStatus::Final);
-        let taken: u64 = tentative.map(|trade| trade.quantity.0).sum();
-        half.0.saturating_sub(taken)
     }
 }
 
