@@ -12,7 +12,7 @@ use bitfitech_core::market_log::{
 use bitfitech_core::matching::{Book, TimeInForce};
 use bitfitech_core::op::{ACTIONS_MAX, Action, Body, OPERATION_VERSION, Place, Verified};
 use bitfitech_core::replica::Replica;
-use bitfitech_core::types::{HybridTime, MarketIndex, OpId, OrderId, Side};
+use bitfitech_core::types::{HybridTime, Lots, MarketIndex, OpId, OrderId, Side};
 use ed25519_zebra::SigningKey;
 
 use crate::facts::{Facts, markets};
@@ -278,6 +278,41 @@ fn terms_of_orders_that_wait_count_as_staged_until_they_are_merged() {
     assert!(filled.replica.has_staged(market, pair), "they wait");
     filled.replica.merge(5_000 + SLOW_LANE_MS);
     assert!(!filled.replica.has_staged(market, pair), "respected");
+}
+
+/// Whether a promise of so much of an old order of ten, of which its taker took five, is respected
+/// at once.
+fn is_respected_at_once(promised: u64) -> bool {
+    let mut filled = Filled::new();
+    let order = |side, quantity| vec![limit(side, 900, quantity)];
+    let maker = filled.stage(2, (0, None), 2, order(Side::Sell, 10));
+    let taker = filled.stage(3, (0, None), 60_000, order(Side::Buy, 5));
+    filled.replica.merge(5_000);
+    let [maker, taker] = [maker, taker].map(|operation| OrderId::new(&operation, 0));
+    let pair = OrderPair::new(maker, taker);
+    let mut terms = PairTerms::default();
+    let half = if pair.low == maker {
+        &mut terms.low_half
+    } else {
+        &mut terms.high_half
+    };
+    *half = Lots(promised);
+    let cause = OpId::default();
+    filled
+        .replica
+        .stage_terms(MarketIndex(0), pair, terms, cause);
+    filled.replica.merge(5_600);
+    !filled.replica.has_staged(MarketIndex(0), pair)
+}
+
+#[test]
+fn a_promise_reaches_back_only_to_where_there_was_not_so_much_free() {
+    assert!(is_respected_at_once(5), "it names the trade");
+    assert!(is_respected_at_once(10), "all was free when the taker came");
+    assert!(
+        !is_respected_at_once(11),
+        "it may have been less for others"
+    );
 }
 
 #[test]
