@@ -1,5 +1,5 @@
 //! What was signed about orders may become known in any order, and however much of the market has
-//! to be done again for it, the books are those of a replica that knew all of it from the beginning.
+//! to be done again for it, the books are those of a replica that knew it from the beginning.
 //!
 //! Here few orders at few prices have much signed about them, more than they have now and then, as
 //! by forkers: what a promise reaches back over is tried densely, without networks and signatures.
@@ -205,10 +205,10 @@ impl World {
     }
 
     /// The facts of a replica that is told everything at once.
-    fn from_scratch(&self, operations: &[usize]) -> Facts {
+    fn facts_at_once(&self) -> Facts {
         let mut replica = self.empty();
-        for at in operations {
-            replica.insert(&self.operations[*at], 0);
+        for operation in &self.operations {
+            replica.insert(operation, 0);
         }
         for (pair, terms) in &self.terms {
             replica.stage_terms(MARKET, *pair, terms.clone(), OpId::default());
@@ -231,7 +231,6 @@ proptest! {
             replica.insert(operation, 0);
         }
         replica.merge_all();
-        let all: Vec<usize> = (0..world.operations.len()).collect();
         for (signed, merges) in signed.iter().zip(&merges) {
             let Some((pair, terms)) = world.sign(signed) else {
                 continue;
@@ -239,10 +238,10 @@ proptest! {
             replica.stage_terms(MARKET, pair, terms, OpId::default());
             if *merges {
                 replica.merge_all();
-                prop_assert_eq!(Facts::of(&replica), world.from_scratch(&all));
+                prop_assert_eq!(Facts::of(&replica), world.facts_at_once());
             }
         }
         replica.merge_all();
-        prop_assert_eq!(Facts::of(&replica), world.from_scratch(&all));
+        prop_assert_eq!(Facts::of(&replica), world.facts_at_once());
     }
 }

@@ -3,10 +3,10 @@
 //! Mostly nothing is. A half is signed for a trade that its owner's replica shows, so nearly always
 //! it names just that trade, with its quantity, and then matching with it and without it does the
 //! same. So does a refusal of two orders that do not trade. Only then is nothing undone;
-//! [`Revision::back_to`] decides. Still the engine was told of
-//! no promise when the maker came to rest. That shows only if something is inserted between the two
-//! orders; then what lies behind is undone anyway, and the promises of makers before that place are
-//! renewed before it is done again ([`Replica::renew_promises`]).
+//! [`Revision::back_to`] decides. Still the engine was told of no promise when the maker came to
+//! rest. That shows only if something is inserted between the two orders; then what lies behind is
+//! undone anyway, and the promises of makers before that place are renewed before it is done again
+//! ([`Replica::renew_promises`]).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -58,8 +58,8 @@ impl Revision {
 /// An order and where its action is.
 type Placed = (Slot, Standing);
 
-/// Two orders of which something was signed, the one that stands first and the other.
-struct Meeting {
+/// New terms of two orders that are both there, and which of them stands first.
+struct Resolved {
     pair: OrderPair,
     maker: Placed,
     taker: Placed,
@@ -71,6 +71,7 @@ struct Meeting {
 enum Weight {
     /// Not, or so that the two trade as much as before.
     Same,
+    /// To less than before.
     Less,
     /// To more than they traded.
     More,
@@ -125,14 +126,14 @@ impl<E: Engine> Replica<E> {
         now_ms: Option<u64>,
     ) -> Vec<Revision> {
         let staged = self.markets[index].take_terms(now_ms);
-        let (meetings, raised) = self.meetings(index, staged, incoming);
+        let (resolved, raised) = self.resolve(index, staged, incoming);
         let mut revisions = Vec::new();
-        for Meeting {
+        for Resolved {
             pair,
             maker,
             taker,
             new,
-        } in meetings
+        } in resolved
         {
             let taker_at = self.place_in_log(index, taker);
             let raised = raised.get(&maker.0).copied().unwrap_or(0);
@@ -159,13 +160,13 @@ impl<E: Engine> Replica<E> {
 
     /// Which of each pair of orders stands first, if both are there; else the terms wait. And how
     /// much more than before each maker promises by all of it.
-    fn meetings(
+    fn resolve(
         &mut self,
         index: usize,
         staged: StagedTerms,
         incoming: &[LogEntry],
-    ) -> (Vec<Meeting>, BTreeMap<Slot, u64>) {
-        let mut meetings = Vec::new();
+    ) -> (Vec<Resolved>, BTreeMap<Slot, u64>) {
+        let mut resolved = Vec::new();
         let mut raised: BTreeMap<Slot, u64> = BTreeMap::new();
         for (pair, new) in staged {
             let [low, high] = new.orders;
@@ -193,14 +194,14 @@ impl<E: Engine> Replica<E> {
                 let of_maker = raised.entry(maker.0).or_default();
                 *of_maker = of_maker.saturating_add(more);
             }
-            meetings.push(Meeting {
+            resolved.push(Resolved {
                 pair,
                 maker,
                 taker,
                 new,
             });
         }
-        (meetings, raised)
+        (resolved, raised)
     }
 
     /// Where the action that makes an order is, in the log or in what comes.
@@ -268,9 +269,11 @@ impl<E: Engine> Replica<E> {
     /// From where on matching under new terms may differ from what was done.
     ///
     /// What a maker promises binds it from its beginning, so a promise of more than it traded with
-    /// that taker reaches back to where the maker had not so much free ([`Replica::short_from`]). A promise that became less reaches back to the maker too: it may have kept
-    /// others from it, or the maker in the book. A maker that never came to be is shown by its
-    /// final trades, from its own action on. Everything else shows first when the taker comes.
+    /// that taker reaches back to where the maker had not so much free ([`Replica::short_from`]);
+    /// `raised` is by how much all that it promises grows with this merge. A promise that became
+    /// less reaches back to the maker: it may have kept others from it, or the maker in the book. A
+    /// maker that never came to be is shown by its final trades, from its own action on. Everything
+    /// else shows first when the taker comes.
     fn back_to(
         &self,
         index: usize,
@@ -301,19 +304,17 @@ impl<E: Engine> Replica<E> {
             let withheld = |terms| self.orders.withheld_of(terms, own, other);
             Weight::of([&old, terms].map(withheld), traded)
         };
-        let places_maker = old.completed() != terms.completed() && self.is_unplaced(maker);
-        match weight(maker, taker) {
-            _ if places_maker => return Some(action_of_maker()),
-            Weight::Less => return Some(action_of_maker()),
-            Weight::More => {
-                let taker_at = self.place_to_be(index, taker_placed);
-                let short_from = self.short_from(index, (maker, raised), taker_at);
-                return short_from.map_or_else(
-                    || Some(action_of_maker()),
-                    |at| market.log.get(at).map(|entry| *entry),
-                );
-            }
-            Weight::Same => {}
+        let of_maker = weight(maker, taker);
+        let shows_maker = old.completed() != terms.completed() && self.is_unplaced(maker);
+        if of_maker == Weight::Less || shows_maker {
+            return Some(action_of_maker());
+        }
+        if of_maker == Weight::More {
+            let taker_at = self.place_to_be(index, taker_placed);
+            return match self.short_from(index, (maker, raised), taker_at) {
+                Some(at) => market.log.get(at).as_deref().copied(),
+                None => Some(action_of_maker()),
+            };
         }
         let taker_at = taker_at?;
         let declines = old.declined != terms.declined;
