@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::thread;
 
-use bitfitech_sim::config::Config;
+use bitfitech_sim::config::{Config, Workload};
 use bitfitech_sim::report::Report;
 use bitfitech_sim::{Progress, adversaries, canaries, scenario, shrink};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,6 +31,7 @@ pub fn run(options: &Options, command: SimCommand) -> Result<String, Failure> {
         SimCommand::ListScenarios => Ok(lines(&scenario::NAMES)),
         SimCommand::ListAdversaries => Ok(lines(&adversaries::NAMES)),
         SimCommand::ListCanaries => Ok(lines(&canaries::NAMES)),
+        SimCommand::ListWorkloads => Ok(lines(&Workload::NAMES)),
         SimCommand::Run(settings) => simulate(options.output(), &settings),
     }
 }
@@ -123,6 +124,10 @@ fn configure(settings: &SimSettings) -> Result<Config, Failure> {
     config.byzantine_percent = settings
         .byzantine_percent
         .unwrap_or(config.byzantine_percent);
+    if let Some(name) = &settings.workload {
+        let found = Workload::find(name);
+        config.workload = found.ok_or_else(|| unknown("workload", name, &Workload::NAMES))?;
+    }
     if let Some(name) = &settings.adversary {
         let found = adversaries::find(name);
         config.adversary =

@@ -69,6 +69,10 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=MARKETS_MAX as i64))]
     markets: Option<u16>,
 
+    /// What users do; `list` prints the names [default: as the scenario has it]
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+
     /// Operations that are written before the first that counts [default: as the scenario has it]
     #[arg(long, value_name = "N")]
     warm_up: Option<u32>,
@@ -87,6 +91,8 @@ pub enum SimCommand {
     ListAdversaries,
     /// Print the names of canaries.
     ListCanaries,
+    /// Print the names of workloads.
+    ListWorkloads,
     /// Run a scenario.
     Run(Box<SimSettings>),
 }
@@ -120,6 +126,8 @@ pub struct SimSettings {
     pub links: Option<u32>,
     /// Markets.
     pub markets: Option<u16>,
+    /// What users do.
+    pub workload: Option<String>,
     /// Operations that do not count.
     pub warm_up: Option<u32>,
     /// Threads.
@@ -139,6 +147,9 @@ impl SimOptions {
         if lists(&self.canary) {
             return SimCommand::ListCanaries;
         }
+        if lists(&self.workload) {
+            return SimCommand::ListWorkloads;
+        }
         SimCommand::Run(Box::new(SimSettings {
             scenario: self.scenario.unwrap_or_else(|| SCENARIO_DEFAULT.to_owned()),
             nodes: self.nodes,
@@ -153,6 +164,7 @@ impl SimOptions {
             trace: self.trace,
             links: self.links,
             markets: self.markets,
+            workload: self.workload,
             warm_up: self.warm_up,
             threads: self.threads,
         }))

@@ -16,6 +16,29 @@ pub enum Workload {
     Hot,
     /// Every order is over at once and meets nobody: nothing is written but what users write.
     Fleeting,
+    /// Like `Steady`, but several orders at once in any of the markets, of which some expire; now
+    /// and then all are taken back at once.
+    Makers,
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Steady, Self::Hot, Self::Fleeting, Self::Makers];
+
+    /// Their names, in the same order.
+    pub const NAMES: [&str; 4] = ["steady", "hot", "fleeting", "makers"];
+
+    /// The workload of a name.
+    pub fn find(name: &str) -> Option<Self> {
+        let at = Self::NAMES.iter().position(|known| *known == name)?;
+        Some(Self::ALL[at])
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let at = Self::ALL.iter().position(|known| *known == self);
+        Self::NAMES[at.expect("all workloads are listed")]
+    }
 }
 
 /// When operations are written.
@@ -127,7 +150,8 @@ impl Config {
         let (low_us, high_us) = self.latency_us;
         let mut command = format!(
             "bitfitech sim --scenario {} --seed {} --nodes {} --duration {}ms --rate {} \
-             --latency {}ms..{}ms --loss {} --byzantine {} --links {} --markets {} --warm-up {}",
+             --latency {}ms..{}ms --loss {} --byzantine {} --links {} --markets {} --workload {} \
+             --warm-up {}",
             self.scenario,
             self.seed,
             self.nodes,
@@ -139,6 +163,7 @@ impl Config {
             self.byzantine_percent,
             self.degree,
             self.markets,
+            self.workload.name(),
             self.warm_up_operations(),
         );
         if let Some(kind) = self.adversary {

@@ -326,13 +326,16 @@ impl Host {
             step.tally.unwritten += 1;
             return;
         };
-        let actions = self.user.decide(node.exchange(), step.world, seed);
-        let market = actions.first().and_then(Action::market);
-        let market = market.expect("users act in a market");
+        let now = self.now(step.world, step.now_us);
+        let exchange = node.exchange();
+        let actions = self.user.decide(now, exchange, step.world, seed);
+        let markets = actions.iter().map(Action::market);
+        let markets: Option<Vec<_>> = markets.collect();
+        let markets = markets.expect("users act in a market");
         let mut written = None;
         self.with_node(step, |node, now| written = node.submit(now, actions).ok());
         match written {
-            Some(id) => self.user.note(market, &id),
+            Some(id) => self.user.note(&markets, &id),
             None => step.tally.unwritten += 1,
         }
     }

@@ -7,9 +7,10 @@ use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
 
 /// Names of all scenarios.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "steady",
     "hot",
+    "makers",
     "partition",
     "partitions",
     "flapping",
@@ -55,6 +56,13 @@ pub fn find(name: &str) -> Option<Config> {
             workload: Workload::Hot,
             pace: Pace::Bursts,
             rate: 200.0,
+            loss: 0.01,
+            ..steady
+        },
+        "makers" => Config {
+            workload: Workload::Makers,
+            rate: 20.0,
+            markets: 3,
             loss: 0.01,
             ..steady
         },

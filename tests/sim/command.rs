@@ -66,6 +66,7 @@ fn names_are_listed_one_a_line() {
         ("--scenario list", "late-join"),
         ("--adversary list", "silent"),
         ("--canary list", "lost-undo"),
+        ("--workload list", "makers"),
     ] {
         let listed = text(&sim(list).stdout);
         assert!(listed.lines().any(|name| name == known), "{list}: {listed}");
@@ -90,7 +91,12 @@ fn a_run_that_finds_faults_fails_and_says_how_to_run_it_again() {
 
 #[test]
 fn unknown_names_are_wrong_usage() {
-    for arguments in ["--scenario x", "--adversary x", "--canary x"] {
+    for arguments in [
+        "--scenario x",
+        "--adversary x",
+        "--canary x",
+        "--workload x",
+    ] {
         let run = sim(arguments);
         assert_eq!(run.status.code(), Some(2), "{arguments}");
         assert!(text(&run.stderr).contains("take one of"), "{arguments}");

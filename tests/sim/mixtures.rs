@@ -4,7 +4,7 @@
 //! `SEED` and `SEEDS` decide what comes together; a failure prints the command.
 
 use bitfitech_sim::adversaries::{Kind, NAMES};
-use bitfitech_sim::config::Config;
+use bitfitech_sim::config::{Config, Workload};
 use bitfitech_sim::event::MS;
 use bitfitech_sim::random::Random;
 use bitfitech_sim::scenario;
@@ -44,6 +44,9 @@ fn mixture(seed: u64) -> Config {
         config.adversary = one_kind.then(|| Kind::number(random.index(NAMES.len())));
     }
     config.markets = pick(&mut random, &[1, 2, 3, 16]);
+    if random.chance(0.4) {
+        config.workload = Workload::Makers;
+    }
     config
 }
 
