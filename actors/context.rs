@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use bitfitech_core::exchange::OwnChain;
 use bitfitech_core::genesis::Genesis;
 use bitfitech_core::handshake::LocalNode;
-use bitfitech_core::membership::Membership;
+use bitfitech_core::membership::{ChangeKey, Membership};
 use bitfitech_core::peer_exchange::LinkFacts;
 use bitfitech_core::types::{AuthorKey, Digest, LinkId, Now};
 use bitfitech_io::config::Settings;
@@ -145,6 +145,8 @@ pub struct SessionEntry {
     pub peer: ActorRef<PeerActor>,
     /// The other node.
     pub node: AuthorKey,
+    /// The admission that it has shown, if it has.
+    pub admission: Option<ChangeKey>,
     /// Its address as seen from here.
     pub address: String,
     /// What finding peers has to know of it.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bitfitech_core::exchange::Exchange;
 use bitfitech_core::matching::Engine;
-use bitfitech_core::membership::{self, Standing};
+use bitfitech_core::membership::{self, Membership, Standing};
 use bitfitech_core::op::{Action, MemberChange};
 use bitfitech_core::types::AuthorKey;
 
-use crate::context::NodeContext;
+use crate::context::{NodeContext, SessionEntry};
 use crate::messages::{ErrorCode, MemberRow, Members, ReplyError};
 use crate::peer::Close;
 
@@ -65,16 +65,22 @@ pub(crate) fn publish<E: Engine>(node: &NodeContext, exchange: &Exchange<E>) {
     let members = exchange.membership();
     node.membership.store(Arc::new(members.clone()));
     for entry in &node.directory {
-        if members.standing(&node.genesis, &entry.node) == Standing::Expelled {
-            tracing::warn!(
-                target: "matcher",
-                "ending the session with {}: expelled by an administrator",
-                entry.node.short()
-            );
-            // A connection that is going down ends by itself.
-            drop(entry.peer.control(Close(membership::expelled())));
-        }
+        end_if_expelled(node, members, &entry);
     }
+}
+
+/// Ends a session with somebody who was expelled.
+pub(crate) fn end_if_expelled(node: &NodeContext, members: &Membership, session: &SessionEntry) {
+    if members.may_connect(&node.genesis, &session.node, session.admission) {
+        return;
+    }
+    tracing::warn!(
+        target: "matcher",
+        "ending the session with {}: expelled by an administrator",
+        session.node.short()
+    );
+    // A connection that is going down ends by itself.
+    drop(session.peer.control(Close(membership::expelled())));
 }
 
 /// Everyone whose standing is known.

@@ -212,7 +212,7 @@ impl MemberRow {
             standing: members.standing(genesis, author),
             is_administrator: genesis.is_administrator(author),
             by: change.map(|event| event.administrator),
-            time_ms: change.map(|event| event.time.unix_ms()),
+            time_ms: change.map(|event| event.key.time.unix_ms()),
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::context::{NodeContext, SessionEntry};
 use crate::discovery::{AskAdvice, AskBan, AskFarewell, DialEnded, LinkUp};
 use crate::gossip::SessionUp;
 use crate::mailbox::ActorRef;
+use crate::membership;
 use crate::messages::{Direction, PeerChange};
 use crate::peer::{Ending, Opened, Origin, Outgoing, PeerActor, Session, Wish, encode};
 
@@ -207,6 +208,7 @@ async fn establish(
     let entry = SessionEntry {
         peer: me,
         node: peer,
+        admission: accepted.admission,
         address,
         facts: link_facts,
         direction,
@@ -215,13 +217,15 @@ async fn establish(
         misdeeds: None,
     };
     let link = session.introduction.link;
-    node.directory.insert(link, entry);
+    node.directory.insert(link, entry.clone());
     let facts = link_facts;
     // A fresh actor that finds peers looks into the directory.
     drop(node.refs.discovery.control(LinkUp { link, facts }));
     let way = direction.name();
     tracing::info!(target: "peer", "{way} session with {} at {}", peer.short(), session.address);
     session.tell(PeerChange::Connected, None);
+    // It may have been expelled since the Hellos, before others could find the session.
+    membership::end_if_expelled(node, &node.membership.load(), &entry);
     Ok(Opened {
         session,
         reader,

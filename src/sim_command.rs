@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::thread;
 
+use bitfitech_core::genesis::ALLOW_LIST_MAX;
 use bitfitech_sim::config::{Config, Workload};
 use bitfitech_sim::report::Report;
 use bitfitech_sim::{Progress, adversaries, canaries, scenario, shrink};
@@ -124,6 +125,13 @@ fn configure(settings: &SimSettings) -> Result<Config, Failure> {
     config.byzantine_percent = settings
         .byzantine_percent
         .unwrap_or(config.byzantine_percent);
+    config.expulsions = settings.expulsions.unwrap_or(config.expulsions);
+    if config.expulsions > 0 && config.nodes as usize > ALLOW_LIST_MAX {
+        return Err(Failure::Usage(format!(
+            "--nodes: where members are expelled the genesis names all of them, at most \
+             {ALLOW_LIST_MAX}: take fewer nodes, or --expulsions 0"
+        )));
+    }
     if let Some(name) = &settings.workload {
         let found = Workload::find(name);
         config.workload = found.ok_or_else(|| unknown("workload", name, &Workload::NAMES))?;

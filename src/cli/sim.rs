@@ -14,6 +14,9 @@ const LIST: &str = "list";
 /// Most nodes of a simulation. A guess at what fits into memory.
 const NODES_MAX: i64 = 100_000;
 
+/// Most decisions of administrators. Each is an operation, so a guess at what is enough.
+const EXPULSIONS_MAX: i64 = 10_000;
+
 /// The options of `sim` alone. What is not given is as the scenario has it.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct SimOptions {
@@ -73,6 +76,11 @@ pub(super) struct SimOptions {
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
 
+    /// How often an administrator expels members or admits them again [default: as the scenario has
+    /// it]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(0..=EXPULSIONS_MAX))]
+    expulsions: Option<u32>,
+
     /// Operations that are written before the first that counts [default: as the scenario has it]
     #[arg(long, value_name = "N")]
     warm_up: Option<u32>,
@@ -128,6 +136,8 @@ pub struct SimSettings {
     pub markets: Option<u16>,
     /// What users do.
     pub workload: Option<String>,
+    /// Decisions of administrators.
+    pub expulsions: Option<u32>,
     /// Operations that do not count.
     pub warm_up: Option<u32>,
     /// Threads.
@@ -165,6 +175,7 @@ impl SimOptions {
             links: self.links,
             markets: self.markets,
             workload: self.workload,
+            expulsions: self.expulsions,
             warm_up: self.warm_up,
             threads: self.threads,
         }))

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 
 use crate::genesis::{Genesis, RULES_VERSION};
 use crate::median_clock::PeerClock;
-use crate::membership::{Membership, Standing, proves_admission};
+use crate::membership::{ChangeKey, Membership, Standing, shown_admission};
 use crate::types::{AuthorKey, Now};
 use crate::wire::{
     FIELD_VALUE_MAX_BYTES, Frame, GenesisField, Goodbye, Hello, PROTOCOL_VERSION_MAX,
@@ -93,6 +93,8 @@ pub struct Accepted {
     pub version: u16,
     /// The peer's clock.
     pub clock: PeerClock,
+    /// The admission that the peer has shown, if it has.
+    pub admission: Option<ChangeKey>,
     /// What the peer said.
     pub hello: Hello,
 }
@@ -203,37 +205,37 @@ pub fn compare(
     }
     let version = common_version(&hello)?;
     check_genesis(&local.genesis, &hello)?;
-    check_member(&local.genesis, members, &peer, &hello)?;
+    let admission = check_member(&local.genesis, members, &peer, &hello)?;
     Ok(Accepted {
         version,
         clock: PeerClock::new(now, hello.unix_ms),
+        admission,
         hello,
     })
 }
 
 /// A closed network is for its members: those who are known here, and those who show what admitted
-/// them, for this node may not have heard of it. The Hello is one of this network.
+/// them, for this node may not have heard of it. What was shown is returned. The Hello is one of
+/// this network.
 fn check_member(
     genesis: &Genesis,
     members: &Membership,
     peer: &AuthorKey,
     hello: &Hello,
-) -> Result<(), Refuse> {
-    let reason = match members.standing(genesis, peer) {
-        Standing::Member => return Ok(()),
-        Standing::Expelled => alloc::format!("key {peer} was expelled from this network"),
-        Standing::Stranger if genesis.administrators.is_empty() => {
-            alloc::format!("key {peer} is not on network.allow_list")
-        }
-        Standing::Stranger => {
-            let shown = hello.admission.as_deref().unwrap_or_default();
-            if proves_admission(shown, peer, genesis, &hello.genesis) {
-                return Ok(());
-            }
-            alloc::format!(
-                "key {peer} is no member of this closed network: an administrator has to admit it"
-            )
-        }
+) -> Result<Option<ChangeKey>, Refuse> {
+    let bytes = hello.admission.as_deref();
+    let shown = bytes.and_then(|bytes| shown_admission(bytes, peer, genesis, &hello.genesis));
+    if members.may_connect(genesis, peer, shown) {
+        return Ok(shown);
+    }
+    let reason = if members.standing(genesis, peer) == Standing::Expelled {
+        alloc::format!("key {peer} was expelled from this network")
+    } else if genesis.administrators.is_empty() {
+        alloc::format!("key {peer} is not on network.allow_list")
+    } else {
+        alloc::format!(
+            "key {peer} is no member of this closed network: an administrator has to admit it"
+        )
     };
     Err(refuse(RefuseCode::NotAllowed, reason))
 }

@@ -14,12 +14,14 @@
 //! places in later buckets is rejected, until the end of a bucket in which he is admitted again. Of
 //! several changes the latest counts, by time, then by id. What he signs about trades stays valid:
 //! a trade that is final must never be taken back, so he loses the right to place, not to settle.
-//! He gets no session from nodes that know of it. Known limit: by dating operations back, up to his
+//! He gets no session from nodes that know of it and of nothing later. Known limit: by dating operations back, up to his
 //! expulsion, he can still place orders that count; they show as late.
 //!
 //! *Sessions.* A node that was just set up has no history, so it knows only those members that the
-//! genesis names. Therefore a Hello carries the operation that admitted its sender: with the key of
-//! an administrator from the genesis, anybody can check it.
+//! genesis names. Therefore a Hello carries the operation that admitted its sender last: with the key
+//! of an administrator from the genesis, anybody can check it. For the same reason one that is later
+//! than the expulsion that a node knows of counts more: or else a node that was away while all its
+//! peers were expelled and admitted again would refuse them for ever, and never hear of it.
 //!
 //! Nothing here is bounded but by what administrators sign; they are trusted with that.
 
@@ -58,13 +60,20 @@ impl Standing {
     }
 }
 
-/// One change of an author's standing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberEvent {
+/// The place of a change among all those of an author's standing: the greatest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangeKey {
     /// When, as the administrator claims.
     pub time: HybridTime,
     /// The operation.
     pub id: OpId,
+}
+
+/// One change of an author's standing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberEvent {
+    /// Its place among the others.
+    pub key: ChangeKey,
     /// Where it is.
     pub index: OpIndex,
     /// Who has signed it.
@@ -103,11 +112,10 @@ impl Membership {
         for (author, change) in changes {
             is_changed = true;
             let history = self.histories.entry(*author).or_default();
-            let key = (body.time, operation.id());
-            let at = history.partition_point(|event| (event.time, event.id) < key);
+            let key = change_key(operation);
+            let at = history.partition_point(|event| event.key < key);
             let event = MemberEvent {
-                time: body.time,
-                id: operation.id(),
+                key,
                 index,
                 administrator: body.author,
                 change,
@@ -155,6 +163,21 @@ impl Membership {
         }
     }
 
+    /// Whether an author may have a session: as a member, or because he has shown an admission of
+    /// which nothing is known here yet.
+    pub fn may_connect(
+        &self,
+        genesis: &Genesis,
+        author: &AuthorKey,
+        shown: Option<ChangeKey>,
+    ) -> bool {
+        match self.latest(author) {
+            Some(event) if event.change == MemberChange::Expel => shown > Some(event.key),
+            Some(_) => true,
+            None => genesis.is_founder(author) || shown.is_some(),
+        }
+    }
+
     /// Everyone whom administrators have admitted or expelled.
     pub fn changed(&self) -> impl Iterator<Item = &AuthorKey> {
         self.histories.keys()
@@ -174,25 +197,32 @@ pub fn expelled() -> Goodbye {
     }
 }
 
-/// Whether these bytes are an operation by which an administrator admits this author.
-pub fn proves_admission(
+fn change_key(operation: &Operation) -> ChangeKey {
+    ChangeKey {
+        time: operation.body().time,
+        id: operation.id(),
+    }
+}
+
+/// The place of this change, if these bytes are an operation by which an administrator admits this
+/// author.
+pub fn shown_admission(
     wire: &[u8],
     author: &AuthorKey,
     genesis: &Genesis,
     digest: &Digest,
-) -> bool {
-    let Ok(operation) = Operation::decode(wire, genesis, digest) else {
-        return false;
-    };
+) -> Option<ChangeKey> {
+    let operation = Operation::decode(wire, genesis, digest).ok()?;
+    let key = change_key(&operation);
     let admission = Action::Member {
         author: *author,
         change: MemberChange::Admit,
     };
     if !operation.body().actions.contains(&admission) {
-        return false;
+        return None;
     }
     let verdicts = signature::verify(alloc::vec![operation]);
-    verdicts.iter().all(Result::is_ok)
+    verdicts.iter().all(Result::is_ok).then_some(key)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ use crate::exchange::{Exchange, Output, SubmitError};
 use crate::gossip::{Arrival, Arriving, Gossip, GossipConfig, GossipOutput, WireOperation};
 use crate::matching::Engine;
 use crate::median_clock::{ClockChange, MedianClock, PeerClock};
-use crate::membership::{self, Standing};
+use crate::membership::{self, ChangeKey};
 use crate::op::{Action, OperationError, Verified};
 use crate::outputs::Outputs;
 use crate::peer_exchange::{DialResult, LinkFacts, PeerExchange, PeerExchangeOutput};
@@ -108,6 +108,15 @@ pub enum NodeOutput<O> {
     Clock(ClockChange),
 }
 
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// His key.
+    pub key: AuthorKey,
+    /// The admission that he has shown, if he has.
+    pub admission: Option<ChangeKey>,
+}
+
 /// All protocol machines of one node.
 pub struct Node<E, G: Gate> {
     config: NodeConfig,
@@ -119,7 +128,7 @@ pub struct Node<E, G: Gate> {
     peer_exchange: Option<PeerExchange>,
     /// Whom to dial, at most what peer exchange dials at a time.
     dials: VecDeque<PeerAddress>,
-    peers: BTreeMap<LinkId, AuthorKey>,
+    peers: BTreeMap<LinkId, Peer>,
     tick_at_ms: Option<u64>,
     deadline_ms: Option<u64>,
     outputs: Outputs<NodeOutput<G::Operation>>,
@@ -163,7 +172,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
 
     /// The links and who is at their other ends.
     pub fn peers(&self) -> impl ExactSizeIterator<Item = (LinkId, AuthorKey)> {
-        self.peers.iter().map(|(link, peer)| (*link, *peer))
+        self.peers.iter().map(|(link, peer)| (*link, peer.key))
     }
 
     /// The gossip, to look at its bounds.
@@ -226,11 +235,13 @@ impl<E: Engine, G: Gate> Node<E, G> {
     }
 
     /// A session was established, with a node that has this clock.
-    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: AuthorKey, clock: PeerClock) {
+    pub fn handle_link_up(&mut self, now: Now, link: LinkId, peer: Peer, clock: PeerClock) {
         self.peers.insert(link, peer);
-        self.gossip.handle_link_up(link, peer);
+        self.gossip.handle_link_up(link, peer.key);
         self.sync.handle_link_up(now, link);
-        self.clock.handle_peer(peer, clock);
+        self.clock.handle_peer(peer.key, clock);
+        // He may have been expelled since the Hellos.
+        self.end_expelled(now);
         self.drive(now);
     }
 
@@ -589,9 +600,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
 
     /// Who was expelled has no session.
     fn end_expelled(&mut self, now: Now) {
-        let standing = |peer| self.exchange.standing(peer);
-        let links = self.peers.iter();
-        let links = links.filter(|(_, peer)| standing(peer) == Standing::Expelled);
+        let (genesis, members) = (self.exchange.genesis(), self.exchange.membership());
+        let is_out = |peer: &Peer| !members.may_connect(genesis, &peer.key, peer.admission);
+        let links = self.peers.iter().filter(|(_, peer)| is_out(peer));
         let links: Vec<LinkId> = links.map(|(link, _)| *link).collect();
         for link in links {
             self.disconnect(now, link, membership::expelled());
@@ -617,7 +628,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
             machine.handle_link_down(now, link);
         }
         self.exchange.handle_link_down(link);
-        self.clock.handle_peer_left(&peer);
+        self.clock.handle_peer_left(&peer.key);
     }
 }
 

@@ -26,6 +26,11 @@ impl Clock {
         let error_ms = self.skew_ms + drift_ms + jumps_ms;
         (EPOCH_UNIX_MS + true_ms).saturating_add_signed(error_ms)
     }
+
+    /// Whether it begins less than a minute off.
+    pub fn is_about_right(&self) -> bool {
+        self.skew_ms.abs() < 60_000
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,10 @@ pub struct Config {
     /// How many markets they are spread over, from 1 to
     /// [`MARKETS_MAX`](bitfitech_core::genesis::MARKETS_MAX).
     pub markets: u16,
+    /// How often an administrator expels members or admits them again. With none the network is
+    /// open; with any it has at most
+    /// [`ALLOW_LIST_MAX`](bitfitech_core::genesis::ALLOW_LIST_MAX) nodes.
+    pub expulsions: u32,
     /// Least and greatest latency.
     pub latency_us: (Micros, Micros),
     /// Share of the frames that are lost, 0 to 1.
@@ -151,7 +155,7 @@ impl Config {
         let mut command = format!(
             "bitfitech sim --scenario {} --seed {} --nodes {} --duration {}ms --rate {} \
              --latency {}ms..{}ms --loss {} --byzantine {} --links {} --markets {} --workload {} \
-             --warm-up {}",
+             --expulsions {} --warm-up {}",
             self.scenario,
             self.seed,
             self.nodes,
@@ -164,6 +168,7 @@ impl Config {
             self.degree,
             self.markets,
             self.workload.name(),
+            self.expulsions,
             self.warm_up_operations(),
         );
         if let Some(kind) = self.adversary {

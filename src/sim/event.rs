@@ -83,6 +83,17 @@ pub enum Message {
     },
     /// A user wants to trade; the number decides what.
     Order(u64),
+    /// An administrator has something to decide.
+    Administer(Decision),
+}
+
+/// What an administrator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// He expels some members, or admits them again; the number decides whom.
+    Change(u64),
+    /// He admits all who are expelled.
+    AdmitAll,
 }
 
 /// Operations of a frame, each with its hops. Most frames have one, and there are millions on their

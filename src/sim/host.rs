@@ -4,6 +4,7 @@
 //! from a stream of its own. So what it does depends on the seed and on its messages, and not on
 //! which thread it runs.
 
+mod administrator;
 mod applied;
 mod binding_watch;
 mod finality_watch;
@@ -34,6 +35,7 @@ use crate::tally::Tally;
 use crate::trace::{Kind, Line};
 use crate::world::{Plan, World};
 
+pub use self::administrator::decisions;
 pub use self::applied::Applied;
 use self::binding_watch::Bindings;
 use self::finality_watch::SeenFinals;
@@ -252,6 +254,7 @@ impl Host {
     pub fn handle(&mut self, step: &mut Step<'_>, from: HostIndex, message: Message) {
         match message {
             Message::Order(seed) => self.trade(step, seed),
+            Message::Administer(decision) => self.administer(step, decision),
             other => self.handle_message(step, from, other),
         }
     }

@@ -11,6 +11,7 @@ mod causality;
 mod confirming;
 mod crossed;
 mod equal_sets;
+mod expelled;
 mod final_trades;
 mod folding;
 mod forgery;
@@ -112,9 +113,10 @@ const OF_RUNS: [OfRuns; 14] = [
     restraint::check,
 ];
 
-const OF_BOOKS: [OfBooks; 4] = [
+const OF_BOOKS: [OfBooks; 5] = [
     accounting::check,
     crossed::check,
+    expelled::check,
     limits::check,
     self_trade::check,
 ];

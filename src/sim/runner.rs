@@ -13,6 +13,7 @@ use bitfitech_core::view::{Change, Digests};
 use crate::config::{Config, Pace};
 use crate::course::Course;
 use crate::event::{Event, HostIndex, MS, Message, Micros, USER};
+use crate::host;
 use crate::invariants::{self, Evidence};
 use crate::memory;
 use crate::pool::{self, Pool, Waiting};
@@ -90,8 +91,10 @@ fn run_world(
     let mut shards: Vec<Shard> = (0..division.shards)
         .map(|number| Shard::new(world, division, number))
         .collect();
-    for order in orders(world) {
-        shards[division.shard_of(order.to)].push(order);
+    let wishes = orders(world);
+    let decisions = host::decisions(world, wishes.len() as u32);
+    for event in wishes.into_iter().chain(decisions) {
+        shards[division.shard_of(event.to)].push(event);
     }
     if tracer.is_some() {
         let tallies = shards.iter_mut().map(|shard| &mut shard.tally);

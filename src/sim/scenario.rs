@@ -7,12 +7,13 @@ use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
 
 /// Names of all scenarios.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "steady",
     "hot",
     "makers",
     "partition",
     "partitions",
+    "expulsions",
     "flapping",
     "churn",
     "late-join",
@@ -23,15 +24,16 @@ pub const NAMES: [&str; 13] = [
     "eclipse",
 ];
 
-/// The settings of a scenario; `None` if there is none of that name.
-pub fn find(name: &str) -> Option<Config> {
-    let steady = Config {
+/// What a scenario of this name changes.
+fn steady(name: &str) -> Config {
+    Config {
         scenario: name.to_owned(),
         seed: 1,
         nodes: 100,
         duration_us: 20_000 * MS,
         rate: 50.0,
         markets: 1,
+        expulsions: 0,
         latency_us: (10 * MS, 50 * MS),
         loss: 0.0,
         byzantine_percent: 0.0,
@@ -44,7 +46,12 @@ pub fn find(name: &str) -> Option<Config> {
         pace: Pace::Random,
         trouble: Trouble::None,
         patience_us: 300_000 * MS,
-    };
+    }
+}
+
+/// The settings of a scenario; `None` if there is none of that name.
+pub fn find(name: &str) -> Option<Config> {
+    let steady = steady(name);
     let with = |trouble| Config {
         trouble,
         loss: 0.01,
@@ -68,6 +75,10 @@ pub fn find(name: &str) -> Option<Config> {
         },
         "partition" => with(Trouble::Partition),
         "partitions" => with(Trouble::Partitions),
+        "expulsions" => Config {
+            expulsions: 40,
+            ..with(Trouble::Partition)
+        },
         "flapping" => with(Trouble::Flapping),
         "churn" => with(Trouble::Churn),
         "late-join" => with(Trouble::LateJoin),

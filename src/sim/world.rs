@@ -24,6 +24,9 @@ use crate::topology;
 /// When users begin to write: links stand by then.
 pub const WARM_UP_US: Micros = 1_000 * MS;
 
+/// Administrators of a network that expels: two may decide otherwise at a time.
+const ADMINISTRATORS: usize = 2;
+
 /// Milliseconds of a year, about.
 const YEAR_MS: i64 = 31_556_952_000;
 
@@ -58,6 +61,8 @@ pub struct World {
     pub node_config: NodeConfig,
     /// How hosts fare.
     pub plans: Vec<Plan>,
+    /// Who expels others and admits them again, where somebody does.
+    pub administrators: Vec<HostIndex>,
     /// When everything that was planned to go wrong is over, and users and liars have stopped.
     pub healed_us: Micros,
 }
@@ -87,6 +92,7 @@ impl World {
             network,
             node_config: node_config(),
             plans: plans.collect(),
+            administrators: Vec::new(),
             healed_us: 0,
             config,
         };
@@ -94,6 +100,7 @@ impl World {
         world.plant_bugs();
         world.make_trouble();
         world.connect_the_honest();
+        world.close_the_network();
         world.healed_us = world.end_of_trouble_us();
         world
     }
@@ -236,6 +243,25 @@ impl World {
         for (from, to) in topology::missing_links(&dials, &honest) {
             self.plans[from as usize].dials.push(to);
         }
+    }
+
+    /// If somebody is to be expelled all hosts are members, and honest ones administer.
+    fn close_the_network(&mut self) {
+        if self.config.expulsions == 0 {
+            return;
+        }
+        let plans = (0..).zip(&self.plans);
+        let able = plans.filter(|(_, plan)| plan.liar.is_none() && plan.clock.is_about_right());
+        self.administrators = able.map(|(host, _)| host).take(ADMINISTRATORS).collect();
+        let author = |host: &HostIndex| self.author(*host);
+        let genesis = Genesis {
+            administrators: self.administrators.iter().map(author).collect(),
+            allow_list: (0..self.config.nodes).map(|it| author(&it)).collect(),
+            ..self.genesis.clone()
+        };
+        let genesis = genesis.checked();
+        self.genesis = genesis.expect("there are no more members than a genesis may name");
+        self.digest = self.genesis.digest();
     }
 
     /// The first host is honest, and all its links but one lead to liars.

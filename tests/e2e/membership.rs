@@ -94,3 +94,37 @@ fn members_that_the_genesis_does_not_name_recognise_each_other_and_can_be_expell
     let book = first.ok("book");
     assert_eq!(list(&book, "bids").len(), 0, "{book}");
 }
+
+#[test]
+fn who_was_admitted_again_while_a_peer_was_away_finds_back_to_it() {
+    let homes = [Home::new(), Home::new(), Home::new()];
+    let keys = homes.each_ref().map(|home| home.key.clone());
+    let [home, second, third] = homes;
+    let administrator = &keys[0];
+    let mut first = Node::start_with(home, plan("administrator", administrator));
+    first.ok(&format!("admit {}", keys[1]));
+    first.ok(&format!("admit {}", keys[2]));
+    let dials_first = |name: &str| plan(name, administrator).dials(&first.address());
+    let mut second = Node::start_with(second, dials_first("second"));
+    let dials_both = dials_first("third").dials(&second.address());
+    let mut third = Node::start_with(third, dials_both);
+    third.wait_for_peers(2);
+    wait_for_agreement(&mut [&mut first, &mut second, &mut third]);
+
+    first.ok(&format!("expel {}", keys[2]));
+    third.wait_for_peers(0);
+    wait_for_agreement(&mut [&mut first, &mut second]);
+    second.kill();
+    first.ok(&format!("admit {}", keys[2]));
+    third.wait_for_peers(1);
+    wait_for_agreement(&mut [&mut first, &mut third]);
+    first.kill();
+
+    // It knows of the expulsion alone, and there is nobody to tell it more but the third itself.
+    let mut second = second.start_again();
+    second.wait_for_peers(1);
+    third.ok("sell 1 @ 10");
+    wait_for_agreement(&mut [&mut second, &mut third]);
+    let book = second.ok("book");
+    assert_eq!(list(&book, "asks").len(), 1, "{book}");
+}

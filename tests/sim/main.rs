@@ -8,6 +8,7 @@ mod broadcast;
 mod canaries;
 mod command;
 mod determinism;
+mod expulsions;
 mod mixtures;
 mod scenarios;
 mod shrinking;

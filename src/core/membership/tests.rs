@@ -235,7 +235,7 @@ fn sessions_are_for_members_and_for_those_who_show_their_admission() {
     let mut administrator = node(ADMINISTRATOR);
     let admission = write(&mut administrator, 100_000, change(MemberChange::Admit));
     let mut admitted = node(NEWCOMER);
-    take(&mut admitted, vec![admission]);
+    take(&mut admitted, vec![admission.clone()]);
     let nothing = Membership::default();
     let judge = |here: &Membership, shown: &Membership| {
         let hello = local(NEWCOMER).hello(at(0), 1, shown);
@@ -256,13 +256,19 @@ fn sessions_are_for_members_and_for_those_who_show_their_admission() {
     }
     let refused = compare(at(0), &local(FOUNDER), &nothing, (author(NEWCOMER), hello));
     assert_eq!(refused.map_err(|it| it.code), Err(RefuseCode::NotAllowed));
-    write(&mut administrator, 100_100, change(MemberChange::Expel));
-    let judged = judge(administrator.membership(), admitted.membership());
+    let expulsion = write(&mut administrator, 100_100, change(MemberChange::Expel));
+    let mut away = node(FOUNDER);
+    take(&mut away, vec![admission, expulsion.clone()]);
+    let judged = judge(away.membership(), admitted.membership());
     assert_eq!(
         judged,
         Err(RefuseCode::NotAllowed),
-        "expelled, whatever it shows"
+        "the expulsion is later"
     );
+    // Who was away since then believes what is later still.
+    let again = write(&mut administrator, 100_200, change(MemberChange::Admit));
+    take(&mut admitted, vec![expulsion, again]);
+    assert_eq!(judge(away.membership(), admitted.membership()), Ok(()));
 }
 
 /// One step of a random history, and how many milliseconds after the one before.

@@ -9,9 +9,12 @@ use ed25519_zebra::SigningKey;
 use super::*;
 use crate::address::tests::address;
 use crate::exchange::Exchange;
+use crate::genesis::Genesis;
 use crate::genesis::tests::test_genesis;
 use crate::handshake::Dialler;
 use crate::matching::Book;
+use crate::membership::shown_admission;
+use crate::op::MemberChange;
 use crate::peer_exchange::PeerExchangeConfig;
 use crate::wire::Ops;
 
@@ -42,7 +45,11 @@ impl Pair {
         let keys = [0, 1].map(|at: usize| self.nodes[at].exchange().author());
         for (at, node) in self.nodes.iter_mut().enumerate() {
             let clock = PeerClock::new(at_ms(self.now_ms), at_ms(self.now_ms).unix_ms);
-            node.handle_link_up(at_ms(self.now_ms), LINK, keys[1 - at], clock);
+            let peer = Peer {
+                key: keys[1 - at],
+                admission: None,
+            };
+            node.handle_link_up(at_ms(self.now_ms), LINK, peer, clock);
         }
     }
 
@@ -115,7 +122,10 @@ impl Pair {
 }
 
 fn node(number: u8) -> BytesNode {
-    let genesis = test_genesis();
+    node_of(number, test_genesis())
+}
+
+fn node_of(number: u8, genesis: Genesis) -> BytesNode {
     let exchange = Exchange::new(genesis.clone(), SigningKey::from([number; 32]), Book::new);
     let config = NodeConfig {
         tick_ms: 20,
@@ -155,6 +165,66 @@ fn what_one_writes_the_other_applies_whether_pushed_or_pulled() {
     assert_eq!(pair.ended, 0);
 }
 
+/// The bytes of an operation that a node has just written.
+fn written(node: &mut BytesNode) -> Vec<u8> {
+    let mut wire = None;
+    while let Some(output) = node.poll_output() {
+        if let NodeOutput::Persist { operation, .. } = output {
+            wire = Some(operation.wire().to_vec());
+        }
+    }
+    wire.expect("it is to be written")
+}
+
+/// Whether a session with a peer stands after an administrator's operations have come over it, of
+/// which he shows the last or none.
+#[test]
+fn who_shows_that_he_was_admitted_again_keeps_his_session_until_he_is_expelled_again() {
+    let keys = [1, 2, 9].map(|number| node(number).exchange().author());
+    let [_, peer, administrator] = keys;
+    let genesis = Genesis {
+        allow_list: keys.to_vec(),
+        administrators: vec![administrator],
+        ..test_genesis()
+    };
+    let genesis = genesis.checked().expect("it is valid");
+    let mut office = node_of(9, genesis.clone());
+    let changes = [
+        MemberChange::Expel,
+        MemberChange::Admit,
+        MemberChange::Expel,
+    ];
+    let operations = changes.map(|change| {
+        let author = peer;
+        let action = Action::Member { author, change };
+        office.submit(at_ms(1_000), vec![action]).expect("written");
+        written(&mut office)
+    });
+    let shown = shown_admission(&operations[1], &peer, &genesis, &genesis.digest());
+    assert!(shown.is_some());
+    let sessions_after = |admission, count: usize| {
+        let mut here = node_of(1, genesis.clone());
+        let now = at_ms(1_000);
+        let clock = PeerClock::new(now, now.unix_ms);
+        let peer = Peer {
+            key: peer,
+            admission,
+        };
+        here.handle_link_up(now, LINK, peer, clock);
+        for operation in &operations[..count] {
+            let frame = Frame::Ops(Ops {
+                operations: vec![operation.clone()],
+                hops: vec![1],
+            });
+            here.handle_frame(now, LINK, frame);
+        }
+        here.peers().len()
+    };
+    let kept = |admission| [0, 1, 2, 3].map(|count| sessions_after(admission, count));
+    assert_eq!(kept(None), [1, 0, 0, 0]);
+    assert_eq!(kept(shown), [1, 1, 1, 0]);
+}
+
 #[test]
 fn a_forged_signature_ends_the_session_and_is_not_applied() {
     let mut pair = Pair::new();
@@ -163,13 +233,7 @@ fn a_forged_signature_ends_the_session_and_is_not_applied() {
         .submit(at_ms(1_000), Vec::new())
         .expect("written");
     let now = at_ms(1_001);
-    let mut wire = None;
-    while let Some(output) = pair.nodes[0].poll_output() {
-        if let NodeOutput::Persist { operation, .. } = output {
-            wire = Some(operation.wire().to_vec());
-        }
-    }
-    let mut forged = wire.expect("it is to be written");
+    let mut forged = written(&mut pair.nodes[0]);
     *forged.last_mut().expect("not empty") ^= 1;
     let frame = Frame::Ops(Ops {
         operations: vec![forged],

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use bitfitech_core::handshake;
 use bitfitech_core::median_clock::PeerClock;
-use bitfitech_core::membership::Membership;
-use bitfitech_core::types::{AuthorKey, LinkId};
+use bitfitech_core::node::Peer;
+use bitfitech_core::types::LinkId;
 use bitfitech_core::wire::{Frame, Ops, Payload};
 
 use super::{Host, Step};
@@ -46,7 +46,8 @@ enum Stage {
 #[derive(Debug)]
 struct Session {
     peer: HostIndex,
-    key: Option<AuthorKey>,
+    /// Who it is, once he has said so.
+    node: Option<Peer>,
     stage: Stage,
     /// Arrival of the last frame sent: what is sent later arrives later.
     last_arrival_us: Micros,
@@ -170,7 +171,7 @@ impl Host {
                 session,
                 Session {
                     peer,
-                    key: None,
+                    node: None,
                     stage: Stage::Dialling,
                     last_arrival_us: 0,
                     ends_us: None,
@@ -189,12 +190,23 @@ impl Host {
 
     fn introduction(&self, step: &Step<'_>) -> Box<Introduction> {
         let now = self.now(step.world, step.now_us);
+        let node = self.node.as_ref();
+        let node = node.expect("who introduces himself is up");
+        let members = node.exchange().membership();
         Box::new(Introduction {
             key: self.local.key,
-            hello: self
-                .local
-                .hello(now, self.links.dialled, &Membership::default()),
+            hello: self.local.hello(now, self.links.dialled, members),
         })
+    }
+
+    /// What another's introduction comes to; `None` if there is to be no session.
+    fn judge(&self, step: &Step<'_>, introduction: Introduction) -> Option<(Peer, PeerClock)> {
+        let now = self.now(step.world, step.now_us);
+        let members = self.node.as_ref()?.exchange().membership();
+        let Introduction { key, hello } = introduction;
+        let accepted = handshake::compare(now, &self.local, members, (key, hello)).ok()?;
+        let admission = accepted.admission;
+        Some((Peer { key, admission }, accepted.clock))
     }
 
     /// Takes a message of another host.
@@ -229,7 +241,7 @@ impl Host {
                 }
                 self.on_frame(step, from, session, *frame);
             }
-            Message::Order(_) => {}
+            Message::Order(_) | Message::Administer(_) => {}
         }
     }
 
@@ -254,21 +266,18 @@ impl Host {
         session: LinkId,
         introduction: Introduction,
     ) {
-        let now = self.now(step.world, step.now_us);
-        let Introduction { key, hello } = introduction;
-        let judged = handshake::compare(now, &self.local, &Membership::default(), (key, hello));
-        let Some(accepted) = judged.ok().filter(|_| self.node.is_some()) else {
+        let Some((node, clock)) = self.judge(step, introduction) else {
             self.deny(step, from, session);
             return;
         };
         let is_old = |it: &Session| it.peer == from && matches!(it.stage, Stage::Accepted(_));
         self.links.sessions.retain(|_, it| !is_old(it));
-        let stage = Stage::Accepted(accepted.clock);
+        let stage = Stage::Accepted(clock);
         self.links.sessions.insert(
             session,
             Session {
                 peer: from,
-                key: Some(key),
+                node: Some(node),
                 stage,
                 last_arrival_us: 0,
                 ends_us: None,
@@ -289,17 +298,15 @@ impl Host {
         session: LinkId,
         introduction: Introduction,
     ) {
-        let now = self.now(step.world, step.now_us);
-        let Introduction { key, hello } = introduction;
-        let judged = handshake::compare(now, &self.local, &Membership::default(), (key, hello));
+        let judged = self.judge(step, introduction);
         let known = self.links.sessions.get_mut(&session);
-        let waiting = known.filter(|it| it.stage == Stage::Dialling && self.node.is_some());
-        let (Ok(accepted), Some(state)) = (judged, waiting) else {
+        let waiting = known.filter(|it| it.stage == Stage::Dialling);
+        let (Some((peer, clock)), Some(state)) = (judged, waiting) else {
             self.deny(step, from, session);
             return;
         };
         state.stage = Stage::Up;
-        state.key = Some(key);
+        state.node = Some(peer);
         let neighbours = self.links.neighbours.iter_mut();
         for neighbour in neighbours.filter(|it| it.session == Some(session)) {
             neighbour.next_us = None;
@@ -307,9 +314,8 @@ impl Host {
         }
         self.links.plan();
         self.tell(step, session, Message::Confirm { session });
-        let clock = accepted.clock;
         self.with_node(step, |node, now| {
-            node.handle_link_up(now, session, key, clock);
+            node.handle_link_up(now, session, peer, clock);
         });
     }
 
@@ -318,7 +324,7 @@ impl Host {
             self.deny(step, from, session);
             return;
         };
-        let (Stage::Accepted(clock), Some(key)) = (state.stage, state.key) else {
+        let (Stage::Accepted(clock), Some(peer)) = (state.stage, state.node) else {
             return;
         };
         state.stage = Stage::Up;
@@ -331,7 +337,7 @@ impl Host {
         let twins: Vec<LinkId> = twins.map(|(id, _)| *id).collect();
         twins.into_iter().for_each(|twin| self.end(step, twin));
         self.with_node(step, |node, now| {
-            node.handle_link_up(now, session, key, clock);
+            node.handle_link_up(now, session, peer, clock);
         });
     }
 

@@ -28,7 +28,7 @@ pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
         let is_forked = involved.iter().any(|order| books.host.is_forked(order));
         let quantity = original_quantity(books, row);
         if row.filled.0 != traded || (traded > quantity && !is_forked) {
-            let (host, order) = (books.host.index(), row.order.short());
+            let (host, order) = (books.host.index(), row.order.name());
             let filled = row.filled.0;
             findings.add(
                 "accounting",
@@ -41,7 +41,7 @@ pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
     for order in traded.keys() {
         findings.add(
             "accounting",
-            &format!("{} trades and does not exist", order.short()),
+            &format!("{} trades and does not exist", order.name()),
         );
     }
 }

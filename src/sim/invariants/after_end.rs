@@ -32,7 +32,7 @@ pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
                         let other = dag.find_order(&half.other);
                         let ended = over.get(&half.own);
                         if ended.is_some_and(|ended| other > Some(*ended)) {
-                            let (host, order) = (host.index(), half.own.short());
+                            let (host, order) = (host.index(), half.own.name());
                             let text = format!("host {host} spent {order} after its end");
                             findings.add("after end", &text);
                         }

@@ -20,7 +20,7 @@ pub(super) fn check(books: &Books<'_>, findings: &mut Findings) {
         let bids = resting.iter().filter(|row| row.side == Side::Buy);
         let met = bids.filter(|bid| bid.market == ask.market && bid.price >= ask.price);
         for bid in met.filter(|bid| meets(node, &bid.order, &ask.order)) {
-            let (host, bid, ask) = (books.host.index(), bid.order.short(), ask.order.short());
+            let (host, bid, ask) = (books.host.index(), bid.order.name(), ask.order.name());
             findings.add(
                 "crossed",
                 &format!("bid {bid} and ask {ask} on host {host}"),

@@ -60,7 +60,7 @@ pub(crate) fn faults(host: &Host, honest: &BTreeSet<AuthorKey>) -> Vec<String> {
             let heard_ms = owner(&other).and_then(|it| latest_ms.get(&it).copied());
             let is_refused = confirmations.has_refused(&own, &other, dag);
             if is_honest(&other) || heard_ms > until_ms || !is_refused {
-                faults.push(format!("{} is withheld for {}", own.short(), other.short()));
+                faults.push(format!("{} is withheld for {}", own.name(), other.name()));
             }
         }
     }
@@ -83,7 +83,7 @@ fn tentative(host: &Host, row: &TradeRow, is_honest: impl Fn(&OrderId) -> bool) 
             (false, true) => "forked",
             (false, false) => "lying",
         };
-        format!("{kind} {} with {halves} halves", own.short())
+        format!("{kind} {} with {halves} halves", own.name())
     };
     let (trade, maker, taker) = (
         row.trade.short(),
