@@ -114,6 +114,9 @@ fn who_was_admitted_again_while_a_peer_was_away_finds_back_to_it() {
     first.ok(&format!("expel {}", keys[2]));
     third.wait_for_peers(0);
     wait_for_agreement(&mut [&mut first, &mut second]);
+    // What is acknowledged is on the disk, and so is all that came before.
+    second.ok("buy 1 @ 9");
+    wait_for_agreement(&mut [&mut first, &mut second]);
     second.kill();
     first.ok(&format!("admit {}", keys[2]));
     third.wait_for_peers(1);

@@ -1,6 +1,6 @@
 //! Administrators expel members and admit them again; in the end all have everything.
 
-use bitfitech_sim::config::{Config, Workload};
+use bitfitech_sim::config::Config;
 use bitfitech_sim::event::MS;
 
 use crate::{run_well, small};
@@ -14,10 +14,8 @@ fn whoever_was_away_while_his_peers_were_expelled_and_admitted_again_finds_back(
         duration_us: 4_000 * MS,
         rate: 5.0,
         loss: 0.03,
-        markets: 8,
-        workload: Workload::Makers,
         expulsions: 40,
-        ..small("partition", 20_450)
+        ..small("eclipse", 33)
     });
 }
 
