@@ -168,15 +168,9 @@ async fn establish(
     wish: Option<Wish>,
     queue: mpsc::Receiver<Outgoing>,
 ) -> Result<Opened, Ending> {
-    let settings = &node.settings;
-    let limits = FrameLimits {
-        length_bytes_max: settings.limits.max_message_kb.saturating_mul(1024),
-        silence_ms_max: settings.p2p.idle_timeout_ms,
-        ..FrameLimits::default()
-    };
     let (peer, remote) = (connection.key, connection.address);
     let address = remote.to_string();
-    let (mut reader, mut writer) = connection.split(limits);
+    let (mut reader, mut writer) = connection.split(frame_limits(node));
     let number = node.next_number();
     let accepted = shake_hands(node, peer, number, (&mut reader, &mut writer)).await;
     let accepted = match accepted {
@@ -232,6 +226,16 @@ async fn establish(
         writer,
         queue,
     })
+}
+
+/// What the settings allow a peer to send.
+fn frame_limits(node: &NodeContext) -> FrameLimits {
+    let settings = &node.settings;
+    FrameLimits {
+        length_bytes_max: settings.limits.max_message_kb.saturating_mul(1024),
+        silence_ms_max: settings.p2p.idle_timeout_ms,
+        ..FrameLimits::default()
+    }
 }
 
 /// A peer that is in the DHT is a way into it.

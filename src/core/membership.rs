@@ -14,14 +14,14 @@
 //! places in later buckets is rejected, until the end of a bucket in which he is admitted again. Of
 //! several changes the latest counts, by time, then by id. What he signs about trades stays valid:
 //! a trade that is final must never be taken back, so he loses the right to place, not to settle.
-//! He gets no session from nodes that know of it and of nothing later. Known limit: by dating operations back, up to his
-//! expulsion, he can still place orders that count; they show as late.
+//! He gets no session from nodes that know of it and of nothing later. Known limit: by dating
+//! operations back, up to his expulsion, he can still place orders that count; they show as late.
 //!
 //! *Sessions.* A node that was just set up has no history, so it knows only those members that the
-//! genesis names. Therefore a Hello carries the operation that admitted its sender last: with the key
-//! of an administrator from the genesis, anybody can check it. For the same reason one that is later
-//! than the expulsion that a node knows of counts more: or else a node that was away while all its
-//! peers were expelled and admitted again would refuse them for ever, and never hear of it.
+//! genesis names. Therefore a Hello carries the operation that admitted its sender last: with the
+//! key of an administrator from the genesis, anybody can check it. It counts, too, against an
+//! expulsion that is earlier: or else a node that was away while all its peers were expelled and
+//! admitted again would refuse them for ever, and never hear of it.
 //!
 //! Nothing here is bounded but by what administrators sign; they are trusted with that.
 

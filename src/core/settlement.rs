@@ -507,9 +507,9 @@ impl Settlement {
         now.monotonic_ms.saturating_add(in_ms)
     }
 
-    /// From when on the other owner's half, if one is open, binds his order in vain: all that he had
-    /// seen is here, so the two do not trade by what he had not seen. His order is refused then, for
-    /// he himself could take the half back only at his own risk.
+    /// From when on the other owner's half, if one is open, binds his order in vain: all that he
+    /// had seen is here, so the two do not trade by what he had not seen. His order is refused
+    /// then, for he himself could take the half back only at his own risk.
     fn vain_at_ms<E: Engine>(
         &self,
         now: Now,

@@ -246,8 +246,15 @@ mod tests {
         assert_eq!(markets_most, 3);
         assert!(cancels_most > QUOTES_MAX as usize, "{cancels_most}");
         exchange.handle_tick(at(200));
-        let expired = |change: &Change| matches!(change, Change::Order { row, .. } if row.ended == Some(EndReason::Expired));
-        let expired = exchange.replica().snapshot().filter(expired).count();
+        let orders = exchange
+            .replica()
+            .snapshot()
+            .filter_map(|change| match change {
+                Change::Order { row, .. } => Some(row),
+                _ => None,
+            });
+        let expired = orders.filter(|row| row.ended == Some(EndReason::Expired));
+        let expired = expired.count();
         assert!(expired > 20, "{expired} orders expired");
     }
 }
