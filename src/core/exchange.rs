@@ -13,8 +13,9 @@
 //!
 //! An operation of the own author may also come *in*: the node was restored from an old copy, or
 //! its store was lost, and its peers remember more. It is applied like any other. So that it comes
-//! before anything new is written, a node whose key is not new writes nothing before it has what a
-//! peer shows of its chain, or has pulled nothing for [`OWN_CHAIN_WAIT_MS`].
+//! before anything new is written, a node whose key is not new writes nothing before it has what
+//! peers show of its chain within [`OWN_CHAIN_LEAST_MS`], or has pulled nothing for
+//! [`OWN_CHAIN_WAIT_MS`] while none has shown anything of it.
 
 mod comparing;
 mod errors;
@@ -43,12 +44,18 @@ use crate::types::{
 };
 use crate::view::{Change, Digests};
 
-/// How long a node whose key is not new waits for a peer that knows its chain before it writes:
-/// since its start, and since the last operation that it pulled, for more of them may be its own.
+/// How long a node whose key is not new waits before it writes although it has all that peers have
+/// shown of its chain: the first to answer may have been restored from a copy of the same day. A
+/// guess: by then all that it knows have been dialled, and those that are near have answered.
+pub const OWN_CHAIN_LEAST_MS: u64 = 1_000;
+
+/// How long it waits for a peer that knows its chain: since its start, and since the last operation
+/// that it pulled, for more of them may be its own.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 
-/// How long it waits at the most. A million operations are pulled in half of that; a liar who
-/// invents heads of its chain and always has something to pull keeps it from writing for so long.
+/// How long it waits at the most, also for what a peer has shown of its chain and nobody serves. A
+/// million operations are pulled in half of that; a liar who invents heads of its chain keeps it
+/// from writing for so long.
 pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 
 /// So many actions and confirmations of the own store are merged at once: confirmations come after
@@ -284,13 +291,21 @@ impl<E: Engine> Exchange<E> {
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
         if let WriteGate::AskingPeers {
-            until_ms, shown, ..
+            since_ms,
+            until_ms,
+            shown,
         } = &self.write_gate
         {
             let is_here = |id: &OpId| self.dag().find(id).is_some();
-            let is_complete = !shown.is_empty() && shown.iter().all(is_here);
-            if !is_complete && now.monotonic_ms < *until_ms {
-                return Err(*until_ms);
+            let until_ms = if shown.is_empty() {
+                *until_ms
+            } else if shown.iter().all(is_here) {
+                since_ms.saturating_add(OWN_CHAIN_LEAST_MS)
+            } else {
+                since_ms.saturating_add(OWN_CHAIN_PULL_MS)
+            };
+            if now.monotonic_ms < until_ms {
+                return Err(until_ms);
             }
         }
         let latest_ms = now.unix_ms.saturating_add(AHEAD_MS);

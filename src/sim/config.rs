@@ -72,6 +72,8 @@ pub enum Trouble {
     Skew,
     /// All nodes crash again and again.
     CrashStorm,
+    /// A fifth of the nodes, one after the other, comes back with an old copy of its disk.
+    OldCopies,
     /// One node is surrounded by liars but for one link.
     Eclipse,
 }

@@ -53,6 +53,12 @@ impl Disk {
         &self.log
     }
 
+    /// An old copy is put in its place, with so many of the records.
+    pub fn go_back(&mut self, count: usize) {
+        self.log.truncate(count);
+        self.durable = self.log.len();
+    }
+
     /// The machine stops at a random byte of what is not on the platter yet.
     pub fn crash(&mut self, random: &mut Random) {
         let at_risk = &self.log[self.durable..];

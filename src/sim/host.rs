@@ -33,7 +33,7 @@ use crate::parcel::{Parcel, ParcelGate, Signatures};
 use crate::random::Random;
 use crate::tally::Tally;
 use crate::trace::{Kind, Line};
-use crate::world::{Plan, World};
+use crate::world::{Comeback, Plan, World};
 
 pub use self::administrator::decisions;
 pub use self::applied::Applied;
@@ -313,6 +313,10 @@ impl Host {
         self.close_all(step);
         self.node = None;
         self.disk.crash(&mut self.random);
+        if self.plan(step.world).comeback == Comeback::OldCopy {
+            let kept = self.random.index(self.disk.len() + 1);
+            self.disk.go_back(kept);
+        }
         if self.plan(step.world).canary == Some(Canary::ForgottenChain) {
             self.disk = Disk::default();
         }

@@ -7,7 +7,7 @@ use crate::config::{Config, Pace, Trouble, Workload};
 use crate::event::MS;
 
 /// Names of all scenarios.
-pub const NAMES: [&str; 14] = [
+pub const NAMES: [&str; 15] = [
     "steady",
     "hot",
     "makers",
@@ -20,6 +20,7 @@ pub const NAMES: [&str; 14] = [
     "broadcast",
     "skew",
     "crash-storm",
+    "old-copies",
     "liars",
     "eclipse",
 ];
@@ -93,6 +94,7 @@ pub fn find(name: &str) -> Option<Config> {
         },
         "skew" => with(Trouble::Skew),
         "crash-storm" => with(Trouble::CrashStorm),
+        "old-copies" => with(Trouble::OldCopies),
         "liars" => Config {
             byzantine_percent: 20.0,
             loss: 0.01,

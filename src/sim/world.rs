@@ -17,7 +17,7 @@ use crate::canaries::Canary;
 use crate::clock::Clock;
 use crate::config::{Config, Trouble};
 use crate::event::{HostIndex, MS, Micros};
-use crate::network::{Cut, Direction, Flapping, Network};
+use crate::network::{Cut, Direction, Flapping, Network, SILENCE_US};
 use crate::random::Random;
 use crate::topology;
 
@@ -27,8 +27,24 @@ pub const WARM_UP_US: Micros = 1_000 * MS;
 /// Administrators of a network that expels: two may decide otherwise at a time.
 const ADMINISTRATORS: usize = 2;
 
+/// Time between two hosts that come back with old copies.
+const OLD_COPY_EVERY_US: Micros = 1_500 * MS;
+
+/// For how long each of them is down at least: what it had sent has arrived by then, or never will.
+const OLD_COPY_DOWN_US: Micros = SILENCE_US;
+
 /// Milliseconds of a year, about.
 const YEAR_MS: i64 = 31_556_952_000;
+
+/// With what a host comes back after a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Comeback {
+    /// With its disk.
+    #[default]
+    Disk,
+    /// With an old copy of it, or with an empty one.
+    OldCopy,
+}
 
 /// How a host fares.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +55,8 @@ pub struct Plan {
     pub dials: Vec<HostIndex>,
     /// When it is down, in order: from, until.
     pub down: Vec<(Micros, Micros)>,
+    /// What it comes back with.
+    pub comeback: Comeback,
     /// How it lies, if it does.
     pub liar: Option<adversaries::Kind>,
     /// The bug that is planted there.
@@ -224,6 +242,7 @@ impl World {
             }
             Trouble::Churn => self.plan_crashes(30, 1),
             Trouble::CrashStorm => self.plan_crashes(100, 3),
+            Trouble::OldCopies => self.plan_old_copies(),
             Trouble::LateJoin => {
                 let half_us = self.moment(50);
                 let late = self.plans.len() / 5;
@@ -318,6 +337,23 @@ impl World {
                     (begin_us, begin_us + length_us)
                 })
                 .collect();
+        }
+    }
+
+    /// A fifth of the hosts, in random order: each is back long before the next one stops, so that
+    /// it finds peers who know all that it has ever written.
+    fn plan_old_copies(&mut self) {
+        let mut random = Random::derive(self.config.seed, "old copies", 0);
+        let mut hosts: Vec<usize> = (0..self.plans.len()).collect();
+        random.shuffle(&mut hosts);
+        let from_us = self.moment(10);
+        let last_us = self.moment(90);
+        let stops = (0..).map(|number| from_us + number * OLD_COPY_EVERY_US);
+        let stops = stops.take_while(|at_us| *at_us < last_us);
+        for (host, stop_us) in hosts.into_iter().take(self.plans.len() / 5).zip(stops) {
+            let length_us = OLD_COPY_DOWN_US + random.below(1_000 * MS);
+            self.plans[host].down = vec![(stop_us, stop_us + length_us)];
+            self.plans[host].comeback = Comeback::OldCopy;
         }
     }
 

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use bitfitech_core::exchange::{OWN_CHAIN_PULL_MS, Output, OwnChain, RestoreError, SubmitError};
+use bitfitech_core::exchange::{
+    OWN_CHAIN_LEAST_MS, OWN_CHAIN_PULL_MS, OWN_CHAIN_WAIT_MS, Output, OwnChain, RestoreError,
+    SubmitError,
+};
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{AuthorKey, LinkId, Now, Side, Source};
 use bitfitech_core::wire::{Branch, BranchPath, Head};
@@ -167,8 +170,12 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
         seq: 2,
         id: passed_on[2].id(),
     }]);
-    copy.receive(now(12), source(0), passed_on[1..].to_vec());
-    let newest = copy.submit(now(13), Vec::new()).expect("written");
+    // Nobody serves it, and still it is known to be there.
+    let later_ms = 10 + 2 * OWN_CHAIN_WAIT_MS;
+    let refused = copy.submit(now(later_ms), Vec::new());
+    assert_eq!(refused, Err(SubmitError::NotYet));
+    copy.receive(now(later_ms), source(0), passed_on[1..].to_vec());
+    let newest = copy.submit(now(later_ms), Vec::new()).expect("written");
     let index = copy.dag().find(&newest).expect("applied");
     assert_eq!(copy.dag().seq(index), 3);
     assert_eq!(copy.dag().forkers().count(), 0);
@@ -218,8 +225,34 @@ fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
         copy.handle_restored(now(10), OwnChain::MayBeLonger);
         let root = copy.heads_root();
         copy.compare_branches(&[root], &shown);
-        assert_eq!(copy.may_write(now(11)).is_ok(), may_write);
+        let open_ms = 10 + OWN_CHAIN_LEAST_MS;
+        assert!(copy.may_write(now(open_ms - 1)).is_err());
+        assert_eq!(copy.may_write(now(open_ms)).is_ok(), may_write);
     }
+}
+
+/// The first peer to answer was restored from the same copy, so it has nothing newer either.
+#[test]
+fn a_restored_copy_hears_more_than_the_first_peer() {
+    let genesis = crate::network::genesis("twice");
+    let (key, passed_on) = writer(&genesis);
+    let mut copy = new_node(&genesis, &key);
+    copy.restore(passed_on[0].wire()).expect("readable");
+    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let author = copy.author();
+    let head = |seq: usize| Head {
+        author,
+        seq: seq as u64,
+        id: passed_on[seq].id(),
+    };
+    copy.handle_heads(&[head(0)]);
+    assert_eq!(copy.submit(now(300), Vec::new()), Err(SubmitError::NotYet));
+    copy.handle_heads(&[head(2)]);
+    let late = now(10 + OWN_CHAIN_LEAST_MS);
+    assert_eq!(copy.submit(late, Vec::new()), Err(SubmitError::NotYet));
+    copy.receive(late, source(1), passed_on[1..].to_vec());
+    copy.submit(late, Vec::new()).expect("written");
+    assert_eq!(copy.dag().forkers().count(), 0);
 }
 
 /// What a peer without operations shows.

@@ -1,6 +1,7 @@
 //! 12: an honest owner signs no trade with what he learned of after his order was over.
 //!
-//! The order in which a host has applied operations is that of its disk.
+//! The order in which a host has applied operations is that of its disk, but for one that went back
+//! to an old copy.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,13 @@ use bitfitech_core::op::Action;
 use bitfitech_core::types::OrderId;
 
 use super::{Evidence, Findings};
+use crate::host::Host;
+use crate::world::Comeback;
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
-    for host in &evidence.hosts {
+    let plan = |host: &Host| &evidence.world.plans[host.index() as usize];
+    let hosts = evidence.hosts.iter();
+    for host in hosts.filter(|host| plan(host).comeback == Comeback::Disk) {
         let Some(node) = host.node() else {
             continue;
         };
