@@ -14,8 +14,7 @@
 //! An operation of the own author may also come *in*: the node was restored from an old copy, or
 //! its store was lost, and its peers remember more. It is applied like any other. So that it comes
 //! before anything new is written, a node whose key is not new writes nothing before it has what
-//! peers show of its chain within [`OWN_CHAIN_LEAST_MS`], or has pulled nothing for
-//! [`OWN_CHAIN_WAIT_MS`] while none has shown anything of it.
+//! peers show of its chain and has heard no more from them for a while.
 
 mod comparing;
 mod errors;
@@ -44,14 +43,14 @@ use crate::types::{
 };
 use crate::view::{Change, Digests};
 
-/// How long a node whose key is not new waits before it writes although it has all that peers have
-/// shown of its chain: the first to answer may have been restored from a copy of the same day. A
-/// guess: by then all that it knows have been dialled, and those that are near have answered.
-pub const OWN_CHAIN_LEAST_MS: u64 = 1_000;
-
-/// How long it waits for a peer that knows its chain: since its start, and since the last operation
-/// that it pulled, for more of them may be its own.
+/// How long a node whose key is not new waits for a peer that knows its chain before it writes:
+/// since its start, since a peer last answered what it has, and since the last operation that it
+/// pulled, for more of them may be its own.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
+
+/// How long it waits in the same way although it has all that peers have shown of its chain: those
+/// that answered may have been restored from a copy of the same day. A guess: a few round trips.
+pub const OWN_CHAIN_LEAST_MS: u64 = 1_000;
 
 /// How long it waits at the most, also for what a peer has shown of its chain and nobody serves. A
 /// million operations are pulled in half of that; a liar who invents heads of its chain keeps it
@@ -89,7 +88,8 @@ enum WriteGate {
     /// Peers may know own operations that the store lost.
     AskingPeers {
         since_ms: u64,
-        until_ms: u64,
+        /// When a peer last answered or served something, or the beginning.
+        heard_ms: u64,
         /// Heads of the own chain that peers have shown, at most [`comparing::OWN_HEADS_MAX`].
         shown: Vec<OpId>,
     },
@@ -279,7 +279,7 @@ impl<E: Engine> Exchange<E> {
             OwnChain::Complete => WriteGate::Open,
             OwnChain::MayBeLonger => WriteGate::AskingPeers {
                 since_ms: now.monotonic_ms,
-                until_ms: now.monotonic_ms + OWN_CHAIN_WAIT_MS,
+                heard_ms: now.monotonic_ms,
                 shown: Vec::new(),
             },
         };
@@ -290,29 +290,38 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
-        if let WriteGate::AskingPeers {
-            since_ms,
-            until_ms,
-            shown,
-        } = &self.write_gate
-        {
-            let is_here = |id: &OpId| self.dag().find(id).is_some();
-            let until_ms = if shown.is_empty() {
-                *until_ms
-            } else if shown.iter().all(is_here) {
-                since_ms.saturating_add(OWN_CHAIN_LEAST_MS)
-            } else {
-                since_ms.saturating_add(OWN_CHAIN_PULL_MS)
-            };
-            if now.monotonic_ms < until_ms {
-                return Err(until_ms);
-            }
+        let asks_until_ms = self.asks_until_ms();
+        if now.monotonic_ms < asks_until_ms {
+            return Err(asks_until_ms);
         }
         let latest_ms = now.unix_ms.saturating_add(AHEAD_MS);
         match self.next_time(now).unix_ms().saturating_sub(latest_ms) {
             excess_ms @ 1..=CLOCK_WAIT_MS => Err(now.monotonic_ms + excess_ms),
             _ => Ok(()),
         }
+    }
+
+    /// Until when peers are asked for the own chain.
+    fn asks_until_ms(&self) -> u64 {
+        let WriteGate::AskingPeers {
+            since_ms,
+            heard_ms,
+            shown,
+        } = &self.write_gate
+        else {
+            return 0;
+        };
+        let is_here = |id: &OpId| self.dag().find(id).is_some();
+        let latest_ms = since_ms.saturating_add(OWN_CHAIN_PULL_MS);
+        if !shown.iter().all(is_here) {
+            return latest_ms;
+        }
+        let wait_ms = if shown.is_empty() {
+            OWN_CHAIN_WAIT_MS
+        } else {
+            OWN_CHAIN_LEAST_MS
+        };
+        heard_ms.saturating_add(wait_ms).min(latest_ms)
     }
 
     /// The time of the next own operation: later than everything applied, and not in the past.
@@ -395,7 +404,7 @@ impl<E: Engine> Exchange<E> {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let index = self.enter(&operation, late_ms);
         if source.via == Via::Sync {
-            self.note_pulled(now);
+            self.wait_on(now);
         }
         let twins = self.dag().twins(self.dag().author(index));
         let was_forked = twins.is_some_and(|(_, second)| second != index);

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Exchange, OWN_CHAIN_PULL_MS, OWN_CHAIN_WAIT_MS, WriteGate};
+use super::{Exchange, WriteGate};
 use crate::dag::{MissingPage, OpIndex};
 use crate::matching::Engine;
 use crate::sync::Comparison;
@@ -26,6 +26,8 @@ impl<E: Engine> Exchange<E> {
     /// A peer was asked about branches and has shown those that differ there: where to look on, and
     /// which heads are unknown.
     pub fn compare_branches(&mut self, asked: &[BranchDigest], shown: &[Branch]) -> Comparison {
+        // It may take some rounds to come to the own chain.
+        self.wait_on(self.seen);
         let mut comparison = Comparison::default();
         let is_shown = |path: &BranchPath| shown.iter().any(|it| it.path.is_within(path));
         for equal in asked.iter().filter(|it| !is_shown(&it.path)) {
@@ -70,15 +72,13 @@ impl<E: Engine> Exchange<E> {
         self.note_own(own.map(|head| head.id));
     }
 
-    /// A peer serves what is missing here: own operations may be among what comes next.
-    pub(super) fn note_pulled(&mut self, now: Now) {
-        if let WriteGate::AskingPeers {
-            since_ms, until_ms, ..
-        } = &mut self.write_gate
+    /// A peer answers, or serves what is missing here: own operations may be among what comes next.
+    pub(super) fn wait_on(&mut self, now: Now) {
+        let is_over = self.asks_until_ms() <= now.monotonic_ms;
+        if let WriteGate::AskingPeers { heard_ms, .. } = &mut self.write_gate
+            && !is_over
         {
-            let in_time_ms = now.monotonic_ms.saturating_add(OWN_CHAIN_WAIT_MS);
-            let latest_ms = since_ms.saturating_add(OWN_CHAIN_PULL_MS);
-            *until_ms = in_time_ms.min(latest_ms).max(*until_ms);
+            *heard_ms = now.monotonic_ms;
         }
     }
 
