@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bitfitech_core::exchange::OWN_CHAIN_PULL_MS;
 use bitfitech_core::market_log::SLOW_LANE_MS;
 use bitfitech_core::settlement::SettlementConfig;
 use bitfitech_core::types::TradeId;
@@ -13,6 +14,7 @@ use bitfitech_core::view::{Change, TradeChange, TradeStatus};
 
 use super::{Host, Step};
 use crate::event::{MS, Micros};
+use crate::world::Comeback;
 
 /// What a refusal takes beyond `release_ms`: the slow lane of a merge, and a tick or what could not
 /// be written at first.
@@ -45,7 +47,12 @@ impl Host {
                 self.bindings.until_us.remove(&row.trade);
             } else {
                 let release_ms = SettlementConfig::default().release_ms;
-                let until_us = step.now_us + release_ms * MS + REFUSAL_US;
+                let asks_ms = match self.plan(step.world).comeback {
+                    Comeback::Disk => 0,
+                    // It may write nothing for so long.
+                    Comeback::OldCopy => OWN_CHAIN_PULL_MS,
+                };
+                let until_us = step.now_us + (release_ms + asks_ms) * MS + REFUSAL_US;
                 self.bindings.until_us.entry(row.trade).or_insert(until_us);
                 self.bindings.next_us.get_or_insert(until_us);
             }

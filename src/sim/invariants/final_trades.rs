@@ -1,15 +1,19 @@
 //! 5: what an honest node has shown as final is final on all of them in the end, and as it was.
 //!
 //! A forker's second branch may raise a quantity. What is taken back on one node while it runs is
-//! found by [`crate::host`].
+//! found by [`crate::host`]. Where an owner went back to an old copy of his disk, what he had signed
+//! and nobody else had heard of is lost, and with it what he alone had shown.
 
 use std::collections::BTreeMap;
 
-use bitfitech_core::types::TradeId;
+use bitfitech_core::op::Action;
+use bitfitech_core::types::{OrderId, TradeId};
 use bitfitech_core::view::TradeStatus;
 
 use super::{Books, Evidence, Findings};
 use crate::finals::FinalTrade;
+use crate::host::Host;
+use crate::world::Comeback;
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
     for trade in lost(evidence) {
@@ -36,7 +40,30 @@ pub(crate) fn lost<'a>(evidence: &Evidence<'a>) -> Vec<&'a FinalTrade> {
         })
     };
     let shown = evidence.tally.finals.trades();
-    shown.filter(|trade| !stands(trade)).collect()
+    let gone = shown.filter(|trade| !stands(trade));
+    gone.filter(|trade| !died_with_a_disk(evidence, trade))
+        .collect()
+}
+
+/// Whether an owner went back to an old copy and nobody holds what both have signed.
+fn died_with_a_disk(evidence: &Evidence<'_>, trade: &FinalTrade) -> bool {
+    let plan = |host: &Host| &evidence.world.plans[host.index() as usize];
+    let mut back = evidence.hosts.iter().filter(|host| {
+        let dag = host.node().map(|node| node.exchange().dag());
+        let is_own = |order| dag.and_then(|dag| dag.author_of_order(order)) == Some(host.author());
+        plan(host).comeback == Comeback::OldCopy && (is_own(&trade.buy) || is_own(&trade.sell))
+    });
+    let signs = |host: &Host, own: OrderId, other: OrderId| {
+        let operations = host.disk().records().iter();
+        let mut actions = operations.flat_map(|operation| &operation.body().actions);
+        actions.any(|action| match action {
+            Action::Confirm(half) => (half.own, half.other) == (own, other),
+            _ => false,
+        })
+    };
+    let (buy, sell) = (trade.buy, trade.sell);
+    let holds_both = |host: &Host| signs(host, buy, sell) && signs(host, sell, buy);
+    back.next().is_some() && !evidence.hosts.iter().any(|host| holds_both(host))
 }
 
 fn final_trades(books: &Books<'_>) -> BTreeMap<TradeId, FinalTrade> {
