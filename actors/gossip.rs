@@ -373,7 +373,11 @@ impl GossipActor {
                 asked,
                 shown,
             } => {
-                let compare = Compare { asked, shown };
+                let compare = Compare {
+                    ticket,
+                    asked,
+                    shown,
+                };
                 self.ask_matcher(compare, context, move |sync, now, compared| {
                     sync.handle_compared(now, ticket, compared);
                 });
@@ -397,20 +401,7 @@ impl GossipActor {
                 });
             }
             SyncOutput::Deliver { ticket, operations } => {
-                let link = ticket.link;
-                if let Ok(operations) = self.decode(link, &operations) {
-                    let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
-                    let now = self.node.clock.now();
-                    // Copies are delivered too: the set of applied operations knows them for sure.
-                    self.gossip.handle_pulled(now, link, &ids);
-                    self.incoming.push_back(Incoming {
-                        source: Source::sync(link),
-                        operations,
-                        ticket: Some(ticket),
-                        permit: None,
-                    });
-                    self.check(context);
-                }
+                self.take_pulled(ticket, &operations, context);
             }
             SyncOutput::Progress {
                 link,
@@ -424,6 +415,24 @@ impl GossipActor {
                 gained,
             } => self.on_finished(link, end, received, gained),
         }
+    }
+
+    /// Takes a page that was pulled.
+    fn take_pulled(&mut self, ticket: Ticket, operations: &[Vec<u8>], context: &mut Context<Self>) {
+        let link = ticket.link;
+        let Ok(operations) = self.decode(link, operations) else {
+            return;
+        };
+        let ids: Vec<OpId> = operations.iter().map(Operation::id).collect();
+        // Copies are delivered too: the set of applied operations knows them for sure.
+        self.gossip.handle_pulled(self.node.clock.now(), link, &ids);
+        self.incoming.push_back(Incoming {
+            source: Source::sync(link),
+            operations,
+            ticket: Some(ticket),
+            permit: None,
+        });
+        self.check(context);
     }
 
     /// Asks the owner of the set, and gives the answer to the machine. A question without answer

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::{Context, Handler, Message, MessageResult};
-use bitfitech_core::sync::{Comparison, Missing};
+use bitfitech_core::sync::{Comparison, Missing, Ticket};
 use bitfitech_core::wire::{Branch, BranchDigest, Head, PageRoom, WantEntry};
 
 use crate::matcher::MatcherActor;
@@ -22,6 +22,8 @@ pub struct ReadBranches(pub Vec<BranchDigest>);
 #[derive(Message)]
 #[rtype(result = "Comparison")]
 pub struct Compare {
+    /// On behalf of which link.
+    pub ticket: Ticket,
     /// What the peer was asked about.
     pub asked: Vec<BranchDigest>,
     /// Those that are different there.
@@ -101,8 +103,13 @@ impl Handler<Compare> for MatcherActor {
     type Result = MessageResult<Compare>;
 
     fn handle(&mut self, compare: Compare, _context: &mut Context<Self>) -> Self::Result {
-        let Compare { asked, shown } = compare;
-        MessageResult(self.exchange.compare_branches(&asked, &shown))
+        let Compare {
+            ticket,
+            asked,
+            shown,
+        } = compare;
+        let exchange = &mut self.exchange;
+        MessageResult(exchange.compare_branches(ticket.link, &asked, &shown))
     }
 }
 

@@ -20,12 +20,15 @@ mod comparing;
 mod errors;
 mod output;
 mod settling;
+mod write_gate;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 pub use self::errors::{InvalidError, RestoreError, SubmitError};
 pub use self::output::Output;
+use self::write_gate::WriteGate;
+pub use self::write_gate::{OWN_CHAIN_LEAST_MS, OWN_CHAIN_PULL_MS, OWN_CHAIN_WAIT_MS};
 use ed25519_zebra::{SigningKey, VerificationKeyBytes};
 
 use crate::confirmation::Confirmations;
@@ -42,20 +45,6 @@ use crate::types::{
     AuthorKey, Digest, HybridTime, LinkId, Now, OpId, OpStem, Source, TradeId, Via,
 };
 use crate::view::{Change, Digests};
-
-/// How long a node whose key is not new waits for a peer that knows its chain before it writes:
-/// since its start, since a peer last answered what it has, and since the last operation that it
-/// pulled, for more of them may be its own.
-pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
-
-/// How long it waits in the same way although it has all that peers have shown of its chain: those
-/// that answered may have been restored from a copy of the same day. A guess: a few round trips.
-pub const OWN_CHAIN_LEAST_MS: u64 = 1_000;
-
-/// How long it waits at the most, also for what a peer has shown of its chain and nobody serves. A
-/// million operations are pulled in half of that; a liar who invents heads of its chain keeps it
-/// from writing for so long.
-pub const OWN_CHAIN_PULL_MS: u64 = 60_000;
 
 /// So many actions and confirmations of the own store are merged at once: confirmations come after
 /// what they confirm, and what is merged with them need not be taken back for them. A guess: some
@@ -79,20 +68,6 @@ pub enum OwnChain {
     Complete,
     /// An earlier process used the key; its store may have been lost, or restored from a copy.
     MayBeLonger,
-}
-
-/// Whether the node may write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum WriteGate {
-    Open,
-    /// Peers may know own operations that the store lost.
-    AskingPeers {
-        since_ms: u64,
-        /// When a peer last answered or served something, or the beginning.
-        heard_ms: u64,
-        /// Heads of the own chain that peers have shown, at most [`comparing::OWN_HEADS_MAX`].
-        shown: Vec<OpId>,
-    },
 }
 
 /// The exchange of one node.
@@ -277,11 +252,7 @@ impl<E: Engine> Exchange<E> {
         }
         self.write_gate = match own_chain {
             OwnChain::Complete => WriteGate::Open,
-            OwnChain::MayBeLonger => WriteGate::AskingPeers {
-                since_ms: now.monotonic_ms,
-                heard_ms: now.monotonic_ms,
-                shown: Vec::new(),
-            },
+            OwnChain::MayBeLonger => WriteGate::closed(now),
         };
     }
 
@@ -290,7 +261,7 @@ impl<E: Engine> Exchange<E> {
     /// # Errors
     /// The monotonic time in milliseconds from which on it writes in any case.
     pub fn may_write(&self, now: Now) -> Result<(), u64> {
-        let asks_until_ms = self.asks_until_ms();
+        let asks_until_ms = self.write_gate.closed_until_ms(self.dag());
         if now.monotonic_ms < asks_until_ms {
             return Err(asks_until_ms);
         }
@@ -299,29 +270,6 @@ impl<E: Engine> Exchange<E> {
             excess_ms @ 1..=CLOCK_WAIT_MS => Err(now.monotonic_ms + excess_ms),
             _ => Ok(()),
         }
-    }
-
-    /// Until when peers are asked for the own chain.
-    fn asks_until_ms(&self) -> u64 {
-        let WriteGate::AskingPeers {
-            since_ms,
-            heard_ms,
-            shown,
-        } = &self.write_gate
-        else {
-            return 0;
-        };
-        let is_here = |id: &OpId| self.dag().find(id).is_some();
-        let latest_ms = since_ms.saturating_add(OWN_CHAIN_PULL_MS);
-        if !shown.iter().all(is_here) {
-            return latest_ms;
-        }
-        let wait_ms = if shown.is_empty() {
-            OWN_CHAIN_WAIT_MS
-        } else {
-            OWN_CHAIN_LEAST_MS
-        };
-        heard_ms.saturating_add(wait_ms).min(latest_ms)
     }
 
     /// The time of the next own operation: later than everything applied, and not in the past.
@@ -404,7 +352,8 @@ impl<E: Engine> Exchange<E> {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let index = self.enter(&operation, late_ms);
         if source.via == Via::Sync {
-            self.wait_on(now);
+            let dag = self.replica.dag();
+            self.write_gate.handle_answer(now, source.link, dag);
         }
         let twins = self.dag().twins(self.dag().author(index));
         let was_forked = twins.is_some_and(|(_, second)| second != index);
@@ -561,6 +510,8 @@ impl<E: Engine> Exchange<E> {
             Ok(_) => return Err(SubmitError::Unknown),
             Err(error) => return Err(SubmitError::Invalid(error)),
         }
+        // What peers tell of the own chain from now on comes too late.
+        self.write_gate = WriteGate::Open;
         let index = self.enter(&operation, 0);
         let id = operation.id();
         self.outputs.push_back(Output::Persist {

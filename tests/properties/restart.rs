@@ -9,7 +9,7 @@ use bitfitech_core::exchange::{
 };
 use bitfitech_core::op::Verified;
 use bitfitech_core::types::{AuthorKey, LinkId, Now, Side, Source};
-use bitfitech_core::wire::{Branch, BranchPath, Head};
+use bitfitech_core::wire::{Branch, BranchDigest, BranchPath, Head};
 
 use crate::facts::Facts;
 use crate::network::{BEGIN_MS, Network, decode, limit, new_node, shuffled, source};
@@ -224,7 +224,7 @@ fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
         copy.restore(passed_on[0].wire()).expect("readable");
         copy.handle_restored(now(10), OwnChain::MayBeLonger);
         let root = copy.heads_root();
-        copy.compare_branches(&[root], &shown);
+        copy.compare_branches(LinkId(0), &[root], &shown);
         let open_ms = 10 + OWN_CHAIN_LEAST_MS;
         assert!(copy.may_write(now(open_ms - 1)).is_err());
         assert_eq!(copy.may_write(now(open_ms)).is_ok(), may_write);
@@ -253,6 +253,41 @@ fn a_restored_copy_hears_more_than_the_first_peer() {
     copy.receive(late, source(1), passed_on[1..].to_vec());
     copy.submit(late, Vec::new()).expect("written");
     assert_eq!(copy.dag().forkers().count(), 0);
+}
+
+/// Where all write at all times peers never have the same, and are asked again and again.
+#[test]
+fn a_restored_copy_hears_each_peer_to_the_end_once() {
+    let genesis = crate::network::genesis("busy");
+    let (key, passed_on) = writer(&genesis);
+    let mut copy = new_node(&genesis, &key);
+    copy.restore(passed_on[0].wire()).expect("readable");
+    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let root = copy.heads_root();
+    // A part of the trie that has nothing to do with the own chain.
+    let first = (0..16).find(|digit| !path(&[*digit]).has_author(&copy.author()));
+    let elsewhere = BranchDigest {
+        path: path(&[first.expect("sixteen digits")]),
+        digest: Default::default(),
+    };
+    let mut answer = |at_ms: u64, link: u64, asked: &BranchDigest| {
+        copy.handle_tick(now(at_ms));
+        copy.compare_branches(LinkId(link), std::slice::from_ref(asked), &[]);
+        copy.may_write(now(at_ms)).expect_err("it waits")
+    };
+    let from = |at_ms: u64| at_ms + OWN_CHAIN_LEAST_MS;
+    assert_eq!(answer(100, 0, &root), from(100));
+    assert_eq!(answer(300, 0, &root), from(100), "it has told all");
+    assert_eq!(answer(400, 1, &elsewhere), from(400), "another peer");
+    assert_eq!(answer(500, 1, &elsewhere), from(500), "it goes on");
+    assert_eq!(answer(600, 1, &root), from(600));
+    assert_eq!(answer(700, 1, &elsewhere), from(600), "it has told all");
+    assert_eq!(copy.may_write(now(from(600))), Ok(()));
+}
+
+fn path(digits: &[u8]) -> BranchPath {
+    let whole = BranchPath::default();
+    digits.iter().fold(whole, |path, digit| path.child(*digit))
 }
 
 /// What a peer without operations shows.

@@ -16,7 +16,7 @@ mod trace;
 #[path = "../support/waiting.rs"]
 mod waiting;
 
-use bitfitech_sim::config::Config;
+use bitfitech_sim::config::{Config, Trouble};
 use bitfitech_sim::event::MS;
 use bitfitech_sim::report::Report;
 use bitfitech_sim::scenario;
@@ -24,10 +24,15 @@ use bitfitech_sim::scenario;
 /// A scenario that is small enough for a test.
 pub fn small(name: &str, seed: u64) -> Config {
     let found = scenario::find(name).unwrap_or_else(|| panic!("there is no scenario {name}"));
+    let duration_ms = match found.trouble {
+        // Who crashed writes again a second or two after he is back.
+        Trouble::CrashStorm => 12_000,
+        _ => 4_000,
+    };
     Config {
         seed,
         nodes: 16,
-        duration_us: 4_000 * MS,
+        duration_us: duration_ms * MS,
         warm_up: Some(0),
         rate: found.rate.min(60.0),
         ..found

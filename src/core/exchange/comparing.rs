@@ -2,15 +2,12 @@
 
 use alloc::vec::Vec;
 
-use super::{Exchange, WriteGate};
+use super::Exchange;
 use crate::dag::{MissingPage, OpIndex};
 use crate::matching::Engine;
 use crate::sync::Comparison;
-use crate::types::{Now, OpId};
+use crate::types::LinkId;
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, WantEntry};
-
-/// Heads of the own chain that are waited for; an honest node has one. Lies cost the time limit.
-pub(super) const OWN_HEADS_MAX: usize = 16;
 
 impl<E: Engine> Exchange<E> {
     /// What this node has, all in one digest.
@@ -25,9 +22,14 @@ impl<E: Engine> Exchange<E> {
 
     /// A peer was asked about branches and has shown those that differ there: where to look on, and
     /// which heads are unknown.
-    pub fn compare_branches(&mut self, asked: &[BranchDigest], shown: &[Branch]) -> Comparison {
-        // It may take some rounds to come to the own chain.
-        self.wait_on(self.seen);
+    pub fn compare_branches(
+        &mut self,
+        link: LinkId,
+        asked: &[BranchDigest],
+        shown: &[Branch],
+    ) -> Comparison {
+        let dag = self.replica.dag();
+        self.write_gate.handle_answer(self.seen, link, dag);
         let mut comparison = Comparison::default();
         let is_shown = |path: &BranchPath| shown.iter().any(|it| it.path.is_within(path));
         for equal in asked.iter().filter(|it| !is_shown(&it.path)) {
@@ -53,15 +55,19 @@ impl<E: Engine> Exchange<E> {
                 }
             }
         }
+        let has_own = |it: &BranchDigest| it.path.has_author(&self.author);
+        if asked.iter().any(has_own) && !comparison.branches.iter().any(has_own) {
+            self.write_gate.handle_told(link);
+        }
         comparison
     }
 
     /// A peer has the same of this branch.
     fn handle_equal(&mut self, path: &BranchPath) {
-        if self.write_gate != WriteGate::Open && path.has_author(&self.author) {
-            let own = self.dag().heads_of(&self.author);
-            let own: Vec<OpId> = own.map(|head| self.dag().id(head)).collect();
-            self.note_own(own.into_iter());
+        if path.has_author(&self.author) {
+            let dag = self.replica.dag();
+            let own = dag.heads_of(&self.author).map(|head| dag.id(head));
+            self.write_gate.handle_own_heads(own);
         }
     }
 
@@ -69,17 +75,7 @@ impl<E: Engine> Exchange<E> {
     pub fn handle_heads(&mut self, heads: &[Head]) {
         let author = self.author;
         let own = heads.iter().filter(|head| head.author == author);
-        self.note_own(own.map(|head| head.id));
-    }
-
-    /// A peer answers, or serves what is missing here: own operations may be among what comes next.
-    pub(super) fn wait_on(&mut self, now: Now) {
-        let is_over = self.asks_until_ms() <= now.monotonic_ms;
-        if let WriteGate::AskingPeers { heard_ms, .. } = &mut self.write_gate
-            && !is_over
-        {
-            *heard_ms = now.monotonic_ms;
-        }
+        self.write_gate.handle_own_heads(own.map(|head| head.id));
     }
 
     /// What a peer lacks, from this place in the order of application on. Own operations that are
@@ -96,16 +92,5 @@ impl<E: Engine> Exchange<E> {
     fn is_public(&self, index: OpIndex) -> bool {
         let own = self.unwritten.binary_search_by_key(&index, |(own, _)| *own);
         own.is_err()
-    }
-
-    fn note_own(&mut self, heads: impl Iterator<Item = OpId>) {
-        let WriteGate::AskingPeers { shown, .. } = &mut self.write_gate else {
-            return;
-        };
-        for head in heads {
-            if shown.len() < OWN_HEADS_MAX && !shown.contains(&head) {
-                shown.push(head);
-            }
-        }
     }
 }

@@ -1,13 +1,13 @@
 //! 5: what an honest node has shown as final is final on all of them in the end, and as it was.
 //!
 //! A forker's second branch may raise a quantity. What is taken back on one node while it runs is
-//! found by [`crate::host`]. Where an owner went back to an old copy of his disk, what he had signed
-//! and nobody else had heard of is lost, and with it what he alone had shown.
+//! found by [`crate::host`]. Where an owner went back to an old copy of his disk, what he had
+//! signed and nobody else had heard of is lost, and with it what he alone had shown.
 
 use std::collections::BTreeMap;
 
 use bitfitech_core::op::Action;
-use bitfitech_core::types::{OrderId, TradeId};
+use bitfitech_core::types::{Lots, OrderId, TradeId};
 use bitfitech_core::view::TradeStatus;
 
 use super::{Books, Evidence, Findings};
@@ -53,17 +53,26 @@ fn died_with_a_disk(evidence: &Evidence<'_>, trade: &FinalTrade) -> bool {
         let is_own = |order| dag.and_then(|dag| dag.author_of_order(order)) == Some(host.author());
         plan(host).comeback == Comeback::OldCopy && (is_own(&trade.buy) || is_own(&trade.sell))
     });
-    let signs = |host: &Host, own: OrderId, other: OrderId| {
+    back.next().is_some() && !evidence.hosts.iter().any(|host| holds_both(host, trade))
+}
+
+/// Whether a host holds halves of both owners for such a piece of the pair.
+fn holds_both(host: &Host, trade: &FinalTrade) -> bool {
+    let halves = |own: OrderId, other: OrderId| -> BTreeMap<u32, Lots> {
         let operations = host.disk().records().iter();
-        let mut actions = operations.flat_map(|operation| &operation.body().actions);
-        actions.any(|action| match action {
-            Action::Confirm(half) => (half.own, half.other) == (own, other),
-            _ => false,
-        })
+        let actions = operations.flat_map(|operation| &operation.body().actions);
+        let halves = actions.filter_map(|action| match action {
+            Action::Confirm(half) if (half.own, half.other) == (own, other) => Some(half),
+            _ => None,
+        });
+        halves.map(|half| (half.piece, half.quantity)).collect()
     };
-    let (buy, sell) = (trade.buy, trade.sell);
-    let holds_both = |host: &Host| signs(host, buy, sell) && signs(host, sell, buy);
-    back.next().is_some() && !evidence.hosts.iter().any(|host| holds_both(host))
+    let bought = halves(trade.buy, trade.sell);
+    let sold = halves(trade.sell, trade.buy);
+    bought.iter().any(|(piece, quantity)| {
+        let both = sold.get(piece).map(|other| *other.min(quantity));
+        both == Some(trade.quantity)
+    })
 }
 
 fn final_trades(books: &Books<'_>) -> BTreeMap<TradeId, FinalTrade> {
