@@ -108,8 +108,11 @@ impl Handler<Compare> for MatcherActor {
             asked,
             shown,
         } = compare;
-        let exchange = &mut self.exchange;
-        MessageResult(exchange.compare_branches(ticket.link, &asked, &shown))
+        let now = self.now();
+        let compared = self
+            .exchange
+            .compare_branches(now, ticket.link, &asked, &shown);
+        MessageResult(compared)
     }
 }
 

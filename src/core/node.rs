@@ -541,7 +541,9 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 asked,
                 shown,
             } => {
-                let compared = self.exchange.compare_branches(ticket.link, &asked, &shown);
+                let compared = self
+                    .exchange
+                    .compare_branches(now, ticket.link, &asked, &shown);
                 self.sync.handle_compared(now, ticket, compared);
             }
             SyncOutput::ReadMissing {

@@ -224,7 +224,7 @@ fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
         copy.restore(passed_on[0].wire()).expect("readable");
         copy.handle_restored(now(10), OwnChain::MayBeLonger);
         let root = copy.heads_root();
-        copy.compare_branches(LinkId(0), &[root], &shown);
+        copy.compare_branches(now(10), LinkId(0), &[root], &shown);
         let open_ms = 10 + OWN_CHAIN_LEAST_MS;
         assert!(copy.may_write(now(open_ms - 1)).is_err());
         assert_eq!(copy.may_write(now(open_ms)).is_ok(), may_write);
@@ -271,8 +271,8 @@ fn a_restored_copy_hears_each_peer_to_the_end_once() {
         digest: Default::default(),
     };
     let mut answer = |at_ms: u64, link: u64, asked: &BranchDigest| {
-        copy.handle_tick(now(at_ms));
-        copy.compare_branches(LinkId(link), std::slice::from_ref(asked), &[]);
+        let asked = std::slice::from_ref(asked);
+        copy.compare_branches(now(at_ms), LinkId(link), asked, &[]);
         copy.may_write(now(at_ms)).expect_err("it waits")
     };
     let from = |at_ms: u64| at_ms + OWN_CHAIN_LEAST_MS;

@@ -6,7 +6,7 @@ use super::Exchange;
 use crate::dag::{MissingPage, OpIndex};
 use crate::matching::Engine;
 use crate::sync::Comparison;
-use crate::types::LinkId;
+use crate::types::{LinkId, Now};
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, WantEntry};
 
 impl<E: Engine> Exchange<E> {
@@ -24,12 +24,13 @@ impl<E: Engine> Exchange<E> {
     /// which heads are unknown.
     pub fn compare_branches(
         &mut self,
+        now: Now,
         link: LinkId,
         asked: &[BranchDigest],
         shown: &[Branch],
     ) -> Comparison {
         let dag = self.replica.dag();
-        self.write_gate.handle_answer(self.seen, link, dag);
+        self.write_gate.handle_answer(now, link, dag);
         let mut comparison = Comparison::default();
         let is_shown = |path: &BranchPath| shown.iter().any(|it| it.path.is_within(path));
         for equal in asked.iter().filter(|it| !is_shown(&it.path)) {
