@@ -359,7 +359,7 @@ impl GossipActor {
         match output {
             SyncOutput::Send { link, frame } => self.send(link, frame, 0),
             SyncOutput::ReadRoot { ticket } => {
-                self.ask_matcher(ReadRoot(ticket), context, move |sync, now, root| {
+                self.ask_matcher(ReadRoot, context, move |sync, now, root| {
                     sync.handle_root_read(now, ticket, root);
                 });
             }

@@ -8,10 +8,10 @@ use bitfitech_core::wire::{Branch, BranchDigest, Head, PageRoom, WantEntry};
 
 use crate::matcher::MatcherActor;
 
-/// A query: the digest of all heads, of which a peer is to be asked.
+/// A query: the digest of all heads.
 #[derive(Message)]
 #[rtype(result = "BranchDigest")]
-pub struct ReadRoot(pub Ticket);
+pub struct ReadRoot;
 
 /// A query: those of these branches of a peer that are different here, as they are here.
 #[derive(Message)]
@@ -86,9 +86,8 @@ impl NotStored {
 impl Handler<ReadRoot> for MatcherActor {
     type Result = MessageResult<ReadRoot>;
 
-    fn handle(&mut self, read: ReadRoot, _context: &mut Context<Self>) -> Self::Result {
-        let now = self.now();
-        MessageResult(self.exchange.begin_comparison(now, read.0.link))
+    fn handle(&mut self, _read: ReadRoot, _context: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.exchange.heads_root())
     }
 }
 

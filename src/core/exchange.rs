@@ -352,7 +352,7 @@ impl<E: Engine> Exchange<E> {
         let late_ms = now.unix_ms.saturating_sub(operation.body().time.unix_ms());
         let index = self.enter(&operation, late_ms);
         if source.via == Via::Sync {
-            self.write_gate.wait_for(now, source.link);
+            self.write_gate.handle_answer(now, source.link);
         }
         let twins = self.dag().twins(self.dag().author(index));
         let was_forked = twins.is_some_and(|(_, second)| second != index);

@@ -529,7 +529,7 @@ impl<E: Engine, G: Gate> Node<E, G> {
                 cost_bytes: 0,
             }),
             SyncOutput::ReadRoot { ticket } => {
-                let root = self.exchange.begin_comparison(now, ticket.link);
+                let root = self.exchange.heads_root();
                 self.sync.handle_root_read(now, ticket, root);
             }
             SyncOutput::ReadBranches { ticket, asked } => {

@@ -10,9 +10,8 @@ use crate::types::{LinkId, Now};
 use crate::wire::{Branch, BranchDigest, BranchPath, Head, WantEntry};
 
 impl<E: Engine> Exchange<E> {
-    /// A peer is about to be asked what it has: what this node has, all in one digest.
-    pub fn begin_comparison(&mut self, now: Now, link: LinkId) -> BranchDigest {
-        self.write_gate.wait_for(now, link);
+    /// What this node has, all in one digest.
+    pub fn heads_root(&mut self) -> BranchDigest {
         self.replica.dag_mut().branch_digest(BranchPath::default())
     }
 
@@ -30,7 +29,7 @@ impl<E: Engine> Exchange<E> {
         asked: &[BranchDigest],
         shown: &[Branch],
     ) -> Comparison {
-        self.write_gate.wait_for(now, link);
+        self.write_gate.handle_answer(now, link);
         let mut comparison = Comparison::default();
         let is_shown = |path: &BranchPath| shown.iter().any(|it| it.path.is_within(path));
         for equal in asked.iter().filter(|it| !is_shown(&it.path)) {

@@ -12,8 +12,7 @@ use crate::dag::Dag;
 use crate::types::{LinkId, Now, OpId};
 
 /// How long a node whose key is not new waits for a peer that knows its chain before it writes:
-/// since its start, and since a peer that has not told all yet was last asked, answered or served
-/// something.
+/// since its start, and since a peer that has not told all yet last answered or served something.
 pub const OWN_CHAIN_WAIT_MS: u64 = 2_000;
 
 /// How long it waits in the same way although it has all that peers have shown of its chain: those
@@ -40,7 +39,7 @@ pub(super) enum WriteGate {
     /// Peers may know own operations that the store lost.
     AskingPeers {
         since_ms: u64,
-        /// When a peer was last asked, answered or served something, or the beginning.
+        /// When a peer last answered or served something, or the beginning.
         heard_ms: u64,
         /// Heads of the own chain that peers have shown, at most [`OWN_HEADS_MAX`].
         shown: Vec<OpId>,
@@ -83,9 +82,10 @@ impl WriteGate {
         heard_ms.saturating_add(wait_ms).min(latest_ms)
     }
 
-    /// A peer is asked, answers, or serves what is missing here: own operations may be among what
-    /// comes next. A gate that has opened closes again, unless something own was written.
-    pub(super) fn wait_for(&mut self, now: Now, link: LinkId) {
+    /// A peer answers, or serves what is missing here: own operations may be among what comes next.
+    /// A gate that has opened closes again, unless something own was written. That a session began
+    /// does not count: a peer that is silent or refuses the node would let it wait.
+    pub(super) fn handle_answer(&mut self, now: Now, link: LinkId) {
         if let Self::AskingPeers { heard_ms, told, .. } = self
             && !told.contains(&link)
         {
