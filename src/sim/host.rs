@@ -189,7 +189,7 @@ impl Host {
         }
     }
 
-    fn plan<'w>(&self, world: &'w World) -> &'w Plan {
+    pub(crate) fn plan<'w>(&self, world: &'w World) -> &'w Plan {
         &world.plans[self.index as usize]
     }
 

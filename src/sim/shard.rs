@@ -161,7 +161,7 @@ impl Shard {
             tally: &mut self.tally,
             now_us,
         };
-        let is_honest = |host: &&mut Host| world.plans[host.index() as usize].liar.is_none();
+        let is_honest = |host: &&mut Host| world.is_honest(host.index());
         let honest = self.hosts.iter_mut().filter(is_honest);
         let digests = honest.map(|host| Some((host.index(), host.digests(&mut step)?)));
         digests.flatten().collect()

@@ -12,7 +12,7 @@ use bitfitech_core::types::{AuthorKey, LinkId, Now, Side, Source};
 use bitfitech_core::wire::{Branch, BranchDigest, BranchPath, Head};
 
 use crate::facts::Facts;
-use crate::network::{BEGIN_MS, Network, decode, limit, new_node, shuffled, source};
+use crate::network::{BEGIN_MS, Network, Node, decode, limit, new_node, shuffled, source};
 use crate::scenario::{Step, for_all_scenarios};
 
 #[test]
@@ -185,10 +185,7 @@ fn a_restored_copy_waits_for_its_own_newer_operations_and_goes_on_behind_them() 
 #[test]
 fn a_restored_copy_writes_nothing_while_it_pulls_and_waits_for_no_liar_without_end() {
     let genesis = crate::network::genesis("pulls");
-    let (key, passed_on) = writer(&genesis);
-    let mut copy = new_node(&genesis, &key);
-    copy.restore(passed_on[0].wire()).expect("readable");
-    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let (mut copy, passed_on) = old_copy(&genesis);
     copy.handle_heads(&[Head {
         author: copy.author(),
         seq: 2,
@@ -218,11 +215,8 @@ fn a_restored_copy_writes_nothing_while_it_pulls_and_waits_for_no_liar_without_e
 #[test]
 fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
     let genesis = crate::network::genesis("equal");
-    let (key, passed_on) = writer(&genesis);
     for (shown, may_write) in [(Vec::new(), true), (vec![nothing()], false)] {
-        let mut copy = new_node(&genesis, &key);
-        copy.restore(passed_on[0].wire()).expect("readable");
-        copy.handle_restored(now(10), OwnChain::MayBeLonger);
+        let (mut copy, _) = old_copy(&genesis);
         let root = copy.heads_root();
         copy.compare_branches(now(10), LinkId(0), &[root], &shown);
         let open_ms = 10 + OWN_CHAIN_LEAST_MS;
@@ -235,10 +229,7 @@ fn a_restored_copy_may_write_when_a_peer_has_the_same_of_its_chain() {
 #[test]
 fn a_restored_copy_hears_more_than_the_first_peer() {
     let genesis = crate::network::genesis("twice");
-    let (key, passed_on) = writer(&genesis);
-    let mut copy = new_node(&genesis, &key);
-    copy.restore(passed_on[0].wire()).expect("readable");
-    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let (mut copy, passed_on) = old_copy(&genesis);
     let author = copy.author();
     let head = |seq: usize| Head {
         author,
@@ -259,10 +250,7 @@ fn a_restored_copy_hears_more_than_the_first_peer() {
 #[test]
 fn a_restored_copy_hears_each_peer_to_the_end_once() {
     let genesis = crate::network::genesis("busy");
-    let (key, passed_on) = writer(&genesis);
-    let mut copy = new_node(&genesis, &key);
-    copy.restore(passed_on[0].wire()).expect("readable");
-    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let (mut copy, _) = old_copy(&genesis);
     let root = copy.heads_root();
     // A part of the trie that has nothing to do with the own chain.
     let first = (0..16).find(|digit| !path(&[*digit]).has_author(&copy.author()));
@@ -289,10 +277,7 @@ fn a_restored_copy_hears_each_peer_to_the_end_once() {
 #[test]
 fn a_restored_copy_that_was_alone_hears_whom_it_meets_before_it_writes() {
     let genesis = crate::network::genesis("alone");
-    let (key, passed_on) = writer(&genesis);
-    let mut copy = new_node(&genesis, &key);
-    copy.restore(passed_on[0].wire()).expect("readable");
-    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let (mut copy, _) = old_copy(&genesis);
     let met_ms = 10 + 2 * OWN_CHAIN_WAIT_MS;
     assert_eq!(copy.may_write(now(met_ms)), Ok(()));
     let asked = [copy.heads_root()];
@@ -316,6 +301,15 @@ fn nothing() -> Branch {
         children: Vec::new(),
         heads: Vec::new(),
     }
+}
+
+/// A node that was restored from a copy with one of the three operations that it had passed on.
+fn old_copy(genesis: &bitfitech_core::genesis::Genesis) -> (Node, Vec<Verified>) {
+    let (key, passed_on) = writer(genesis);
+    let mut copy = new_node(genesis, &key);
+    copy.restore(passed_on[0].wire()).expect("readable");
+    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    (copy, passed_on)
 }
 
 /// A node that wrote three operations, its key and what it passed on.
@@ -349,10 +343,7 @@ fn a_node_that_lost_its_whole_store_does_not_write_before_it_has_asked_its_peers
 #[test]
 fn a_restored_copy_does_not_write_because_a_peer_without_a_history_has_answered() {
     let genesis = crate::network::genesis("copied");
-    let (key, passed_on) = writer(&genesis);
-    let mut copy = new_node(&genesis, &key);
-    copy.restore(passed_on[0].wire()).expect("readable");
-    copy.handle_restored(now(10), OwnChain::MayBeLonger);
+    let (mut copy, passed_on) = old_copy(&genesis);
     copy.handle_heads(&[]);
     assert_eq!(copy.submit(now(11), Vec::new()), Err(SubmitError::NotYet));
     copy.receive(now(12), source(1), passed_on[1..].to_vec());

@@ -14,9 +14,9 @@ use crate::host::Host;
 use crate::world::Comeback;
 
 pub(super) fn check(evidence: &Evidence<'_>, findings: &mut Findings) {
-    let plan = |host: &Host| &evidence.world.plans[host.index() as usize];
+    let comeback = |host: &Host| host.plan(evidence.world).comeback;
     let hosts = evidence.hosts.iter();
-    for host in hosts.filter(|host| plan(host).comeback == Comeback::Disk) {
+    for host in hosts.filter(|host| comeback(host) == Comeback::Disk) {
         let Some(node) = host.node() else {
             continue;
         };

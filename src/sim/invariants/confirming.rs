@@ -151,7 +151,7 @@ impl Past<'_> {
     /// host has.
     fn exchange(&self, key: &SigningKey, more: &[Verified]) -> Exchange<CountedBook> {
         let world = self.evidence.world;
-        let canary = world.plans[self.host.index() as usize].canary;
+        let canary = self.host.plan(world).canary;
         let make_engine =
             |secret: &[u8; 32]| CountedBook::new(secret, Executions::default(), canary);
         let mut exchange = Exchange::new(world.genesis.clone(), *key, make_engine);

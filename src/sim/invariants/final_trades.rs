@@ -47,13 +47,14 @@ pub(crate) fn lost<'a>(evidence: &Evidence<'a>) -> Vec<&'a FinalTrade> {
 
 /// Whether an owner went back to an old copy and nobody holds what both have signed.
 fn died_with_a_disk(evidence: &Evidence<'_>, trade: &FinalTrade) -> bool {
-    let plan = |host: &Host| &evidence.world.plans[host.index() as usize];
-    let mut back = evidence.hosts.iter().filter(|host| {
+    let went_back = |host: &&Host| {
         let dag = host.node().map(|node| node.exchange().dag());
         let is_own = |order| dag.and_then(|dag| dag.author_of_order(order)) == Some(host.author());
-        plan(host).comeback == Comeback::OldCopy && (is_own(&trade.buy) || is_own(&trade.sell))
-    });
-    back.next().is_some() && !evidence.hosts.iter().any(|host| holds_both(host, trade))
+        let is_owner = is_own(&trade.buy) || is_own(&trade.sell);
+        is_owner && host.plan(evidence.world).comeback == Comeback::OldCopy
+    };
+    let hosts = &evidence.hosts;
+    hosts.iter().any(went_back) && !hosts.iter().any(|host| holds_both(host, trade))
 }
 
 /// Whether a host holds halves of both owners for such a piece of the pair.
